@@ -1,0 +1,1 @@
+"""Offline: raw material to shards. Imports of tracknet only its contract, label reader and utils."""

@@ -1,0 +1,228 @@
+"""The build as a function: labels -> plan -> shards on any executor -> index and manifest."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import BrokenExecutor, Executor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipelines.build_folder import BuildFolder, FinishedShard
+from pipelines.plan import Plan, ShardPlan, make_plan
+from pipelines.pool import write_in_worker
+from pipelines.publish import index_bytes, make_manifest, sort_rows
+from pipelines.shard_writer import FrameTask, ShardResult, ShardTask
+from pipelines.sources import read_clips
+from tracknet.datasets.label_csv import LabelFault, Policy, list_faults
+from tracknet.datasets.schema import Manifest
+from tracknet.utils.errors import Interrupted, RunError
+from tracknet.utils.geometry import Size
+from tracknet.utils.progress import Progress
+
+
+@dataclass(frozen=True, slots=True)
+class BuildRequest:
+    """What to build, from what, where to."""
+
+    root: Path
+    out: Path
+    size: Size
+    jpeg_quality: int
+    segment_frames: int
+    num_shards: int
+    val_games: tuple[str, ...] | None
+    split_seed: int
+    on_bad_label: Policy = "error"
+    overwrite: bool = False
+
+    def config(self, plan: Plan) -> dict[str, Any]:
+        """What the dataset depends on beside its sources; another one is another dataset."""
+        return {
+            "resize": list(self.size),
+            "jpeg_quality": self.jpeg_quality,
+            "segment_frames": self.segment_frames,
+            "num_shards": self.num_shards,
+            "val_games": plan.games.get("val", []),
+            "split_seed": self.split_seed,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A request with its labels read and its shards planned; nothing is written yet."""
+
+    request: BuildRequest
+    plan: Plan
+    warnings: tuple[str, ...]
+
+    def tasks(self) -> list[ShardTask]:
+        """One task per shard, with the sources' present sizes and times."""
+        return [_task(self.request, shard) for shard in self.plan.shards]
+
+
+@dataclass(frozen=True, slots=True)
+class BuildReport:
+    """What a build did.
+
+    Attributes:
+        manifest: of the finished build.
+        written: shards that were written now.
+        frames_written: frames in them.
+        changed: whether anything in the folder changed.
+        left_out: frames that could not be decoded and were left out, as messages.
+        seconds: the build took.
+
+    """
+
+    manifest: Manifest
+    written: int
+    frames_written: int
+    changed: bool
+    left_out: tuple[str, ...]
+    seconds: float
+
+
+def prepare(request: BuildRequest) -> Prepared:
+    """Reads the labels and plans the shards; raises `UserError` for everything that is wrong with them."""
+    clips, warnings = read_clips(request.root, request.on_bad_label)
+    plan = make_plan(
+        clips,
+        val_games=request.val_games,
+        num_shards=request.num_shards,
+        segment_frames=request.segment_frames,
+        seed=request.split_seed,
+    )
+    return Prepared(request, plan, tuple(warnings))
+
+
+def build(prepared: Prepared, executor: Executor | None = None) -> BuildReport:
+    """Writes what is not written yet, then index and manifest.
+
+    Args:
+        prepared: see `prepare`.
+        executor: runs one task per shard; `None` runs them here.
+
+    Raises:
+        UserError: the output folder belongs to another build.
+        RunError: frames cannot be decoded (all of them are named), or a worker died. Finished shards stay.
+        Interrupted: by Ctrl-C; finished shards stay.
+
+    """
+    start_s = time.monotonic()
+    request, plan = prepared.request, prepared.plan
+    folder = BuildFolder(request.out)
+    config = request.config(plan)
+    owner = {**config, "root": str(request.root.resolve())}
+    if not request.overwrite:
+        folder.check(owner)
+    with folder.lock():
+        folder.claim(owner)
+        tasks = prepared.tasks()
+        done = {task.name: shard for task in tasks if (shard := folder.finished(task)) is not None}
+        to_do = [task for task in tasks if task.name not in done]
+        if to_do:
+            folder.begin(to_do)
+            done |= _write(folder, to_do, len(tasks), executor)
+        rows = sort_rows(row for shard in done.values() for row in shard.rows)
+        index = index_bytes(rows)
+        manifest = make_manifest(
+            config=config,
+            image_size=request.size,
+            games=plan.games,
+            shards=[shard.entry for shard in done.values()],
+            rows=rows,
+            index=index,
+        )
+        changed = folder.publish(done.keys(), index, manifest.to_json()) or bool(to_do)
+    return BuildReport(
+        manifest=manifest,
+        written=len(to_do),
+        frames_written=sum(len(task.frames) for task in to_do),
+        changed=changed,
+        left_out=tuple(line for shard in done.values() for line in shard.left_out),
+        seconds=time.monotonic() - start_s,
+    )
+
+
+def _write(
+    folder: BuildFolder, tasks: Sequence[ShardTask], shards_in_all: int, executor: Executor | None
+) -> dict[str, FinishedShard]:
+    done: dict[str, FinishedShard] = {}
+    faults: list[LabelFault] = []
+    reused = shards_in_all - len(tasks)
+    try:
+        with Progress("building", sum(len(task.frames) for task in tasks), "frames") as progress:
+            for task, result in _run(tasks, executor):
+                if result.entry is None:
+                    faults += result.faults
+                else:
+                    done[task.name] = folder.record(task, result.entry, result)
+                progress.advance(len(task.frames))
+    except KeyboardInterrupt:
+        raise Interrupted(
+            f"{reused + len(done)} of {shards_in_all} shards are finished and kept in {folder.path}; "
+            "the same command goes on from there"
+        ) from None
+    except BrokenExecutor:
+        raise RunError(
+            f"a worker process died; {reused + len(done)} of {shards_in_all} shards are finished and kept",
+            remedy="most often memory ran out: run the same command with fewer --workers",
+        ) from None
+    if faults:
+        faults.sort(key=lambda fault: str(fault.file))
+        raise RunError(
+            f"{len(faults):,} frame{'s' if len(faults) > 1 else ''} cannot be stored; "
+            f"{reused + len(done)} of {shards_in_all} shards are finished and kept",
+            problems=list_faults(faults),
+            remedy="replace these files and run the same command, or leave them out with --on-bad-label drop",
+        )
+    return done
+
+
+def _run(tasks: Sequence[ShardTask], executor: Executor | None) -> Iterator[tuple[ShardTask, ShardResult]]:
+    """The tasks with their results, in the order in which they end."""
+    if executor is None:
+        for task in tasks:
+            yield task, write_in_worker(task)
+        return
+    futures = {executor.submit(write_in_worker, task): task for task in tasks}
+    try:
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+    finally:
+        for future in futures:
+            future.cancel()
+
+
+def _task(request: BuildRequest, shard: ShardPlan) -> ShardTask:
+    frames = []
+    for segment in shard.segments:
+        for frame in segment.frames:
+            status = frame.path.stat()
+            frames.append(
+                FrameTask(
+                    source=frame.path.relative_to(request.root).as_posix(),
+                    game=segment.game,
+                    clip=segment.clip,
+                    segment=segment.number,
+                    number=frame.number,
+                    frame_size=segment.frame_size,
+                    visibility=int(frame.visibility),
+                    xy_px=frame.xy_px,
+                    status=None if frame.status is None else int(frame.status),
+                    bytes=status.st_size,
+                    mtime_ns=status.st_mtime_ns,
+                )
+            )
+    return ShardTask(
+        name=shard.name,
+        split=shard.split,
+        root=request.root.resolve(),
+        out=request.out.resolve(),
+        size=request.size,
+        jpeg_quality=request.jpeg_quality,
+        keep_going=request.on_bad_label == "drop",
+        frames=tuple(frames),
+    )

@@ -1,0 +1,148 @@
+"""`python -m pipelines.build_shards --root data/tracknet`: raw frames and labels -> shards, once.
+
+Run it again after a change or an interruption: only what is missing or changed is done.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from tracknet.utils.errors import EXIT_DONE, UserError, cli_main
+
+if TYPE_CHECKING:
+    from tracknet.utils.geometry import Size
+    from tracknet.utils.settings import Config
+
+FRAME_SPLIT_REASON = (
+    "--split-by frame: a random split by frame proves nothing, because neighbouring frames are near-duplicates: "
+    "in the usual 70/30 split of this dataset 90 % of the validation frames have a training frame right "
+    "beside them"
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; returns its exit code."""
+    return cli_main(_run, argv)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m pipelines.build_shards",
+        description="Builds WebDataset shards, an index and a manifest from a folder in the TrackNet layout "
+        "(ROOT/game1/Clip1/0000.jpg and Label.csv). Running it again does only what is missing or changed.",
+    )
+    parser.add_argument("--root", help="folder of the raw data set (default: data.root of the config)")
+    parser.add_argument("--out", help="folder for the shards (default: data.shards of the config)")
+    parser.add_argument("--data", default="tracknet", help="data config: a name in configs/data, or a file")
+    parser.add_argument("--model", default="vit_heatmap", help="model config, asked when data.resize is null")
+    parser.add_argument(
+        "--val-games",
+        nargs="+",
+        metavar="GAME",
+        help="games held out for validation, by name or number: 2, or game2,game4; `none` for training "
+        "shards only (default: the last fifth of the games)",
+    )
+    parser.add_argument("--split-by", choices=("game", "frame"), default="game", help=argparse.SUPPRESS)
+    parser.add_argument("--num-shards", metavar="N", help="training shards (default: 32)")
+    parser.add_argument(
+        "--workers", type=int, metavar="N", help="processes (default: one per CPU; 0: none beside this)"
+    )
+    parser.add_argument(
+        "--on-bad-label",
+        metavar="POLICY",
+        help="error (default), drop (leave out faulty rows and frames) or clip (move points to the border)",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="rebuild a folder of another configuration")
+    parser.add_argument("--traceback", action="store_true", help="show where in the code an error arose")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="such as data.resize=[640,352]")
+    return parser
+
+
+def _run(argv: list[str]) -> int:
+    args = _parser().parse_args(argv)
+    if args.split_by == "frame":
+        raise UserError(FRAME_SPLIT_REASON, remedy="split by game: --val-games GAME ...")
+    if args.workers is not None and args.workers < 0:
+        raise UserError(f"--workers {args.workers}: must be 0 or more")
+    # Parsed first and imported then, so that --help answers at once.
+    from pathlib import Path
+
+    from pipelines.build import BuildRequest, build, prepare
+    from pipelines.pool import worker_pool
+    from pipelines.summary import describe_plan, describe_result, size_warnings
+    from tracknet.utils.config import load_config
+
+    config = load_config(data=args.data, model=args.model, overrides=_overrides(args))
+    data = config.data
+    prepared = prepare(
+        BuildRequest(
+            root=Path(args.root or data.root),
+            out=Path(args.out or data.shards),
+            size=_stored_size(config),
+            jpeg_quality=data.jpeg_quality,
+            segment_frames=data.segment_frames,
+            num_shards=data.num_shards,
+            val_games=data.val_games,
+            split_seed=data.split_seed,
+            on_bad_label=data.on_bad_label,
+            overwrite=args.overwrite,
+        )
+    )
+    print(describe_plan(prepared), flush=True)
+    sources = {segment.frame_size for shard in prepared.plan.shards for segment in shard.segments}
+    _warn([*prepared.warnings, *size_warnings(prepared.request.size, sources)])
+    # Stopping a service is no different from Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    workers = (os.cpu_count() or 1) if args.workers is None else args.workers
+    if workers <= 1:
+        report = build(prepared)
+    else:
+        with worker_pool(min(workers, len(prepared.plan.shards))) as executor:
+            report = build(prepared, executor)
+    if report.left_out:
+        lines = "".join(f"\n  - {line}" for line in report.left_out)
+        _warn([f"{len(report.left_out):,} frame(s) that cannot be decoded left out{lines}"])
+    print(describe_result(report, prepared.request.out))
+    return EXIT_DONE
+
+
+def _overrides(args: argparse.Namespace) -> list[str]:
+    """Flags as overrides of the config, so that both are checked by the same rules; flags win."""
+    overrides = list(args.overrides)
+    if args.val_games is not None:
+        # `--val-games 2 data.jpeg_quality=90`: argparse gives the override to the flag.
+        overrides += [word for word in args.val_games if "=" in word]
+        games = [
+            game for word in args.val_games if "=" not in word for game in word.replace(",", " ").split()
+        ]
+        overrides.append(f"data.val_games={json.dumps([] if games == ['none'] else games)}")
+    if args.num_shards is not None:
+        overrides.append(f"data.num_shards={args.num_shards}")
+    if args.on_bad_label is not None:
+        overrides.append(f"data.on_bad_label={args.on_bad_label}")
+    return overrides
+
+
+def _stored_size(config: Config) -> Size:
+    if config.data.resize is not None:
+        return config.data.resize
+    from tracknet.utils.processor import read_processor
+
+    processor = read_processor(config.model.backbone, None)
+    print(f"frames are stored at {processor.size}, the size of {processor.source}")
+    return processor.size
+
+
+def _warn(warnings: Sequence[str]) -> None:
+    for warning in warnings:
+        print(f"warning: {warning}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,131 @@
+"""Fusion, decoder, detail stem: alignment, skips, reachable sizes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from tracknet.models.decoders.detail_stem import DetailStem, nearest_level
+from tracknet.models.decoders.upsampling_decoder import UpsamplingDecoder, UpsamplingStage, check_reachable
+from tracknet.models.fusion import build_fusion
+from tracknet.utils.errors import UserError
+from tracknet.utils.geometry import Size
+from tracknet.utils.settings import DecoderConfig, FusionConfig
+
+torch.set_num_threads(1)
+
+
+@pytest.mark.parametrize(
+    ("stride", "level"), [(8, 2), (7, 2), (4, 1), (3.5, 1), (3, 0), (2, 0), (1.75, 0), (1, 0), (16, 2)]
+)
+def test_the_skip_is_the_nearest_stride(stride: float, level: int) -> None:
+    assert nearest_level(stride) == level
+
+
+@pytest.mark.parametrize(
+    ("patch", "upsample", "levels"),
+    [
+        (16, (2, 2, 2), [2, 1, 0]),
+        (14, (2, 2, 2), [2, 1, 0]),
+        (8, (2, 2), [1, 0]),
+        (16, (4,), [1]),
+        (16, (2, 2, 2, 2), [2, 1, 0, 0]),
+    ],
+)
+def test_only_the_levels_that_join_are_built(
+    patch: int, upsample: tuple[int, ...], levels: list[int]
+) -> None:
+    config = DecoderConfig(channels=("C", *(8 for _ in upsample)), upsample=upsample, detail_channels=4)
+    decoder = UpsamplingDecoder(config, in_channels=16, patch_size=patch, num_frames=3)
+    assert decoder.skip_levels == levels
+    assert decoder.stem is not None
+    assert decoder.stem.widths == tuple(4 * 2**level for level in range(max(levels) + 1))
+
+
+@pytest.mark.parametrize("kind", ["deconv", "interpolate"])
+@pytest.mark.parametrize("factor", [1, 2, 3, 4])
+def test_upsampling_keeps_places(kind: Any, factor: int) -> None:
+    """A lone cell's energy comes out centred where the scaling rule puts it: no half-cell drift."""
+    torch.manual_seed(0)
+    stage = UpsamplingStage(1, 1, 0, factor, kind)
+    up = stage.up if kind == "deconv" else stage.up[0]
+    with torch.no_grad():
+        up.weight.fill_(1.0)
+        up.bias.zero_()
+        coarse = torch.zeros(1, 1, 9, 9)
+        coarse[0, 0, 3, 5] = 1.0
+        fine = stage.up(coarse)[0, 0]
+    ys, xs = torch.meshgrid(torch.arange(9.0 * factor), torch.arange(9.0 * factor), indexing="ij")
+    assert fine.shape == (9 * factor, 9 * factor)
+    assert ((fine * xs).sum() / fine.sum()).item() == pytest.approx((5 + 0.5) * factor - 0.5, abs=1e-4)
+    assert ((fine * ys).sum() / fine.sum()).item() == pytest.approx((3 + 0.5) * factor - 0.5, abs=1e-4)
+
+
+@pytest.mark.parametrize("skip", ["none", "detail"])
+@pytest.mark.parametrize("first", ["C", 12])
+def test_widths_and_sizes(skip: Any, first: Any) -> None:
+    config = DecoderConfig(channels=(first, 10, 6), upsample=(2, 4), skip=skip, detail_channels=4)
+    decoder = UpsamplingDecoder(config, in_channels=20, patch_size=14, num_frames=2)
+    fine = decoder(torch.randn(2, 20, 3, 5), torch.randn(2, 2, 3, 42, 70))
+    assert fine.shape == (2, decoder.out_channels, 24, 40) == (2, 6, 24, 40)
+    assert isinstance(decoder.project, torch.nn.Identity) is (first == "C")
+
+
+def test_the_stem_sees_a_single_pixel_move() -> None:
+    stem = DetailStem(num_frames=3, channels=8, levels=3).eval()
+    still = torch.zeros(1, 3, 3, 32, 64)
+    moved = still.clone()
+    moved[0, 2, :, 10, 20] = 3.0
+    maps, others = stem(moved), stem(still)
+    assert [tuple(level.shape[1:]) for level in maps] == [(8, 16, 32), (16, 8, 16), (32, 4, 8)]
+    change = (maps[0] - others[0]).abs().amax(dim=1)[0]
+    assert divmod(int(change.argmax()), 32) in {(5, 10), (5, 9), (4, 10), (4, 9)}
+
+
+def test_one_frame_has_no_differences() -> None:
+    assert DetailStem(num_frames=1, channels=4, levels=1)(torch.zeros(2, 1, 3, 8, 8))[0].shape == (2, 4, 4, 4)
+
+
+@pytest.mark.parametrize("kind", ["concat", "attention"])
+def test_fusion_tells_frames_apart(kind: Any) -> None:
+    torch.manual_seed(0)
+    fusion = build_fusion(FusionConfig(kind=kind), 16, 3)
+    features = torch.randn(2, 3, 16, 4, 5)
+    fused = fusion(features)
+    assert fused.shape == (2, 16, 4, 5)
+    assert not torch.allclose(fused, fusion(features.flip(1)), atol=1e-3)
+    # Each location on its own: a change in one cell stays there.
+    changed = features.clone()
+    changed[:, 0, :, 1, 2] += 1.0
+    touched = (fusion(changed) - fused).abs().sum(dim=(0, 1)) > 1e-5
+    assert touched.nonzero().tolist() == [[1, 2]]
+
+
+@pytest.mark.parametrize("kind", ["concat", "attention"])
+def test_one_frame_is_not_fused(kind: Any) -> None:
+    features = torch.randn(2, 1, 16, 4, 5)
+    fusion = build_fusion(FusionConfig(kind=kind), 16, 1)
+    assert torch.equal(fusion(features), features[:, 0])
+    assert not list(fusion.parameters())
+
+
+def test_a_reachable_size_passes() -> None:
+    check_reachable(Size(256, 144), Size(32, 18), (2, 2, 2), Size(512, 288))
+
+
+@pytest.mark.parametrize(
+    ("asked", "grid", "offered"),
+    [
+        (Size(128, 72), Size(32, 18), ["[256,144]", "upsample=[2,2]", "3 model.decoder.channels"]),
+        (Size(256, 144), Size(36, 20), ["[288,160]", "[144,80] with upsample [2,2]"]),
+        (Size(32, 18), Size(32, 18), ["upsample=[1]", "2 model.decoder.channels"]),
+        (Size(16, 9), Size(32, 18), ["[256,144]"]),
+    ],
+)
+def test_an_unreachable_size_names_the_reachable_ones(asked: Size, grid: Size, offered: list[str]) -> None:
+    with pytest.raises(UserError) as caught:
+        check_reachable(asked, grid, (2, 2, 2), Size(512, 288))
+    for text in offered:
+        assert text in str(caught.value)

@@ -1,0 +1,24 @@
+"""Find the ball in sports video.
+
+Names are loaded when first used, so that `import tracknet` does not wait for torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tracknet.models.model import TrackNet as TrackNet
+
+__version__ = "0.1.0"
+
+_LAZY = {"TrackNet": "tracknet.models.model"}
+
+__all__ = ["TrackNet", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,102 @@
+"""One geometric and one colour transform per window: the same for all its frames, and for the points."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from tracknet.utils.geometry import FloatArray, Size, similarity
+from tracknet.utils.settings import AugmentConfig
+
+Frame = npt.NDArray[np.uint8]
+# ImageNet's mean, as RGB: what a normalised picture knows as nothing. Mirrored borders would show a second,
+# unlabelled ball.
+_BORDER_RGB = (124, 116, 104)
+_LUMA_RGB = np.array([0.299, 0.587, 0.114])
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """A drawn transform.
+
+    Attributes:
+        matrix: `[3, 3]`, old input pixels to new input pixels.
+        colour: `[3, 4]` linear map of (R, G, B, 1), 0..255; `None` for no change.
+        only_flip: the matrix mirrors and does nothing else, which needs no resampling.
+    """
+
+    matrix: FloatArray
+    colour: FloatArray | None
+    only_flip: bool
+
+    def apply(self, frame: Frame) -> Frame:
+        """The transformed picture, uint8 `[H, W, 3]`."""
+        height, width = frame.shape[:2]
+        if self.only_flip:
+            if self.matrix[0, 0] < 0:
+                frame = np.asarray(cv2.flip(frame, 1), np.uint8)
+        else:
+            frame = np.asarray(
+                cv2.warpAffine(
+                    frame,
+                    self.matrix[:2],
+                    (width, height),
+                    flags=cv2.INTER_LINEAR,
+                    borderMode=cv2.BORDER_CONSTANT,
+                    borderValue=_BORDER_RGB,
+                ),
+                np.uint8,
+            )
+        if self.colour is not None:
+            frame = np.asarray(cv2.transform(frame, self.colour), np.uint8)
+        return frame
+
+
+IDENTITY = Augmentation(matrix=np.eye(3), colour=None, only_flip=True)
+
+
+def draw_augmentation(config: AugmentConfig, size: Size, rng: np.random.Generator) -> Augmentation:
+    """Draws a transform; always takes the same number of values from `rng`.
+
+    Args:
+        config: the ranges.
+        size: of the pictures, input pixels.
+        rng: the window's own randomness.
+    """
+    flip_draw, any_draw, scale, turn, shift_x, shift_y, bright, contrast, saturation = rng.random(9)
+    flip = bool(flip_draw < config.flip_prob)
+    if not any_draw < config.prob:
+        return Augmentation(similarity(size, flip=flip), None, only_flip=True)
+
+    def around_zero(draw: float, reach: float) -> float:
+        return (2.0 * draw - 1.0) * reach
+
+    moves = config.scale > 0 or config.rotate_deg > 0 or config.shift > 0
+    matrix = similarity(
+        size,
+        scale=float(np.exp(around_zero(scale, np.log1p(config.scale)))),
+        rotation_deg=around_zero(turn, config.rotate_deg),
+        shift_px=(
+            around_zero(shift_x, config.shift) * size.width,
+            around_zero(shift_y, config.shift) * size.height,
+        ),
+        flip=flip,
+    )
+    colour = _colour_matrix(
+        brightness=around_zero(bright, config.brightness),
+        contrast=1.0 + around_zero(contrast, config.contrast),
+        saturation=1.0 + around_zero(saturation, config.saturation),
+    )
+    changes_colour = config.brightness > 0 or config.contrast > 0 or config.saturation > 0
+    return Augmentation(matrix, colour if changes_colour else None, only_flip=not moves)
+
+
+def _colour_matrix(*, brightness: float, contrast: float, saturation: float) -> FloatArray:
+    """Saturation about the luma, contrast about mid-grey, brightness as a share of full scale."""
+    grey = np.tile(_LUMA_RGB, (3, 1))
+    linear = contrast * (saturation * np.eye(3) + (1.0 - saturation) * grey)
+    offset = 127.5 * (1.0 - contrast) + 255.0 * brightness
+    return np.hstack([linear, np.full((3, 1), offset)])

@@ -1,0 +1,225 @@
+"""Opens a build: finds its shards, checks them against the manifest, and reads the index."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import braceexpand
+import numpy as np
+import numpy.typing as npt
+
+from tracknet.datasets.schema import INDEX_NAME, MANIFEST_NAME, Manifest, ShardEntry
+from tracknet.datasets.table import NO_STATUS, FrameTable
+from tracknet.utils.errors import RunError, UserError
+
+_BUILD_AGAIN = "run the build command again: it replaces what is missing or damaged and keeps the rest"
+
+
+@dataclass(frozen=True)
+class ShardSet:
+    """The frames of one split of a build, and where each lies.
+
+    Attributes:
+        folder: of the build.
+        manifest: of the build.
+        split: `train`, `val` or `test`.
+        table: the N frames.
+        shard_names: file names.
+        shard_id: int32 `[N]`, position in `shard_names`.
+        offset: int64 `[N]`, of the JPEG within its shard.
+        size: int32 `[N]`, of the JPEG, bytes.
+        crc32c: uint32 `[N]`, of the JPEG.
+    """
+
+    folder: Path
+    manifest: Manifest
+    split: str
+    table: FrameTable
+    shard_names: tuple[str, ...]
+    shard_id: npt.NDArray[np.int32]
+    offset: npt.NDArray[np.int64]
+    size: npt.NDArray[np.int32]
+    crc32c: npt.NDArray[np.uint32]
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def origin(self, row: int) -> str:
+        """`shards/train-003.tar: game1_Clip3_0042`, as messages name a sample."""
+        return f"{self.folder / self.shard_names[self.shard_id[row]]}: {self.table.keys[row]}"
+
+
+def expand_shards(specs: Sequence[str]) -> list[Path]:
+    """Shard files named by paths, folders, a manifest, globs, `{000..031}` or the written `<000..031>`.
+
+    Raises:
+        UserError: a name stands for no file. All such names are listed.
+    """
+    paths: list[Path] = []
+    problems: list[str] = []
+    for spec in specs:
+        if Path(spec).is_dir() or Path(spec).name == MANIFEST_NAME:
+            folder = Path(spec) if Path(spec).is_dir() else Path(spec).parent
+            paths += [folder / entry.name for entry in Manifest.read(folder).shards_of("train")]
+            continue
+        braced = re.sub(r"<(\d+\.\.\d+)>", r"{\1}", spec)
+        for name in braceexpand.braceexpand(braced):
+            path = Path(name)
+            if any(char in path.name for char in "*?["):
+                matches = sorted(path.parent.glob(path.name))
+                if not matches:
+                    problems.append(f"{name}: matches no file")
+                paths += matches
+            elif path.is_file():
+                paths.append(path)
+            else:
+                problems.append(f"{name}: no such file")
+    if problems:
+        raise UserError(
+            f"{len(problems)} of the shards named are not there",
+            problems=_shorten(problems),
+            remedy="name the shards that exist (a folder will do: shards), or build them: "
+            "`python -m pipelines.build_shards --root data/tracknet`",
+        )
+    return list(dict.fromkeys(paths))
+
+
+def open_shards(paths: Sequence[Path]) -> ShardSet:
+    """The frames of some shards, all of one split of one build.
+
+    Args:
+        paths: shard files, as `expand_shards` gives them.
+
+    Raises:
+        UserError: no manifest, several builds or splits, a file that is no shard of its build.
+        RunError: a shard or the index is cut or replaced.
+    """
+    if not paths:
+        raise UserError(
+            "no shards were given", remedy="name a folder of shards, or files such as shards/train-*.tar"
+        )
+    folders = sorted({path.parent.resolve() for path in paths})
+    if len(folders) > 1:
+        raise UserError(
+            "the shards lie in several folders: " + ", ".join(map(str, folders)),
+            remedy="give the shards of one build",
+        )
+    folder = paths[0].parent
+    manifest = Manifest.read(folder)
+    known = {entry.name: entry for entry in manifest.shards}
+    strangers = [path.name for path in paths if path.name not in known]
+    if strangers:
+        raise UserError(
+            f"{folder / MANIFEST_NAME} does not know {', '.join(strangers[:5])}"
+            + (f" and {len(strangers) - 5} more" if len(strangers) > 5 else ""),
+            remedy="these files belong to another build: remove them or give the shards that the manifest lists",
+        )
+    entries = [known[path.name] for path in paths]
+    splits = sorted({entry.split for entry in entries})
+    if len(splits) > 1:
+        raise UserError(
+            f"the shards belong to several splits: {', '.join(splits)}",
+            remedy="give the shards of one split; validation finds its own beside them",
+        )
+    return _open(folder, manifest, splits[0], entries)
+
+
+def open_split(folder: Path, split: str) -> ShardSet:
+    """All frames of one split of the build in `folder`. Raises as `open_shards` does."""
+    manifest = Manifest.read(folder)
+    entries = list(manifest.shards_of(split))
+    if not entries:
+        there = sorted({entry.split for entry in manifest.shards})
+        raise UserError(
+            f"the build in {folder} has no split {split!r}",
+            remedy=f"choose one of {', '.join(there)}, or build again with --val-games",
+        )
+    return _open(folder, manifest, split, entries)
+
+
+def _open(folder: Path, manifest: Manifest, split: str, entries: Sequence[ShardEntry]) -> ShardSet:
+    _check_files(folder, entries)
+    index = _read_index(folder, manifest)
+    names = tuple(entry.name for entry in entries)
+    id_of_name = {name: number for number, name in enumerate(names)}
+    shard_id = np.array([id_of_name.get(name, -1) for name in index["shard"]], np.int32)
+    keep = np.flatnonzero(shard_id >= 0)
+    expected = sum(entry.frames for entry in entries)
+    if len(keep) != expected:
+        raise RunError(
+            f"{folder / INDEX_NAME} has {len(keep)} frames for shards that hold {expected}",
+            remedy=_BUILD_AGAIN,
+        )
+
+    def column(name: str, dtype: Any) -> npt.NDArray[Any]:
+        return np.asarray([index[name][row] for row in keep], dtype)
+
+    clip_names = [(index["game"][row], index["clip"][row]) for row in keep]
+    clips = list(dict.fromkeys(clip_names))
+    id_of_clip = {clip: number for number, clip in enumerate(clips)}
+    status = [index["status"][row] for row in keep]
+    table = FrameTable(
+        keys=[index["key"][row] for row in keep],
+        clips=clips,
+        clip_id=np.array([id_of_clip[clip] for clip in clip_names], np.int32),
+        frame=column("frame", np.int32),
+        # None becomes NaN: no coordinates.
+        xy_px=np.stack([column("x_px", np.float64), column("y_px", np.float64)], axis=1),
+        visibility=column("visibility", np.int8),
+        status=np.array([NO_STATUS if code is None else code for code in status], np.int8),
+        source_size=np.stack([column("source_width", np.int32), column("source_height", np.int32)], axis=1),
+    )
+    return ShardSet(
+        folder=folder,
+        manifest=manifest,
+        split=split,
+        table=table,
+        shard_names=names,
+        shard_id=shard_id[keep],
+        offset=column("offset", np.int64),
+        size=column("size", np.int32),
+        crc32c=column("crc32c", np.uint32),
+    )
+
+
+def _check_files(folder: Path, entries: Sequence[ShardEntry]) -> None:
+    """Every shard is there and has its size; the content is checked frame by frame when it is read."""
+    problems = []
+    for entry in entries:
+        path = folder / entry.name
+        if not path.is_file():
+            problems.append(f"{path} is missing")
+        elif (size := path.stat().st_size) != entry.bytes:
+            problems.append(f"{path} has {size:,} bytes, its manifest says {entry.bytes:,}: cut or replaced")
+    if problems:
+        raise RunError(
+            f"{len(problems)} of {len(entries)} shards are not what was built",
+            problems=_shorten(problems),
+            remedy=_BUILD_AGAIN,
+        )
+
+
+def _read_index(folder: Path, manifest: Manifest) -> dict[str, list[Any]]:
+    import pyarrow.parquet as pq
+
+    path = folder / INDEX_NAME
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise RunError(f"{path} is missing", remedy=_BUILD_AGAIN) from None
+    if hashlib.sha256(content).hexdigest() != manifest.index_sha256:
+        raise RunError(f"{path} is not the index that its manifest was written with", remedy=_BUILD_AGAIN)
+    columns: dict[str, list[Any]] = pq.read_table(io.BytesIO(content)).to_pydict()
+    return columns
+
+
+def _shorten(problems: list[str], limit: int = 10) -> list[str]:
+    if len(problems) <= limit:
+        return problems
+    return [*problems[:limit], f"and {len(problems) - limit} more"]

@@ -1,0 +1,234 @@
+"""The contract between the builder and everything that reads shards: codes, names, columns, versions.
+
+A sample is one frame, two adjacent tar members `KEY.jpg` and `KEY.json`. `index.parquet` holds one row per
+frame (`INDEX_COLUMNS`) and has authority over the labels; `manifest.json` holds what the build is. Imports
+neither torch nor pyarrow at module level, because the builder's `--help` reads this file too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from enum import IntEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tracknet.utils.errors import UserError
+from tracknet.utils.geometry import Size
+
+if TYPE_CHECKING:
+    import pyarrow
+
+FORMAT = "tracknet-shards"
+FORMAT_VERSION = 1
+INDEX_NAME = "index.parquet"
+MANIFEST_NAME = "manifest.json"
+SPLITS = ("train", "val", "test")
+
+
+class Visibility(IntEnum):
+    """The dataset's codes. Only `ABSENT` has no coordinates."""
+
+    ABSENT = 0
+    CLEAR = 1
+    HARD = 2
+    OCCLUDED = 3
+
+
+class Status(IntEnum):
+    """What the ball does on a frame."""
+
+    FLYING = 0
+    HIT = 1
+    BOUNCE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class FrameLabel:
+    """One frame of a clip and what is known of its ball.
+
+    Attributes:
+        path: the frame's image file.
+        number: the frame's number in its clip (`0042.jpg` is 42).
+        visibility: a `Visibility` code.
+        xy_px: the ball's (x, y) in frame pixels, pixel centres at integers; `None` exactly when absent.
+        status: a `Status` code, `None` exactly when absent.
+    """
+
+    path: Path
+    number: int
+    visibility: Visibility
+    xy_px: tuple[float, float] | None
+    status: Status | None
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledClip:
+    """One uninterrupted recording: its frames in ascending order of number."""
+
+    game: str
+    clip: str
+    label_file: Path
+    frame_size: Size
+    frames: tuple[FrameLabel, ...]
+
+    @property
+    def name(self) -> str:
+        """`game1/Clip3`, as messages name it."""
+        return f"{self.game}/{self.clip}"
+
+
+def frame_key(game: str, clip: str, number: int) -> str:
+    """`game1_Clip3_0042`: the sample's key. Without dots, at which WebDataset would split it."""
+    return f"{game}_{clip}_{number:04d}".replace(".", "-")
+
+
+def sample_json(
+    *,
+    game: str,
+    clip: str,
+    frame: int,
+    xy_px: tuple[float, float] | None,
+    visibility: int,
+    status: int | None,
+    source_size: Size,
+) -> bytes:
+    """The bytes of a sample's `KEY.json`: compact, sorted keys, so that equal content is equal bytes."""
+    record = {
+        "clip": clip,
+        "frame": frame,
+        "game": game,
+        "source_size": list(source_size),
+        "status": status,
+        "visibility": visibility,
+        "xy_px": None if xy_px is None else list(xy_px),
+    }
+    return json.dumps(record, sort_keys=True, separators=(",", ":")).encode()
+
+
+# Column -> (Arrow type, may be null). One row per frame, sorted by split, game, clip, frame.
+INDEX_COLUMNS: dict[str, tuple[str, bool]] = {
+    "key": ("string", False),
+    "split": ("string", False),
+    "game": ("string", False),
+    "clip": ("string", False),
+    "frame": ("int32", False),
+    "segment": ("int32", False),  # number of the segment within its clip
+    "shard": ("string", False),  # file name, relative to the index
+    "offset": ("int64", False),  # of the JPEG's first byte within the shard
+    "size": ("int32", False),  # of the JPEG, bytes
+    "crc32c": ("uint32", False),  # of the JPEG
+    "x_px": ("float64", True),  # frame pixels
+    "y_px": ("float64", True),
+    "visibility": ("int8", False),
+    "status": ("int8", True),
+    "width": ("int32", False),  # stored image
+    "height": ("int32", False),
+    "source_width": ("int32", False),  # frame space
+    "source_height": ("int32", False),
+    "source": ("string", False),  # path relative to the build's root, with forward slashes
+    "source_sha256": ("string", False),
+}
+
+
+def index_schema() -> pyarrow.Schema:
+    """The Arrow schema of `index.parquet`."""
+    import pyarrow as pa
+
+    return pa.schema(
+        [pa.field(name, getattr(pa, kind)(), nullable=null) for name, (kind, null) in INDEX_COLUMNS.items()]
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ShardEntry:
+    """One shard as the manifest knows it."""
+
+    name: str
+    split: str
+    frames: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """`manifest.json`: what a build is. Written last and atomically; without it there is no dataset.
+
+    Attributes:
+        build_id: hash of the configuration, the sources' content and the labels: 64 hex digits.
+        image_size: the size at which the frames are stored.
+        config: what the build was asked for, as plain values.
+        games: split -> its games, in natural order.
+        shards: every shard of every split, in order of name.
+        index_sha256: hash of `index.parquet`'s bytes.
+        totals: counts for people: frames, clips, bytes, per split and visibility.
+    """
+
+    build_id: str
+    image_size: Size
+    config: dict[str, Any]
+    games: dict[str, list[str]]
+    shards: tuple[ShardEntry, ...]
+    index_sha256: str
+    totals: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """Readable, sorted JSON with the format's name and version."""
+        body = {
+            "format": FORMAT,
+            "version": FORMAT_VERSION,
+            **{key: value for key, value in asdict(self).items() if key != "image_size"},
+            "image_size": list(self.image_size),
+        }
+        return json.dumps(body, indent=2, sort_keys=True) + "\n"
+
+    @classmethod
+    def read(cls, folder: Path) -> Manifest:
+        """The manifest of a folder of shards.
+
+        Raises:
+            UserError: there is none (never built, or the build was interrupted), it is damaged, or it was
+                written by another version of the format.
+        """
+        path = folder / MANIFEST_NAME
+        try:
+            body = json.loads(path.read_text())
+        except FileNotFoundError:
+            raise UserError(
+                f"{folder} has no {MANIFEST_NAME}: it holds no finished build",
+                remedy=f"run `python -m pipelines.build_shards --root YOUR_DATA --out {folder}`; "
+                "an interrupted build goes on where it stopped",
+            ) from None
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise UserError(
+                f"{path} is damaged: {error}",
+                remedy="delete it and run the build command again; whole shards are reused",
+            ) from None
+        found = (body.get("format"), body.get("version")) if isinstance(body, dict) else (None, None)
+        if found != (FORMAT, FORMAT_VERSION):
+            raise UserError(
+                f"{path} has format {found[0]!r} version {found[1]!r}; "
+                f"this software reads {FORMAT!r} version {FORMAT_VERSION}",
+                remedy="build the shards again with this version, into another folder",
+            )
+        try:
+            return cls(
+                build_id=body["build_id"],
+                image_size=Size(*body["image_size"]),
+                config=body["config"],
+                games=body["games"],
+                shards=tuple(ShardEntry(**entry) for entry in body["shards"]),
+                index_sha256=body["index_sha256"],
+                totals=body["totals"],
+            )
+        except (KeyError, TypeError) as error:
+            raise UserError(
+                f"{path} lacks or garbles a field: {error}",
+                remedy="delete it and run the build command again; whole shards are reused",
+            ) from None
+
+    def shards_of(self, split: str) -> Iterator[ShardEntry]:
+        """The shards of one split, in order of name."""
+        return (entry for entry in self.shards if entry.split == split)

@@ -1,0 +1,1 @@
+"""Backbone, fusion, decoder, head, and their assembly."""

@@ -1,0 +1,131 @@
+"""A Hugging Face ViT as a map of features: pixels in, a grid of patch tokens out."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import Any, cast
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+
+from tracknet.utils.errors import UserError
+from tracknet.utils.geometry import Size
+
+
+class ViTBackbone(nn.Module):
+    """A ViT without its CLS and register tokens.
+
+    Args:
+        vit: a Hugging Face vision transformer whose config has `hidden_size` and `patch_size`.
+        freeze: no gradients, no gradient memory, and `eval()` even while the rest trains (DINOv3 jitters its
+            position embeddings in train mode, others drop out).
+
+    """
+
+    def __init__(self, vit: PreTrainedModel, *, freeze: bool = False) -> None:
+        super().__init__()
+        self.vit = vit
+        self.hf_config = vit.config
+        self.out_channels = int(self.hf_config.hidden_size)
+        self.patch_size = patch_size_of(self.hf_config)
+        self._special_tokens = 1 + int(getattr(self.hf_config, "num_register_tokens", 0) or 0)
+        if getattr(vit, "pooler", None) is not None:
+            vit.pooler = None  # never used; its parameters would be trained without a gradient
+        takes_interpolation = "interpolate_pos_encoding" in inspect.signature(vit.forward).parameters
+        self._native_size = _native_size(self.hf_config) if takes_interpolation else None
+        self.set_frozen(freeze)
+
+    def set_frozen(self, freeze: bool) -> None:
+        """Freezes or thaws every weight."""
+        self.freeze = freeze
+        for name, parameter in self.vit.named_parameters():
+            # Mask tokens belong to pre-training; without a gradient they would stall DDP.
+            parameter.requires_grad_(not freeze and not name.endswith("mask_token"))
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> ViTBackbone:
+        """Training mode, unless frozen."""
+        super().train(mode and not self.freeze)
+        return self
+
+    def gradient_checkpointing(self, enabled: bool) -> None:
+        """Trades a second forward pass of every layer for its activations' memory."""
+        vit = self.vit
+        if enabled and not self.freeze:
+            vit.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        else:
+            vit.gradient_checkpointing_disable()
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Normalised pixels `[N, 3, H, W]` float to features `[N, C, Hp, Wp]`; H and W whole patches."""
+        height, width = pixels.shape[-2:]
+        rows, columns = height // self.patch_size, width // self.patch_size
+        extra = {}
+        if self._native_size is not None and self._native_size != (height, width):
+            # ViT refuses another size than its own unless asked; DINOv2 and v3 always adapt.
+            extra["interpolate_pos_encoding"] = True
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.freeze):
+            tokens = self.vit(pixel_values=pixels, **extra).last_hidden_state[:, self._special_tokens :]
+        if tokens.shape[1] != rows * columns:
+            raise UserError(
+                f"model type {self.hf_config.model_type!r} gave {tokens.shape[1]} patch tokens for a "
+                f"{width}x{height} picture of {self.patch_size}-pixel patches, not {columns}x{rows} = "
+                f"{rows * columns}",
+                remedy="use a plain ViT (vit, dinov2, dinov3_vit): hierarchical ones have no single grid",
+            )
+        return cast(torch.Tensor, tokens.transpose(1, 2).unflatten(2, (rows, columns)))
+
+
+def patch_grid(input_size: Size, patch_size: int) -> Size:
+    """How many patches a picture has.
+
+    Raises:
+        UserError: the picture is no whole number of patches; the ViT would cut off the rest silently.
+
+    """
+    if input_size.width % patch_size == 0 and input_size.height % patch_size == 0:
+        return Size(input_size.width // patch_size, input_size.height // patch_size)
+
+    def nearest(length: int) -> list[int]:
+        below = length // patch_size * patch_size
+        return sorted({max(below, patch_size), below if below == length else below + patch_size})
+
+    widths, heights = nearest(input_size.width), nearest(input_size.height)
+    raise UserError(
+        f"the input size {input_size} is no whole number of {patch_size}x{patch_size} patches",
+        remedy=f"set data.resize=[{widths[0]},{heights[0]}] or data.resize=[{widths[-1]},{heights[-1]}] "
+        f"(multiples of {patch_size}) and build the shards at that size",
+    )
+
+
+def patch_size_of(hf_config: Any) -> int:
+    """The side of a patch in pixels; refuses what is no plain ViT."""
+    patch, width, heads = (
+        getattr(hf_config, name, None) for name in ("patch_size", "hidden_size", "num_attention_heads")
+    )
+    if isinstance(patch, Sequence) and len(set(patch)) == 1:
+        patch = patch[0]
+    if not (isinstance(patch, int) and isinstance(width, int) and isinstance(heads, int)):
+        raise UserError(
+            f"model type {hf_config.model_type!r} is no plain ViT: its patch_size is {patch}, its hidden_size "
+            f"{width}, its num_attention_heads {heads}, where one number each is needed",
+            remedy="use vit, dinov2 or dinov3_vit",
+        )
+    if width % heads:
+        raise UserError(
+            f"model.backbone.config: hidden_size {width} is no multiple of num_attention_heads {heads}",
+            remedy=f"set num_attention_heads to one of {_divisors(width)}",
+        )
+    return patch
+
+
+def _native_size(hf_config: Any) -> tuple[int, int]:
+    """`(height, width)` that the position embeddings were made for."""
+    size = hf_config.image_size
+    return (int(size[0]), int(size[1])) if isinstance(size, Sequence) else (int(size), int(size))
+
+
+def _divisors(number: int) -> list[int]:
+    return [n for n in range(1, min(number, 64) + 1) if number % n == 0]

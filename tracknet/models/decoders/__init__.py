@@ -1,0 +1,1 @@
+"""What turns a grid of tokens into a feature map of the heatmap's size."""

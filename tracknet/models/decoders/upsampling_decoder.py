@@ -1,0 +1,133 @@
+"""From the patch grid up to the heatmap, a stage at a time, with pixel detail joined in at every stage."""
+
+from __future__ import annotations
+
+import math
+from typing import cast
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from tracknet.models.decoders.blocks import conv_block
+from tracknet.models.decoders.detail_stem import DetailStem, nearest_level
+from tracknet.utils.errors import UserError
+from tracknet.utils.geometry import Size
+from tracknet.utils.settings import DecoderConfig
+
+
+class UpsamplingStage(nn.Module):
+    """Upsample by a whole factor, join the skip, one 3x3 convolution.
+
+    Args:
+        incoming: width of the coarser map.
+        outgoing: width of the finer one.
+        skip: width of the map that joins in, 0 for none.
+        factor: how much finer.
+        kind: `deconv` learns the upsampling (ConvTranspose, kernel = stride, so that no cell gets more taps
+            than its neighbours); `interpolate` is bilinear after a 1x1 convolution.
+
+    """
+
+    def __init__(self, incoming: int, outgoing: int, skip: int, factor: int, kind: str) -> None:
+        super().__init__()
+        self.up: nn.Module
+        if kind == "deconv":
+            self.up = nn.ConvTranspose2d(incoming, outgoing, kernel_size=factor, stride=factor)
+        else:
+            # The two are linear and commute; narrowing first is cheaper.
+            self.up = nn.Sequential(
+                nn.Conv2d(incoming, outgoing, kernel_size=1),
+                nn.Upsample(scale_factor=factor, mode="bilinear", align_corners=False),
+            )
+        self.conv = conv_block(outgoing + skip, outgoing)
+
+    def forward(self, coarse: torch.Tensor, skip: torch.Tensor | None) -> torch.Tensor:
+        """`[B, incoming, Y, X]` and optionally `[B, skip, ~factor*Y, ~factor*X]`, to `factor` times finer."""
+        fine = self.up(coarse)
+        if skip is not None:
+            if skip.shape[-2:] != fine.shape[-2:]:
+                skip = F.interpolate(skip, size=fine.shape[-2:], mode="bilinear", align_corners=False)
+            fine = torch.cat([fine, skip.to(fine.dtype)], dim=1)
+        return cast(torch.Tensor, self.conv(fine))
+
+
+class UpsamplingDecoder(nn.Module):
+    """Fused features `[B, C, Hp, Wp]` and pixels to a map `[B, out_channels, h, w]`.
+
+    Args:
+        config: widths, factors, kind of upsampling, skip.
+        in_channels: C, the backbone's width.
+        patch_size: input pixels per feature cell; chooses the skip of every stage.
+        num_frames: T, for the detail stem.
+
+    """
+
+    def __init__(self, config: DecoderConfig, *, in_channels: int, patch_size: int, num_frames: int) -> None:
+        super().__init__()
+        widths = [in_channels if width == "C" else width for width in config.channels]
+        self.out_channels = widths[-1]
+        self.project: nn.Module = nn.Identity()
+        if widths[0] != in_channels:
+            self.project = nn.Conv2d(in_channels, widths[0], kernel_size=1)
+        self.skip_levels: list[int] = []
+        self.stem: DetailStem | None = None
+        skip_widths = [0] * len(config.upsample)
+        if config.skip == "detail":
+            strides = [patch_size / math.prod(config.upsample[: n + 1]) for n in range(len(config.upsample))]
+            self.skip_levels = [nearest_level(stride) for stride in strides]
+            self.stem = DetailStem(num_frames, config.detail_channels, max(self.skip_levels) + 1)
+            skip_widths = [self.stem.widths[level] for level in self.skip_levels]
+        self.stages = nn.ModuleList(
+            UpsamplingStage(widths[n], widths[n + 1], skip_widths[n], factor, config.kind)
+            for n, factor in enumerate(config.upsample)
+        )
+
+    def forward(self, features: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
+        """Features `[B, C, Hp, Wp]` and normalised pixels `[B, T, 3, H, W]` to `[B, out_channels, h, w]`."""
+        fine = self.project(features)
+        details = self.stem(pixels) if self.stem is not None else []
+        for n, stage in enumerate(self.stages):
+            fine = stage(fine, details[self.skip_levels[n]] if details else None)
+        return cast(torch.Tensor, fine)
+
+
+def check_reachable(heatmap: Size, grid: Size, upsample: tuple[int, ...], input_size: Size) -> None:
+    """Refuses a heatmap size that is not the patch grid times the decoder's factors.
+
+    Raises:
+        UserError: with the sizes that this input can reach, and the factors that would reach the one asked for.
+
+    """
+    factor = math.prod(upsample)
+    reached = Size(grid.width * factor, grid.height * factor)
+    if reached == heatmap:
+        return
+    remedy = f"set model.heatmap.size=[{reached.width},{reached.height}]"
+    wanted, rest = divmod(heatmap.width, grid.width)
+    if rest == 0 and wanted > 0 and heatmap.height == wanted * grid.height:
+        factors = _factors(wanted)
+        remedy += f", or model.decoder.upsample={factors} with {len(factors) + 1} model.decoder.channels"
+    else:
+        others = [
+            f"[{grid.width * product},{grid.height * product}] with upsample {_factors(product)}"
+            for product in (1, 2, 4, 8, 16)
+            if product != factor and grid.width * product <= 2 * input_size.width
+        ]
+        remedy += f"; other factors reach {', '.join(others)}"
+    raise UserError(
+        f"the decoder cannot reach model.heatmap.size {list(heatmap)}: the input {input_size} has {grid} "
+        f"patches, and model.decoder.upsample {list(upsample)} makes {reached} of them",
+        remedy=remedy,
+    )
+
+
+def _factors(number: int) -> list[int]:
+    """Small factors of a number, as stages: 8 -> [2, 2, 2], 7 -> [7], 1 -> [1]."""
+    factors, divisor = [], 2
+    while number > 1:
+        while number % divisor == 0:
+            factors.append(divisor)
+            number //= divisor
+        divisor += 1
+    return factors or [1]

@@ -1,0 +1,1 @@
+"""What turns a feature map into heatmap logits."""

@@ -1,0 +1,175 @@
+"""The assembly: frames in, heatmap logits out, and points read from them.
+
+`uint8 frames -> normalise -> ViT per frame -> fusion over time -> upsampling decoder -> head`. The two halves
+can be called apart: `encode_frames` once per frame, `decode_features` once per window, so that overlapping
+windows share the expensive half.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import torch
+from torch import nn
+
+from tracknet.models import persistence
+from tracknet.models.backbones.build import build_vit_backbone
+from tracknet.models.backbones.vit_backbone import ViTBackbone, patch_grid
+from tracknet.models.decoders.upsampling_decoder import UpsamplingDecoder, check_reachable
+from tracknet.models.fusion import build_fusion
+from tracknet.models.heads.heatmap_head import HeatmapHead
+from tracknet.utils import heatmap as heatmaps
+from tracknet.utils.geometry import Size, scaling
+from tracknet.utils.settings import ModelConfig
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class TrackNet(nn.Module):
+    """Finds the ball in a window of T frames.
+
+    Args:
+        config: backbone, fusion, decoder, head, heatmap.
+        input_size: the frames' size in pixels; whole patches.
+        num_frames: T.
+        anchor: the frame that `head.maps: one` is about.
+        frame_stride: distance between a window's frames; the network does not use it, but whoever feeds it must.
+        mean: per channel, of pixels in 0..1; `std` likewise. The defaults are ImageNet's, which DINOv2 and v3
+            share; pass what the checkpoint's image processor says.
+        backbone: used instead of building one from `config.backbone`.
+
+    Attributes:
+        map_frames: the window's frame each map is about, for example `(1,)` or `(0, 1, 2)`.
+        score_threshold: scores below it mean "no ball"; chosen on validation, saved with the weights.
+        provenance: what the weights came from (run, data, versions); saved with them, plain JSON values.
+
+    Raises:
+        UserError: the model cannot be had, or sizes do not fit; with the ones that do.
+
+    """
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        *,
+        input_size: Size,
+        num_frames: int,
+        anchor: Literal["middle", "last"] = "middle",
+        frame_stride: int = 1,
+        mean: tuple[float, float, float] = IMAGENET_MEAN,
+        std: tuple[float, float, float] = IMAGENET_STD,
+        backbone: ViTBackbone | None = None,
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.input_size = Size(*input_size)
+        self.num_frames = num_frames
+        self.anchor = anchor
+        self.frame_stride = frame_stride
+        self.score_threshold = 0.5
+        self.provenance: dict[str, Any] = {}
+        anchor_frame = num_frames // 2 if anchor == "middle" else num_frames - 1
+        self.map_frames = tuple(range(num_frames)) if config.head.maps == "all" else (anchor_frame,)
+        self.num_maps = len(self.map_frames)
+        # Kept in config.json, not among the weights.
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32), persistent=False)
+        self.register_buffer("std", torch.tensor(std, dtype=torch.float32), persistent=False)
+        self.normalisation = (mean, std)
+
+        self.backbone = (
+            backbone if backbone is not None else build_vit_backbone(config.backbone, self.input_size)
+        )
+        width, patch_size = self.backbone.out_channels, self.backbone.patch_size
+        grid = patch_grid(self.input_size, patch_size)
+        check_reachable(config.heatmap.size, grid, config.decoder.upsample, self.input_size)
+        self.fusion = build_fusion(config.fusion, width, num_frames)
+        self.decoder = UpsamplingDecoder(
+            config.decoder, in_channels=width, patch_size=patch_size, num_frames=num_frames
+        )
+        self.head = HeatmapHead(self.decoder.out_channels, self.num_maps, config.head.prior)
+
+    def forward(self, frames: torch.Tensor) -> torch.Tensor:
+        """Frames uint8 RGB `[B, T, 3, H, W]` (any memory layout) to float32 logits `[B, M, h, w]`."""
+        pixels = self._normalise(frames)
+        features = self.backbone(pixels.flatten(0, 1)).unflatten(0, frames.shape[:2])
+        return self._decode(features, pixels)
+
+    def encode_frames(self, frames: torch.Tensor) -> torch.Tensor:
+        """Frames uint8 `[N, 3, H, W]` to the backbone's features `[N, C, Hp, Wp]`."""
+        return cast(torch.Tensor, self.backbone(self._normalise(frames)))
+
+    def decode_features(self, features: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
+        """Features `[B, T, C, Hp, Wp]` and their frames uint8 `[B, T, 3, H, W]` to logits `[B, M, h, w]`."""
+        return self._decode(features, self._normalise(frames))
+
+    @torch.no_grad()
+    def decode(self, logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits `[B, M, h, w]` to the ball's place and score in every map.
+
+        Returns:
+            xy in *input* pixels, float32 `[B, M, 2]`; the highest probability, float32 `[B, M]`.
+
+        """
+        settings = self.config.heatmap
+        cells = heatmaps.DECODERS[settings.decode](logits, settings.sigma)
+        matrix = torch.as_tensor(scaling(settings.size, self.input_size)).to(cells)
+        return cells @ matrix[:2, :2].T + matrix[:2, 2], heatmaps.peak_score(logits)
+
+    def gradient_checkpointing(self, enabled: bool = True) -> None:
+        """Trades compute for memory in the backbone, where nearly all of it is used."""
+        self.backbone.gradient_checkpointing(enabled)
+
+    def save_pretrained(self, folder: str | Path) -> Path:
+        """Writes `config.json`, `model.safetensors` and `README.md`; see `persistence.save`."""
+        return persistence.save(self, Path(folder))
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> TrackNet:
+        """The model in a folder that `save_pretrained` wrote, in eval mode; needs no network.
+
+        Args:
+            folder: a model folder, or the hub name `owner/model` of one.
+
+        Raises:
+            UserError: no such folder, another format, or weights that do not fit, by name.
+
+        """
+        source, saved = persistence.read_config(folder)
+        model = cls(
+            saved.model,
+            input_size=saved.input_size,
+            num_frames=saved.num_frames,
+            anchor=saved.anchor,
+            frame_stride=saved.frame_stride,
+            mean=saved.mean,
+            std=saved.std,
+            backbone=persistence.empty_backbone(saved),
+        )
+        model.score_threshold, model.provenance = saved.score_threshold, saved.provenance
+        persistence.load_weights(model, source)
+        return model.eval()
+
+    def _normalise(self, frames: torch.Tensor) -> torch.Tensor:
+        """Uint8 `[.., 3, H, W]` to float32 of the same shape."""
+        if frames.dtype != torch.uint8:
+            raise TypeError(f"frames must be uint8 (normalisation happens in here), got {frames.dtype}")
+        if tuple(frames.shape[-2:]) != (self.input_size.height, self.input_size.width):
+            raise ValueError(
+                f"frames are {frames.shape[-1]}x{frames.shape[-2]}, the model takes {self.input_size}"
+            )
+        scale = (1.0 / (255.0 * self.std))[:, None, None]
+        shift = (self.mean / self.std)[:, None, None]
+        return frames.to(torch.float32) * scale - shift
+
+    def _decode(self, features: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
+        if features.shape[1] != self.num_frames or pixels.shape[1] != self.num_frames:
+            raise ValueError(
+                f"a window has {self.num_frames} frames, got {pixels.shape[1]} "
+                f"and features of {features.shape[1]}"
+            )
+        return cast(torch.Tensor, self.head(self.decoder(self.fusion(features), pixels)))

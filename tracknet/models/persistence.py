@@ -1,0 +1,228 @@
+"""A model folder: everything that is needed to use the weights, and nothing that has to be downloaded.
+
+FOLDER/
+├── config.json          format, settings, sizes, normalisation, threshold, the backbone's own config
+├── model.safetensors    the weights
+└── README.md            the model card
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from huggingface_hub import snapshot_download
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from tracknet import __version__
+from tracknet.models.backbones.build import hf_config_from_dict, vit_from_config
+from tracknet.models.backbones.hub import looks_like_path, on_hub
+from tracknet.models.backbones.vit_backbone import ViTBackbone
+from tracknet.utils.config import from_plain, to_plain
+from tracknet.utils.errors import RunError, UserError
+from tracknet.utils.geometry import Size
+from tracknet.utils.settings import ModelConfig
+
+if TYPE_CHECKING:
+    from tracknet.models.model import TrackNet
+
+FORMAT_VERSION = 1
+CONFIG_NAME, WEIGHTS_NAME, CARD_NAME = "config.json", "model.safetensors", "README.md"
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """The contents of `config.json`."""
+
+    model: ModelConfig
+    input_size: Size
+    num_frames: int
+    anchor: Literal["middle", "last"]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    score_threshold: float
+    backbone_config: dict[str, Any]
+    frame_stride: int = 1
+    provenance: dict[str, Any] = field(default_factory=dict)
+    format: str = "tracknet"
+    format_version: int = FORMAT_VERSION
+    tracknet_version: str = __version__
+
+
+def save(model: TrackNet, folder: Path) -> Path:
+    """Writes the model folder, whole or not at all where it did not exist before.
+
+    Args:
+        model: any device, any dtype of parameters.
+        folder: made if absent (through a temporary name and a rename); in an existing one each file is
+            replaced at once, the config last.
+
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    try:
+        weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+        save_file(weights, partial / WEIGHTS_NAME, metadata={"format": "pt"})
+        (partial / CARD_NAME).write_text(model_card(model), encoding="utf-8")
+        text = json.dumps(to_plain(_describe(model)), indent=2, ensure_ascii=False)
+        (partial / CONFIG_NAME).write_text(text + "\n", encoding="utf-8")
+        if folder.exists():
+            for name in (WEIGHTS_NAME, CARD_NAME, CONFIG_NAME):
+                (partial / name).replace(folder / name)
+        else:
+            partial.rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return folder
+
+
+def read_config(folder: str | Path) -> tuple[Path, SavedModel]:
+    """The local folder of a saved model and its checked `config.json`.
+
+    Args:
+        folder: a folder, or the hub name of one, which is fetched (or found in the local cache).
+
+    """
+    source = Path(folder).expanduser()
+    if not source.is_dir():
+        if looks_like_path(str(folder)) or isinstance(folder, Path):
+            raise UserError(
+                f"there is no model folder {folder}",
+                remedy="name a folder that holds config.json and model.safetensors, "
+                "for example runs/NAME/checkpoints/best/model",
+            )
+        remedy = "name the folder of a model, or log in if it is private (`hf auth login`, or HF_TOKEN)"
+        source = Path(on_hub(str(folder), snapshot_download, remedy=remedy))
+    path = source / CONFIG_NAME
+    try:
+        plain = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        inside = ", ".join(sorted(item.name for item in source.iterdir())[:6]) or "nothing"
+        hint = f"; did you mean {source / 'model'}?" if (source / "model" / CONFIG_NAME).is_file() else ""
+        raise UserError(f"{source} is no model folder: no {CONFIG_NAME}, but {inside}{hint}") from None
+    except ValueError as error:
+        raise UserError(f"{path} is no JSON: {error}") from None
+    if not isinstance(plain, dict) or plain.get("format") != "tracknet":
+        raise UserError(
+            f"{path} describes no TrackNet model",
+            remedy="a backbone alone goes into model.backbone.name, not here",
+        )
+    version = plain.get("format_version")
+    if version != FORMAT_VERSION:
+        raise UserError(
+            f"{path} has format version {version}, this software reads {FORMAT_VERSION}",
+            remedy=f"use the tracknet version that wrote it ({plain.get('tracknet_version', 'unknown')})",
+        )
+    return source, from_plain(SavedModel, plain, where=str(path))
+
+
+def empty_backbone(saved: SavedModel) -> ViTBackbone:
+    """The backbone of a saved model, before its weights."""
+    vit = vit_from_config(hf_config_from_dict(dict(saved.backbone_config)))
+    return ViTBackbone(vit, freeze=saved.model.backbone.freeze)
+
+
+def load_weights(model: torch.nn.Module, folder: Path) -> None:
+    """Loads `model.safetensors` strictly.
+
+    Raises:
+        UserError: tensors are missing, unknown or of another shape; the first of each are named.
+        RunError: the file is damaged.
+
+    """
+    path = folder / WEIGHTS_NAME
+    if not path.is_file():
+        raise UserError(f"{folder} has no {WEIGHTS_NAME}", remedy="copy the whole model folder")
+    try:
+        weights = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise RunError(f"{path} is damaged: {error}", remedy="copy or download it again") from error
+    expected = model.state_dict()
+    problems = [
+        *_name_some("missing", sorted(expected.keys() - weights.keys())),
+        *_name_some("unknown", sorted(weights.keys() - expected.keys())),
+        *_name_some(
+            "of another shape",
+            [
+                f"{name} {list(weights[name].shape)} for {list(expected[name].shape)}"
+                for name in sorted(expected.keys() & weights.keys())
+                if weights[name].shape != expected[name].shape
+            ],
+        ),
+    ]
+    if problems:
+        raise UserError(
+            f"the weights in {path} do not fit the model its {CONFIG_NAME} describes",
+            problems=problems,
+            remedy="the two files belong together: copy the whole folder again",
+        )
+    model.load_state_dict(weights, strict=True)
+
+
+def model_card(model: TrackNet) -> str:
+    """The folder's README: what the model takes and gives, and how to use it."""
+    heatmap, window = model.config.heatmap, "frame" if model.num_frames == 1 else "frames"
+    maps = ", ".join(str(index) for index in model.map_frames)
+    parameters = sum(parameter.numel() for parameter in model.parameters()) / 1e6
+    lines = [
+        "---",
+        "library_name: tracknet",
+        "tags: [ball-tracking, heatmap, vision-transformer]",
+        "---",
+        "# TrackNet",
+        "Finds the ball in sports video.",
+        "",
+        "```python",
+        "from tracknet import TrackNet",
+        "",
+        'model = TrackNet.from_pretrained("PATH/OF/THIS/FOLDER")  # no network needed',
+        f"logits = model(frames)  # uint8 RGB [B, {model.num_frames}, 3, "
+        f"{model.input_size.height}, {model.input_size.width}]",
+        "points_px, scores = model.decode(logits)  # (x, y) in input pixels, highest probability",
+        "```",
+        "",
+        "| | |",
+        "|---|---|",
+        f"| input | {model.num_frames} {window} of {model.input_size}, uint8 RGB |",
+        f"| output | {model.num_maps} heatmap(s) of {heatmap.size}, for frame {maps} of the window |",
+        f"| sigma, decoding | {heatmap.sigma:g} cells, {heatmap.decode} |",
+        f"| score threshold | {model.score_threshold:g} |",
+        f"| backbone | {model.backbone.hf_config.model_type}, patch {model.backbone.patch_size}, "
+        f"width {model.backbone.out_channels}, from {model.config.backbone.name} |",
+        f"| parameters | {parameters:.2f} M |",
+        f"| written by | tracknet {__version__} |",
+    ]
+    if model.provenance:
+        facts = json.dumps(model.provenance, indent=2, ensure_ascii=False, default=str)
+        lines += ["", "## Where it comes from", "```json", facts, "```"]
+    return "\n".join(lines) + "\n"
+
+
+def _describe(model: TrackNet) -> SavedModel:
+    backbone_config = model.backbone.hf_config.to_dict()
+    backbone_config.pop("_name_or_path", None)
+    return SavedModel(
+        model=model.config,
+        input_size=model.input_size,
+        num_frames=model.num_frames,
+        anchor=model.anchor,
+        frame_stride=model.frame_stride,
+        mean=model.normalisation[0],
+        std=model.normalisation[1],
+        score_threshold=float(model.score_threshold),
+        backbone_config=backbone_config,
+        provenance=model.provenance,
+    )
+
+
+def _name_some(kind: str, names: list[str]) -> list[str]:
+    more = f" and {len(names) - 4} more" if len(names) > 4 else ""
+    return [f"{len(names)} {kind}: {', '.join(names[:4])}{more}"] if names else []

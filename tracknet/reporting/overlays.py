@@ -1,0 +1,105 @@
+"""Pictures of predictions on frames: arrays in, arrays out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from tracknet.utils.geometry import Size, scaling
+
+Image = npt.NDArray[np.uint8]
+Point = tuple[float, float]
+
+TRUTH_RGB = (80, 255, 80)
+PREDICTION_RGB = (255, 60, 60)
+# OpenCV draws at fractions of a pixel when coordinates are given in 1/16.
+_SHIFT = 4
+
+
+def heat_over(frame: Image, heatmap: npt.NDArray[np.floating], *, strength: float = 0.65) -> Image:
+    """A heatmap laid over a frame as a glow.
+
+    Args:
+        frame: uint8 RGB `[H, W, 3]`.
+        heatmap: `[h, w]`, 0..1; resized to the frame.
+        strength: opacity where the heatmap is 1.
+    """
+    height, width = frame.shape[:2]
+    # warpAffine with the half-pixel matrix, because the map's cells are not aligned with resize's corners
+    # when the ratio is no whole number.
+    matrix = scaling(Size(heatmap.shape[1], heatmap.shape[0]), Size(width, height))[:2]
+    glow = cv2.warpAffine(
+        np.clip(heatmap, 0, 1).astype(np.float32), matrix, (width, height), flags=cv2.INTER_LINEAR
+    )
+    colours = cv2.cvtColor(
+        cv2.applyColorMap(np.round(glow * 255).astype(np.uint8), cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB
+    )
+    alpha = (glow * strength)[..., None]
+    return np.asarray(np.round(frame * (1 - alpha) + colours * alpha), np.uint8)
+
+
+def mark(
+    frame: Image, xy_px: Point | None, rgb: tuple[int, int, int], *, radius_px: float, cross: bool = False
+) -> None:
+    """Draws a ring, or a cross, around a point, in place. Nothing for `None` or NaN."""
+    if xy_px is None or np.isnan(xy_px[0]):
+        return
+    x, y = (round(c * 2**_SHIFT) for c in xy_px)
+    reach = round(radius_px * 2**_SHIFT)
+    if cross:
+        cv2.line(frame, (x - reach, y), (x + reach, y), rgb, 1, cv2.LINE_AA, _SHIFT)
+        cv2.line(frame, (x, y - reach), (x, y + reach), rgb, 1, cv2.LINE_AA, _SHIFT)
+    else:
+        cv2.circle(frame, (x, y), reach, rgb, 1, cv2.LINE_AA, _SHIFT)
+
+
+def overlay(
+    frame: Image,
+    *,
+    target: npt.NDArray[np.floating],
+    prediction: npt.NDArray[np.floating],
+    true_xy_px: Point | None,
+    predicted_xy_px: Point,
+    caption: str,
+) -> Image:
+    """Three panels side by side: the frame with truth (green ring) and prediction (red cross), target, prediction.
+
+    Args:
+        frame: uint8 RGB `[H, W, 3]`.
+        target: `[h, w]`, 0..1.
+        prediction: `[h, w]`, 0..1.
+        true_xy_px: in the frame's own pixels; `None` or NaN where the ball is absent.
+        predicted_xy_px: likewise.
+        caption: written into the first panel's corner.
+
+    Returns:
+        uint8 RGB `[H, 3 W, 3]`.
+    """
+    first = frame.copy()
+    mark(first, true_xy_px, TRUTH_RGB, radius_px=7)
+    mark(first, predicted_xy_px, PREDICTION_RGB, radius_px=5, cross=True)
+    write(first, caption)
+    second, third = heat_over(frame, target), heat_over(frame, prediction)
+    write(second, "target")
+    write(third, "prediction")
+    return np.concatenate([first, second, third], axis=1)
+
+
+def write(frame: Image, text: str) -> None:
+    """Small white text with a dark rim in the upper left corner, in place."""
+    for colour, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
+        cv2.putText(frame, text, (6, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.42, colour, thickness, cv2.LINE_AA)
+
+
+def sheet(images: Sequence[Image], *, columns: int = 1, gap_px: int = 4) -> Image:
+    """Pictures of one size on a dark sheet, row by row: uint8 RGB."""
+    height, width = images[0].shape[:2]
+    rows = -(-len(images) // columns)
+    page = np.full((rows * (height + gap_px) - gap_px, columns * (width + gap_px) - gap_px, 3), 24, np.uint8)
+    for number, image in enumerate(images):
+        y, x = number // columns * (height + gap_px), number % columns * (width + gap_px)
+        page[y : y + height, x : x + width] = image
+    return page

@@ -1,0 +1,1 @@
+"""Losses, metrics, optimizer, checkpoints and the loop."""

@@ -1,0 +1,82 @@
+"""One forward and backward pass on one real batch, and what it says about the whole training."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Iterator
+
+import torch
+
+from tracknet.training.setup import Setup
+from tracknet.training.trainer import Trainer
+from tracknet.utils.progress import format_duration
+from tracknet.utils.settings import Config
+
+
+def dry_run(config: Config, setup: Setup) -> list[str]:
+    """Takes two optimizer steps on a model that is then thrown away; writes nothing.
+
+    The first step pays for the start of workers and buffers, the second is what is timed.
+
+    Returns:
+        Lines for a person: shapes, parameters, memory, estimated time of an epoch.
+    """
+    model, device = setup.model, setup.precision.device
+    trainer = Trainer(config, model, setup.shards, setup.train, setup.val, setup.precision, run=None)
+    waited = time.perf_counter()
+    first = next(setup.train.epoch())
+    first_batch_s = time.perf_counter() - waited
+    with torch.no_grad(), setup.precision.autocast():
+        logits = model(first.frames[:1].to(device))
+    batches = _enough_batches(setup, 2 * config.training.accumulate)
+    reports = [trainer.optimizer_step(batches) for _ in range(min(2, setup.train.num_steps))]
+    step_s = reports[-1].step_s
+    epoch_s = step_s * trainer.steps_per_epoch
+    total = sum(p.numel() for p in model.parameters())
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    backbone = sum(p.numel() for p in model.backbone.parameters())
+    split_line = "none"
+    if setup.val is not None:
+        split_line = f"{len(setup.val.stream.table):,} frames, {setup.val.num_steps} batches"
+    return [
+        f"device      {device} in {setup.precision.name}",
+        f"training    {len(setup.shards):,} frames in {len(setup.shards.shard_names)} shards, "
+        f"{setup.train.num_steps} batches an epoch",
+        f"validation  {split_line}",
+        f"frames      {_shape(first.frames)}  [B, T, 3, H, W]",
+        f"heatmaps    {_shape(first.heatmaps)}  [B, M, h, w]",
+        f"logits      {_shape(logits)}  of one window",
+        f"parameters  {total:,}: backbone {backbone:,}, rest {total - backbone:,}; trained {trained:,}",
+        f"memory      {_peak_memory(device)}",
+        f"loss        {reports[0].loss:.4f}, then {reports[-1].loss:.4f}",
+        f"speed       first batch {first_batch_s:.2f} s, step {step_s:.2f} s "
+        f"({reports[-1].windows / step_s:.1f} windows/s, waited {reports[-1].data_s:.2f} s for data)",
+        f"estimate    {format_duration(epoch_s)} an epoch, "
+        f"{format_duration(step_s * trainer.total_steps)} for {trainer.total_steps} steps, without validation",
+    ]
+
+
+def _enough_batches(setup: Setup, count: int) -> Iterator:  # type: ignore[type-arg]
+    epoch = 0
+    while count > 0:
+        for batch in setup.train.epoch(epoch):
+            yield batch
+            count -= 1
+            if count == 0:
+                return
+        epoch += 1
+
+
+def _shape(tensor: torch.Tensor) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.'):8}{list(tensor.shape)}"
+
+
+def _peak_memory(device: torch.device) -> str:
+    # Linux counts kilobytes, macOS bytes.
+    scale = 1 if sys.platform == "darwin" else 1024
+    process = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale / 2**30
+    if device.type == "cuda":
+        return f"{torch.cuda.max_memory_allocated(device) / 2**30:.2f} GiB on the GPU, {process:.2f} GiB in the process"
+    return f"{process:.2f} GiB in the training process at its peak"

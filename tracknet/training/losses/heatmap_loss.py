@@ -1,0 +1,96 @@
+"""Heatmap losses: logits against drawn gaussians, masked and weighted per map.
+
+All of them sum over the cells of a map, bring that sum to the scale of *one ball*, and take the weighted mean
+over the maps that are not masked. A plain mean over cells is useless here: a ball of sigma 2 is worth 12.6 of
+36,864 cells, so missing it altogether costs 3e-4 and an empty map is a comfortable place to stay.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from tracknet.utils.settings import LossConfig
+
+
+class HeatmapLoss(nn.Module, ABC):
+    """`loss(logits, targets, weights) -> scalar`; a new loss says what one map costs.
+
+    Args:
+        config: the settings of the loss.
+
+    """
+
+    def __init__(self, config: LossConfig) -> None:
+        super().__init__()
+        self.config = config
+
+    @abstractmethod
+    def per_map(self, logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        """What each map costs: `[B, M, h, w]`, `[B, M, h, w]`, `[B, M]` to `[B, M]`, all of one dtype."""
+
+    def forward(self, logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        """The weighted mean over the maps that are not masked.
+
+        Args:
+            logits: `[B, M, h, w]`, any float dtype; computed in float32 (float64 stays) also under autocast.
+            targets: `[B, M, h, w]` gaussians in 0..1, any float dtype.
+            weights: `[B, M]`, at least 0; 0 masks a map.
+
+        Returns:
+            a scalar; 0 with a gradient of 0 when everything is masked.
+
+        """
+        if logits.shape != targets.shape or weights.shape != logits.shape[:2]:
+            raise ValueError(
+                f"logits {tuple(logits.shape)}, targets {tuple(targets.shape)} and weights "
+                f"{tuple(weights.shape)} do not belong together"
+            )
+        dtype = torch.promote_types(logits.dtype, torch.float32)
+        logits, targets, weights = logits.to(dtype), targets.to(dtype), weights.to(dtype)
+        costs = self.per_map(logits, targets, weights)
+        return (costs * weights).sum() / weights.sum().clamp(min=torch.finfo(dtype).tiny)
+
+
+class MSELoss(HeatmapLoss):
+    """Squared error of the probabilities, in units of one ball: missing it entirely costs 1."""
+
+    def per_map(self, logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        """Sum of squared errors over the mean squared mass of the targets."""
+        error = (logits.sigmoid() - targets).square().sum(dim=(-2, -1))
+        return error / ball_mass(targets, weights)
+
+
+class FocalLoss(HeatmapLoss):
+    """Penalty-reduced focal loss: the peak is a positive, cells near it are forgiven, the rest negatives.
+
+    Source: Law & Deng, "CornerNet" (ECCV 2018), equation 1; Zhou et al., "Objects as Points" (2019),
+    equation 1. Their centres are whole cells whose target is exactly 1; here the centre is a float, so the
+    positive is the highest cell of the target (both, where two are equal). They divide by the number of
+    positives; so do we, with one positive per map, except that empty maps count too: a batch
+    without a ball is then no heavier than another.
+    """
+
+    def per_map(self, logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        """Equation 1, summed over the cells."""
+        del weights
+        alpha, beta = self.config.focal_alpha, self.config.focal_beta
+        log_p, log_not_p = F.logsigmoid(logits), F.logsigmoid(-logits)
+        peak = targets.amax(dim=(-2, -1), keepdim=True)
+        positive = (targets == peak) & (peak > 0)
+        # Powers of probabilities by way of logarithms: exact and finite at any logit.
+        hit = torch.exp(alpha * log_not_p) * log_p
+        empty = (1 - targets).pow(beta) * torch.exp(alpha * log_p) * log_not_p
+        return -torch.where(positive, hit, empty).sum(dim=(-2, -1))
+
+
+def ball_mass(targets: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """Mean over the unmasked balls of a target's sum of squares, about `pi * sigma^2`; 1 without any ball."""
+    mass = targets.square().sum(dim=(-2, -1))
+    counted = ((mass > 0) & (weights > 0)).to(mass.dtype)
+    count = counted.sum()
+    mean = (mass * counted).sum() / count.clamp(min=1)
+    return torch.where(count > 0, mean, torch.ones_like(mean))

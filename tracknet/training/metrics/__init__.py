@@ -1,0 +1,17 @@
+"""Ball metrics in frame pixels."""
+
+from tracknet.training.metrics.detection import DetectionCounts, best_threshold, count_detections
+from tracknet.training.metrics.localisation import l2, pck
+from tracknet.training.metrics.predictions import Predictions
+from tracknet.training.metrics.summary import monitored, summarise
+
+__all__ = [
+    "DetectionCounts",
+    "Predictions",
+    "best_threshold",
+    "count_detections",
+    "l2",
+    "monitored",
+    "pck",
+    "summarise",
+]

@@ -1,0 +1,70 @@
+"""Overlay pictures of a few validation frames, the same ones after every epoch."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from tracknet.datasets.batch import Batch
+from tracknet.datasets.stream import StreamLoader
+from tracknet.datasets.windows import anchor_index
+from tracknet.models.model import TrackNet
+from tracknet.reporting.overlays import overlay
+from tracknet.training.evaluation import points_in_frame
+
+
+class OverlayCollector:
+    """Draws evenly spread frames of an evaluation while it runs."""
+
+    def __init__(self, model: TrackNet, loader: StreamLoader, count: int) -> None:
+        """Chooses the frames.
+
+        Args:
+            model: whose predictions to draw.
+            loader: of the evaluation.
+            count: frames to draw; 0 for none.
+        """
+        stream = loader.stream
+        self._model = model
+        self._table = stream.table
+        self._position = anchor_index(stream.spec.sequence)
+        self._column = model.map_frames.index(self._position)
+        # Only frames with a ball: an empty one shows nothing of what was learned.
+        rows = np.flatnonzero(stream.table.visibility > 0)
+        chosen = (
+            rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(int)] if count else []
+        )
+        self._chosen = {int(row) for row in chosen}
+        self._images: dict[int, npt.NDArray[np.uint8]] = {}
+
+    def take(self, step: int, batch: Batch, logits: torch.Tensor) -> None:
+        """Draws the chosen frames of a batch."""
+        del step
+        rows = batch.rows[:, self._column].tolist()
+        slots = [slot for slot, row in enumerate(rows) if row in self._chosen and row not in self._images]
+        if not slots:
+            return
+        points = points_in_frame(self._model, batch, logits, self._model.config.heatmap.decode).cpu()
+        to_input = torch.linalg.inv(batch.to_frame)
+        probability = logits.sigmoid().float().cpu().numpy()
+        for slot in slots:
+            matrix = to_input[slot].numpy()
+            true_xy = _move(matrix, batch.xy_px[slot, self._column].double().numpy())
+            self._images[rows[slot]] = overlay(
+                np.ascontiguousarray(batch.frames[slot, self._position].permute(1, 2, 0).numpy()),
+                target=batch.heatmaps[slot, self._column].float().numpy(),
+                prediction=probability[slot, self._column],
+                true_xy_px=true_xy,
+                predicted_xy_px=_move(matrix, points[slot, self._column].numpy()),
+                caption=f"{self._table.keys[rows[slot]]}  score {probability[slot, self._column].max():.2f}",
+            )
+
+    def images(self) -> list[npt.NDArray[np.uint8]]:
+        """The pictures drawn, in the frames' order: uint8 RGB `[H, 3 W, 3]`."""
+        return [self._images[row] for row in sorted(self._images)]
+
+
+def _move(matrix: npt.NDArray[np.float64], xy: npt.NDArray[np.float64]) -> tuple[float, float]:
+    moved = matrix[:2, :2] @ xy + matrix[:2, 2]
+    return float(moved[0]), float(moved[1])

@@ -1,0 +1,125 @@
+"""From a configuration to the objects of a training: shards, streams, model, device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from tracknet.datasets.batch import SampleSpec
+from tracknet.datasets.index import ShardSet, expand_shards, open_shards, open_split
+from tracknet.datasets.stream import StreamLoader, check_stored_size, evaluation_stream, training_stream
+from tracknet.models.model import TrackNet
+from tracknet.training.evaluation import evaluation_spec
+from tracknet.training.precision import Precision, resolve_device
+from tracknet.utils.errors import UserError
+from tracknet.utils.processor import read_processor
+from tracknet.utils.settings import Config
+
+
+@dataclass
+class Setup:
+    """What a training needs. `val` is `None` where the build has no validation split."""
+
+    model: TrackNet
+    shards: ShardSet
+    train: StreamLoader
+    val: StreamLoader | None
+    precision: Precision
+
+
+def prepare(config: Config, *, weights: Path | None = None, say: Callable[[str], None] = print) -> Setup:
+    """Builds everything, cheap checks first.
+
+    Args:
+        config: the whole configuration.
+        weights: a model folder to start from instead of the backbone's own weights.
+        say: takes a line for the person watching.
+
+    Raises:
+        UserError: something does not fit together, with the remedy.
+    """
+    training = config.training
+    torch.manual_seed(training.seed)
+    if training.threads:
+        torch.set_num_threads(training.threads)
+    precision = Precision.resolve(training.amp, resolve_device(training.device))
+    shards = open_shards(expand_shards(config.data.files or [config.data.shards]))
+    if shards.split != "train":
+        raise UserError(
+            f"the shards given belong to the split {shards.split!r}",
+            remedy="train on train-*.tar; validation finds its own shards beside them",
+        )
+    if weights is not None:
+        model = TrackNet.from_pretrained(weights)
+        _check_same_model(model, config, weights)
+        check_stored_size(shards, model.input_size)
+        model.backbone.set_frozen(config.model.backbone.freeze)
+    else:
+        processor = read_processor(config.model.backbone, config.data.resize)
+        check_stored_size(shards, processor.size)
+        model = TrackNet(
+            config.model,
+            input_size=processor.size,
+            num_frames=config.data.sequence.length,
+            anchor=config.data.sequence.anchor,
+            frame_stride=config.data.sequence.stride,
+            mean=processor.mean,
+            std=processor.std,
+        )
+    model.gradient_checkpointing(training.gradient_checkpointing)
+    model.to(precision.device)
+    train, val = _streams(config, shards, model, precision, say)
+    return Setup(model=model, shards=shards, train=train, val=val, precision=precision)
+
+
+def _streams(
+    config: Config, shards: ShardSet, model: TrackNet, precision: Precision, say: Callable[[str], None]
+) -> tuple[StreamLoader, StreamLoader | None]:
+    training, pin = config.training, precision.device.type == "cuda"
+    spec = SampleSpec.for_training(config, model.input_size)
+    stream = training_stream(
+        shards, spec, config.data.loader, batch_size=training.batch_size, seed=training.seed
+    )
+    if stream.num_steps < training.accumulate:
+        raise UserError(
+            f"training.accumulate={training.accumulate} batches of {training.batch_size} windows are more than the "
+            f"{len(shards)} training frames give",
+            remedy=f"set training.accumulate to at most {stream.num_steps}",
+        )
+    train = StreamLoader(stream, config.data.loader, pin_memory=pin)
+    if not any(True for _ in shards.manifest.shards_of("val")):
+        say("note: this build has no validation split; the last checkpoint will be the one to use")
+        return train, None
+    val_shards = open_split(shards.folder, "val")
+    evaluation = evaluation_stream(val_shards, evaluation_spec(model), batch_size=training.batch_size)
+    return train, StreamLoader(evaluation, config.data.loader, pin_memory=pin)
+
+
+def _check_same_model(model: TrackNet, config: Config, weights: Path) -> None:
+    """Weights of another shape than the configuration asks for are refused by name."""
+    asked, have = config.model, model.config
+    pairs = {
+        "data.sequence.length": (config.data.sequence.length, model.num_frames),
+        "data.sequence.stride": (config.data.sequence.stride, model.frame_stride),
+        "data.sequence.anchor": (config.data.sequence.anchor, model.anchor),
+        "data.resize": (config.data.resize or model.input_size, model.input_size),
+        "model.fusion": (asked.fusion, have.fusion),
+        "model.decoder": (asked.decoder, have.decoder),
+        "model.head.maps": (asked.head.maps, have.head.maps),
+        "model.heatmap.size": (asked.heatmap.size, have.heatmap.size),
+        "model.heatmap.sigma": (asked.heatmap.sigma, have.heatmap.sigma),
+    }
+    problems = [
+        f"{key}: asked for {want}, the weights have {got}"
+        for key, (want, got) in pairs.items()
+        if want != got
+    ]
+    if problems:
+        raise UserError(
+            f"the model in {weights} is not the one that is configured",
+            problems=problems,
+            remedy="set these keys to what the weights have",
+        )

@@ -1,0 +1,35 @@
+"""Ctrl-C and SIGTERM as a request: the loop finishes its step, saves, and then stops."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from types import FrameType, TracebackType
+from typing import Any
+
+
+class StopRequest:
+    """A context within which the first signal is noted in `signal` and a second stops at once."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self.signal: signal.Signals | None = None
+        self._say = say
+        self._handlers: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> StopRequest:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._handlers[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        del frame
+        if self.signal is not None:
+            raise KeyboardInterrupt
+        self.signal = signal.Signals(number)
+        self._say("stopping after this step, with a checkpoint (Ctrl-C again: at once, without)")

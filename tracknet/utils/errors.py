@@ -1,0 +1,97 @@
+"""What a person is told when something is wrong, and the exit code of each kind of wrong."""
+
+from __future__ import annotations
+
+import errno
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+
+EXIT_DONE, EXIT_FAILED, EXIT_WRONG_REQUEST, EXIT_INTERRUPTED = 0, 1, 2, 130
+
+
+class UserError(Exception):
+    """Something the person can mend: says what is wrong, where, and what to do about it.
+
+    Args:
+        what: one sentence with the place (file, row, dotted key) and the numbers.
+        problems: further lines when several things are wrong; all are shown at once.
+        remedy: what to do, with the number or command worked out.
+    """
+
+    exit_code = EXIT_WRONG_REQUEST
+
+    def __init__(self, what: str, *, problems: Sequence[str] = (), remedy: str | None = None) -> None:
+        super().__init__(what)
+        self.what = what
+        self.problems = tuple(problems)
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        lines = [self.what, *(f"  - {problem}" for problem in self.problems)]
+        if self.remedy:
+            lines.append(f"  remedy: {self.remedy}")
+        return "\n".join(lines)
+
+    def __reduce__(self) -> tuple[Callable[..., UserError], tuple[object, ...]]:
+        # Worker processes hand their errors over by pickle, which knows positional arguments only.
+        return _rebuild, (type(self), self.what, self.problems, self.remedy)
+
+
+class RunError(UserError):
+    """The request was right but the work failed: damaged data, a diverged loss, a full disk."""
+
+    exit_code = EXIT_FAILED
+
+
+class Interrupted(Exception):
+    """The person asked to stop (Ctrl-C, SIGTERM); everything worth keeping is already saved."""
+
+    exit_code = EXIT_INTERRUPTED
+
+
+def _rebuild(kind: type[UserError], what: str, problems: Sequence[str], remedy: str | None) -> UserError:
+    return kind(what, problems=problems, remedy=remedy)
+
+
+def cli_main(run: Callable[[list[str]], int], argv: Sequence[str] | None = None) -> int:
+    """Runs a command and turns what it raises into one clean message and an exit code.
+
+    Codes: 0 done, 1 failed, 2 wrong request, 130 interrupted. `--traceback` anywhere in `argv` shows the
+    Python traceback as well; it is taken out before `run` sees the arguments.
+
+    Args:
+        run: takes the arguments without the program's name and returns the exit code.
+        argv: the arguments; `sys.argv[1:]` where none are given.
+    """
+    args = list(sys.argv[1:] if argv is None else argv)
+    show_traceback = "--traceback" in args
+    args = [arg for arg in args if arg != "--traceback"]
+    try:
+        return run(args)
+    except (UserError, Interrupted) as error:
+        if show_traceback:
+            traceback.print_exc()
+        prefix = "stopped" if isinstance(error, Interrupted) else "error"
+        print(f"{prefix}: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        if show_traceback:
+            traceback.print_exc()
+        print("stopped: interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except OSError as error:
+        if show_traceback or error.errno not in _ADVICE:
+            raise
+        where = f" {error.filename}" if error.filename else ""
+        print(f"error: {error.strerror}:{where}\n  remedy: {_ADVICE[error.errno]}", file=sys.stderr)
+        return EXIT_FAILED
+
+
+_ADVICE = {
+    errno.EACCES: "give yourself permission to write there, or choose another folder",
+    errno.EPERM: "give yourself permission to write there, or choose another folder",
+    errno.EROFS: "that disk is read-only: choose another folder",
+    errno.ENOSPC: "the disk is full: free some room or choose another disk; nothing half-written was kept",
+    errno.EDQUOT: "your disk quota is used up: free some room or choose another disk",
+}

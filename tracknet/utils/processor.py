@@ -1,0 +1,87 @@
+"""What a checkpoint's image processor says: the size it wants, and how pixels are normalised.
+
+Only numbers are taken from it. The frames are resized by `images.resize_frame` and normalised inside the
+model, and nothing is ever centre-cropped: DINOv2's default would drop both sides of a 16:9 frame.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tracknet.utils.errors import UserError
+from tracknet.utils.geometry import Size
+from tracknet.utils.settings import BackboneConfig
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+# transformers' own default for its ViT classes, for models made from a bare type.
+_DEFAULT_SIZE = Size(224, 224)
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessorSpec:
+    """The numbers of an image processor.
+
+    Attributes:
+        size: input size of the model.
+        mean: per channel (RGB), of pixels scaled to 0..1.
+        std: likewise.
+        source: where the numbers come from, for people.
+    """
+
+    size: Size
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    source: str
+
+
+def read_processor(backbone: BackboneConfig, resize: Size | None) -> ProcessorSpec:
+    """The processor of a model config, its size set by `data.resize` where that is given.
+
+    Args:
+        backbone: whose checkpoint to ask. A model with random weights needs no checkpoint: it takes
+            ImageNet's mean and deviation.
+        resize: the size to use instead of the checkpoint's own.
+
+    Raises:
+        UserError: the checkpoint's processor cannot be read and its numbers are needed.
+    """
+    is_folder = Path(backbone.name).is_dir()
+    if not backbone.pretrained and not is_folder:
+        return ProcessorSpec(resize or _DEFAULT_SIZE, IMAGENET_MEAN, IMAGENET_STD, "ImageNet's values")
+    from transformers import AutoImageProcessor
+
+    try:
+        # Where torchvision is absent this reads the same preprocessor_config.json with the PIL class.
+        processor: Any = AutoImageProcessor.from_pretrained(backbone.name)
+    except (OSError, ValueError, ImportError) as error:
+        if is_folder and resize is not None:
+            # A folder of bare weights: ImageNet's values are what every open ViT was trained with.
+            return ProcessorSpec(
+                resize, IMAGENET_MEAN, IMAGENET_STD, "ImageNet's values (no processor there)"
+            )
+        raise UserError(
+            f"the image processor of {backbone.name} cannot be read: {str(error).strip().splitlines()[0]}",
+            remedy="for a gated model accept its licence and log in (`hf auth login`); or give a local folder: "
+            "model.backbone.name=PATH; or an open model such as facebook/dinov2-small, or random weights: "
+            "model.backbone.pretrained=false",
+        ) from None
+    mean, std = tuple(processor.image_mean), tuple(processor.image_std)
+    return ProcessorSpec(resize or _own_size(processor), mean, std, f"the processor of {backbone.name}")
+
+
+def _own_size(processor: Any) -> Size:
+    """The size that a processor's pictures end up with."""
+    for attribute in ("crop_size" if getattr(processor, "do_center_crop", False) else "size", "size"):
+        size = getattr(processor, attribute, None)
+        if size is None:
+            continue
+        get = size.get if hasattr(size, "get") else lambda key, size=size: getattr(size, key, None)
+        width, height, edge = get("width"), get("height"), get("shortest_edge")
+        if width and height:
+            return Size(int(width), int(height))
+        if edge:
+            return Size(int(edge), int(edge))
+    return _DEFAULT_SIZE

@@ -1,0 +1,283 @@
+"""Every setting there is: its name, type, default and bounds. `configs/*.yaml` choose values, no more.
+
+Sizes are written `[width, height]` in YAML and arrive as `Size`. Bounds live in the field's metadata and are
+checked by `tracknet.utils.config`, all at once; what spans several fields is checked by a `problems` method.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from tracknet.utils.geometry import Size
+
+
+def _bounded(
+    default: Any, low: float | None = None, high: float | None = None, *, above: float | None = None
+) -> Any:
+    """A field whose value must be within `low <= value <= high` and `> above`."""
+    return field(default=default, metadata={"low": low, "high": high, "above": above})
+
+
+# ---------------------------------------------------------------- data
+
+
+@dataclass(frozen=True)
+class SequenceConfig:
+    """Which frames make a window."""
+
+    length: int = _bounded(3, 1, 64)
+    """Frames per window, T. 1 means single images."""
+    stride: int = _bounded(1, 1, 64)
+    """Distance between a window's frames."""
+    anchor: Literal["middle", "last"] = "middle"
+    """Which of the window's frames it stands for: `middle` sees both neighbours, `last` is causal."""
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """One affine and one colour transform per window, the same for all its frames. 0 switches a part off."""
+
+    enabled: bool = True
+    flip_prob: float = _bounded(0.5, 0.0, 1.0)
+    scale: float = _bounded(0.1, 0.0, 0.9)
+    """The picture is scaled by a log-uniform factor from [1 / (1 + scale), 1 + scale]."""
+    shift: float = _bounded(0.05, 0.0, 1.0)
+    """Largest shift, as a fraction of the width and height."""
+    rotate_deg: float = _bounded(3.0, 0.0, 180.0)
+    brightness: float = _bounded(0.2, 0.0, 1.0)
+    contrast: float = _bounded(0.2, 0.0, 1.0)
+    saturation: float = _bounded(0.2, 0.0, 1.0)
+    prob: float = _bounded(1.0, 0.0, 1.0)
+    """Probability that a window is augmented at all, apart from the flip."""
+
+
+@dataclass(frozen=True)
+class LoaderConfig:
+    """How the stream is served. None of it changes what a training sees but `lanes` and `run_length`."""
+
+    workers: int = _bounded(2, 0, 256)
+    prefetch: int = _bounded(2, 1, 64)
+    """Batches each worker keeps ready."""
+    lanes: int = _bounded(24, 1, 4096)
+    """Interleaved pieces of the shuffled sequence; more mixes better, fewer decodes less."""
+    run_length: int = _bounded(32, 1, 4096)
+    """Consecutive windows that stay together in the shuffle."""
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Raw material, the shards built from it, and what is read out of them."""
+
+    root: str = "data/tracknet"
+    shards: str = "shards"
+    """Folder of the built shards: the builder writes there, training reads there."""
+    files: tuple[str, ...] | None = None
+    """Training shards to read, as files, globs or brace patterns; null takes all of the folder."""
+    resize: Size | None = Size(512, 288)
+    """Size at which frames are stored and which the model sees; null takes the checkpoint's own."""
+    jpeg_quality: int = _bounded(95, 50, 100)
+    num_shards: int = _bounded(32, 1, 1000)
+    """Training shards; fewer when there is too little data."""
+    segment_frames: int = _bounded(64, 1, 100_000)
+    """Consecutive frames that go into one shard together."""
+    val_games: tuple[str, ...] | None = None
+    """Games held out for validation, by name or number; null takes the last fifth of the games."""
+    split_seed: int = _bounded(0, 0)
+    """Deals the segments to the shards."""
+    on_bad_label: Literal["error", "drop", "clip"] = "error"
+    sequence: SequenceConfig = field(default_factory=SequenceConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    loader: LoaderConfig = field(default_factory=LoaderConfig)
+
+
+# ---------------------------------------------------------------- model
+
+
+@dataclass(frozen=True)
+class BackboneConfig:
+    """A Hugging Face ViT."""
+
+    name: str = "facebook/dinov3-vitb16-pretrain-lvd1689m"
+    """Hub name or local folder; with `pretrained: false` a model type (vit, dinov2, dinov3_vit) will do."""
+    pretrained: bool = True
+    freeze: bool = False
+    config: dict[str, Any] = field(default_factory=dict)
+    """Overrides of the Hugging Face config (hidden_size, num_hidden_layers, ...), for `pretrained: false`."""
+
+
+@dataclass(frozen=True)
+class FusionConfig:
+    """How the tokens of a window's T frames become one map."""
+
+    kind: Literal["concat", "attention"] = "concat"
+
+
+@dataclass(frozen=True)
+class DecoderConfig:
+    """From the patch grid up to the heatmap."""
+
+    channels: tuple[int | Literal["C"], ...] = ("C", 256, 128, 64)
+    """Width before the first and after every stage; `C` stands for the backbone's width."""
+    upsample: tuple[int, ...] = (2, 2, 2)
+    """Factor of every stage."""
+    kind: Literal["deconv", "interpolate"] = "deconv"
+    skip: Literal["none", "detail"] = "detail"
+    """`detail` adds a shallow convolutional stem over the stacked frames, whose maps join every stage."""
+    detail_channels: int = _bounded(32, 4, 1024)
+    """Width of the detail stem at stride 2; it doubles with every halving."""
+
+
+@dataclass(frozen=True)
+class HeadConfig:
+    """What is predicted."""
+
+    maps: Literal["one", "all"] = "one"
+    """`one` heatmap for the window's anchor frame, or `all` T of them."""
+    prior: float = _bounded(0.01, above=0.0, high=0.5)
+    """Probability that an untrained head gives every cell (its bias)."""
+
+
+@dataclass(frozen=True)
+class HeatmapConfig:
+    """The target, and how a point is read from a prediction."""
+
+    size: Size = Size(256, 144)
+    sigma: float = _bounded(2.0, above=0.0, high=100.0)
+    """Standard deviation of the gaussian, in heatmap cells."""
+    decode: Literal["argmax", "soft_argmax", "dark"] = "dark"
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Backbone, decoder and head."""
+
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    fusion: FusionConfig = field(default_factory=FusionConfig)
+    decoder: DecoderConfig = field(default_factory=DecoderConfig)
+    head: HeadConfig = field(default_factory=HeadConfig)
+    heatmap: HeatmapConfig = field(default_factory=HeatmapConfig)
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """What does not fit together, as (dotted key, message)."""
+        stages, widths = len(self.decoder.upsample), len(self.decoder.channels)
+        if stages == 0 or any(factor < 1 for factor in self.decoder.upsample):
+            yield (
+                "decoder.upsample",
+                f"needs one or more factors of at least 1, got {list(self.decoder.upsample)}",
+            )
+        elif widths != stages + 1:
+            yield (
+                "decoder.channels",
+                f"{widths} widths for {stages} stages of decoder.upsample: "
+                f"give {stages + 1}, one before the first stage and one after each",
+            )
+        if any(width != "C" and int(width) < 1 for width in self.decoder.channels):
+            yield "decoder.channels", "widths must be at least 1"
+        if "C" in self.decoder.channels[1:]:
+            yield "decoder.channels", "only the first width may be C (the backbone's)"
+
+
+# ---------------------------------------------------------------- training
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """AdamW."""
+
+    name: Literal["adamw"] = "adamw"
+    lr: float = _bounded(5e-4, above=0.0)
+    backbone_lr: float | None = _bounded(None, above=0.0)
+    """The backbone's own learning rate; null takes a tenth of `lr` when pretrained, `lr` otherwise."""
+    weight_decay: float = _bounded(0.05, 0.0)
+    betas: tuple[float, float] = (0.9, 0.999)
+
+
+@dataclass(frozen=True)
+class SchedulerConfig:
+    """Linear warm-up, then a cosine down to a floor."""
+
+    name: Literal["cosine", "constant"] = "cosine"
+    warmup_epochs: float = _bounded(5.0, 0.0)
+    min_lr_ratio: float = _bounded(0.01, 0.0, 1.0)
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """The heatmap loss."""
+
+    name: Literal["mse", "focal", "quality_focal"] = "focal"
+    absent: Literal["mask", "negative"] = "mask"
+    """Frames without a ball: no loss, or an empty target."""
+    visibility_weights: dict[int, float] = field(default_factory=lambda: {1: 1.0, 2: 1.0, 3: 1.0})
+    """Loss weight per visibility class; a class left out weighs 1."""
+    focal_alpha: float = _bounded(2.0, 0.0)
+    focal_beta: float = _bounded(4.0, 0.0)
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Weights of classes that do not exist, or below zero."""
+        for code, weight in self.visibility_weights.items():
+            if code not in (0, 1, 2, 3):
+                yield "visibility_weights", f"there is no visibility {code}: use 0, 1, 2 or 3"
+            if weight < 0:
+                yield "visibility_weights", f"weight {weight} of visibility {code} is below 0"
+
+
+@dataclass(frozen=True)
+class MetricsConfig:
+    """What validation reports; distances in frame pixels."""
+
+    pck_px: tuple[float, ...] = (2.0, 5.0, 10.0, 20.0)
+    distance_px: float = _bounded(5.0, above=0.0)
+    """A detection this near the truth counts as right, for precision, recall and F1."""
+    monitor: Literal["pck", "f1", "l2"] = "pck"
+    """What `best` means: PCK at `distance_px`, F1 over all frames, or mean L2."""
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """One training run."""
+
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    scheduler: SchedulerConfig = field(default_factory=SchedulerConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    metrics: MetricsConfig = field(default_factory=MetricsConfig)
+    batch_size: int = _bounded(8, 1)
+    """Windows per optimizer step and device, before `accumulate`."""
+    accumulate: int = _bounded(1, 1)
+    epochs: int = _bounded(30, 1)
+    max_steps: int | None = _bounded(None, 1)
+    """Ends the training after so many optimizer steps, whatever `epochs` says."""
+    amp: Literal["auto", "bf16", "fp16", "off"] = "auto"
+    """`auto` is bf16 (else fp16) on CUDA and off on a CPU."""
+    grad_clip: float | None = _bounded(1.0, above=0.0)
+    gradient_checkpointing: bool = False
+    seed: int = _bounded(0, 0, 2**32 - 1)
+    device: str = "auto"
+    threads: int | None = _bounded(None, 1)
+    """CPU threads of the model; null leaves the choice to torch."""
+    log_dir: str = "runs"
+    ckpt_dir: str | None = None
+    """Where checkpoints go; null is `<log_dir>/<name>/checkpoints`."""
+    ckpt_every_steps: int | None = _bounded(None, 1)
+    """Checkpoints within an epoch; one is written at the end of every epoch in any case."""
+    keep_checkpoints: int = _bounded(2, 1)
+    """How many of the newest to keep; the best one is kept beside them."""
+    val_every_epochs: int = _bounded(1, 1)
+    log_every_steps: int = _bounded(10, 1)
+    overlay_images: int = _bounded(4, 0, 64)
+    """Validation frames drawn for TensorBoard after every validation."""
+    empty_map_steps: int = _bounded(500, 1)
+    """A run without a true positive after so many steps is told so, with advice."""
+    init_from: str | None = None
+    """Start a new run from the weights of a model folder."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything a run depends on."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
