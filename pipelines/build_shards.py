@@ -28,7 +28,7 @@ FRAME_SPLIT_REASON = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
-    return cli_main(_run, argv)
+    return cli_main(run, argv)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -64,8 +64,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _run(argv: list[str]) -> int:
-    args = _parser().parse_args(argv)
+def run(argv: list[str]) -> int:
+    """Builds, as the arguments ask; returns the exit code."""
+    args = _parser().parse_intermixed_args(argv)
     if args.split_by == "frame":
         raise UserError(FRAME_SPLIT_REASON, remedy="split by game: --val-games GAME ...")
     if args.workers is not None and args.workers < 0:

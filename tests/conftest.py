@@ -18,6 +18,25 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 HEADER = "file name,visibility,x-coordinate,y-coordinate,status"
 MakeDataset = Callable[..., Path]
 
+# What makes `vit_tiny` tinier: 96x48 pictures, 6x3 patches, 48x24 cells.
+SMALL = (
+    "data.resize=[96,48]",
+    "model.backbone.config.hidden_size=24",
+    "model.backbone.config.num_hidden_layers=1",
+    "model.backbone.config.num_attention_heads=2",
+    "model.backbone.config.intermediate_size=32",
+    "model.backbone.config.hidden_dropout_prob=0.1",
+    "model.decoder.channels=[C,16,8,8]",
+    "model.decoder.detail_channels=4",
+    "model.heatmap.size=[48,24]",
+    "model.heatmap.sigma=1.0",
+    "data.loader.workers=0",
+    "data.loader.run_length=4",
+    "training.batch_size=4",
+    "training.threads=1",
+    "training.metrics.distance_px=8",
+)
+
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
@@ -81,3 +100,22 @@ def make_dataset(tmp_path: Path) -> MakeDataset:
         return draw_dataset(tmp_path / name, **options)  # type: ignore[arg-type]
 
     return make
+
+
+@pytest.fixture(scope="session")
+def small_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """32 training frames of game1 and 32 validation frames of game2, stored at 96x48."""
+    from pipelines import build_shards
+
+    folder = tmp_path_factory.mktemp("small")
+    root = draw_dataset(folder / "tracknet", games=2, clips=2, frames=16)
+    arguments = ["--root", str(root), "--out", str(folder / "shards"), "--workers", "1", "data.resize=[96,48]"]
+    assert build_shards.run(arguments) == 0
+    return folder / "shards"
+
+
+@pytest.fixture
+def small_train_args(small_shards: Path, tmp_path: Path) -> list[str]:
+    """Arguments of a training of seconds; its runs go to `tmp_path/runs`."""
+    places = [f"data.shards={small_shards}", f"training.log_dir={tmp_path / 'runs'}"]
+    return ["--model", "vit_tiny", "--training", "cpu", *places, *SMALL]

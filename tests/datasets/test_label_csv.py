@@ -124,7 +124,7 @@ def test_a_file_that_is_no_label_file_is_refused_under_every_policy(tmp_path: Pa
     (fault,) = parsed.all_faults()
     assert fault.kind is FaultKind.FILE
     for policy in ("error", "drop", "clip"):
-        with pytest.raises(UserError, match="Label.csv"):
+        with pytest.raises(UserError, match=r"Label\.csv"):
             settle([parsed], policy)  # type: ignore[arg-type]
 
 

@@ -118,9 +118,9 @@ def test_a_reachable_size_passes() -> None:
 @pytest.mark.parametrize(
     ("asked", "grid", "offered"),
     [
-        (Size(128, 72), Size(32, 18), ["[256,144]", "upsample=[2,2]", "3 model.decoder.channels"]),
-        (Size(256, 144), Size(36, 20), ["[288,160]", "[144,80] with upsample [2,2]"]),
-        (Size(32, 18), Size(32, 18), ["upsample=[1]", "2 model.decoder.channels"]),
+        (Size(128, 72), Size(32, 18), ["[256,144]", "upsample=[2,2]", "3 widths"]),
+        (Size(256, 144), Size(36, 20), ["[288,160]", "[144,80] with [2,2]"]),
+        (Size(32, 18), Size(32, 18), ["upsample=[1]", "2 widths"]),
         (Size(16, 9), Size(32, 18), ["[256,144]"]),
     ],
 )

@@ -67,8 +67,9 @@ class Batch:
         return Batch(**columns, step=batches[0].step)
 
     def _map(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Batch:
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        return Batch(**{k: change(v) if isinstance(v, torch.Tensor) else v for k, v in values.items()})
+        names = [f.name for f in fields(Batch) if f.name != "step"]
+        columns: dict[str, Any] = {name: change(getattr(self, name)) for name in names}
+        return Batch(**columns, step=self.step)
 
 
 @dataclass(frozen=True)

@@ -69,10 +69,15 @@ def expand_shards(specs: Sequence[str]) -> list[Path]:
             paths += [folder / entry.name for entry in Manifest.read(folder).shards_of("train")]
             continue
         braced = re.sub(r"<(\d+\.\.\d+)>", r"{\1}", spec)
-        for name in braceexpand.braceexpand(braced):
+        try:
+            names = list(braceexpand.braceexpand(braced))
+        except ValueError:
+            problems.append(f"{spec}: a brace is not closed, as in train-{{000..031}}.tar")
+            continue
+        for name in names:
             path = Path(name)
             if any(char in path.name for char in "*?["):
-                matches = sorted(path.parent.glob(path.name))
+                matches = sorted(match for match in path.parent.glob(path.name) if match.is_file())
                 if not matches:
                     problems.append(f"{name}: matches no file")
                 paths += matches
@@ -120,7 +125,8 @@ def open_shards(paths: Sequence[Path]) -> ShardSet:
             + (f" and {len(strangers) - 5} more" if len(strangers) > 5 else ""),
             remedy="these files belong to another build: remove them or give the shards that the manifest lists",
         )
-    entries = [known[path.name] for path in paths]
+    # One file may be named twice, by its relative and its absolute path.
+    entries = [known[name] for name in dict.fromkeys(path.name for path in paths)]
     splits = sorted({entry.split for entry in entries})
     if len(splits) > 1:
         raise UserError(

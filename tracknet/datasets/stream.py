@@ -102,9 +102,10 @@ class WindowStream(IterableDataset[Any]):
 
     def _frames_in_reach(self, plan: EpochPlan | EvaluationPlan, workers: int) -> int:
         """How many decoded frames to keep so that a window finds those of the one before it."""
-        span = (self.spec.sequence.length - 1) * self.spec.sequence.stride + 1
+        # A frame comes back `stride` windows later; until then every slot reads `length` others per window.
+        per_slot = self.spec.sequence.length * self.spec.sequence.stride
         lanes = -(-plan.lanes // workers) if isinstance(plan, EpochPlan) else 1
-        return lanes * self.batch_size * span
+        return lanes * self.batch_size * per_slot
 
 
 class StreamLoader:
@@ -122,6 +123,9 @@ class StreamLoader:
             persistent_workers=workers > 0,
             pin_memory=pin_memory,
             worker_init_fn=_start_worker,
+            # Its own, because starting an epoch draws a number: a resumed run would start one epoch more
+            # than an undisturbed one, and the model's dropout would go another way.
+            generator=torch.Generator(),
         )
 
     @property

@@ -19,6 +19,7 @@ import torch
 from huggingface_hub import snapshot_download
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from transformers.initialization import no_init_weights
 
 from tracknet import __version__
 from tracknet.models.backbones.build import hf_config_from_dict, vit_from_config
@@ -72,7 +73,7 @@ def save(model: TrackNet, folder: Path) -> Path:
         weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
         save_file(weights, partial / WEIGHTS_NAME, metadata={"format": "pt"})
         (partial / CARD_NAME).write_text(model_card(model), encoding="utf-8")
-        text = json.dumps(to_plain(_describe(model)), indent=2, ensure_ascii=False)
+        text = json.dumps(to_plain(_describe(model)), indent=2, ensure_ascii=False, default=str)
         (partial / CONFIG_NAME).write_text(text + "\n", encoding="utf-8")
         if folder.exists():
             for name in (WEIGHTS_NAME, CARD_NAME, CONFIG_NAME):
@@ -126,7 +127,8 @@ def read_config(folder: str | Path) -> tuple[Path, SavedModel]:
 
 def empty_backbone(saved: SavedModel) -> ViTBackbone:
     """The backbone of a saved model, before its weights."""
-    vit = vit_from_config(hf_config_from_dict(dict(saved.backbone_config)))
+    with no_init_weights():  # `load_weights` sets every one of them; drawing a ViT-B's would take 3 s
+        vit = vit_from_config(hf_config_from_dict(dict(saved.backbone_config)))
     return ViTBackbone(vit, freeze=saved.model.backbone.freeze)
 
 
@@ -192,7 +194,7 @@ def model_card(model: TrackNet) -> str:
         "| | |",
         "|---|---|",
         f"| input | {model.num_frames} {window} of {model.input_size}, uint8 RGB |",
-        f"| output | {model.num_maps} heatmap(s) of {heatmap.size}, for frame {maps} of the window |",
+        f"| output | {model.num_maps} heatmap(s) of {heatmap.size}, for frame {maps} (from 0) of the window |",
         f"| sigma, decoding | {heatmap.sigma:g} cells, {heatmap.decode} |",
         f"| score threshold | {model.score_threshold:g} |",
         f"| backbone | {model.backbone.hf_config.model_type}, patch {model.backbone.patch_size}, "

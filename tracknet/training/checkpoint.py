@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -112,7 +113,7 @@ def load_checkpoint(folder: Path) -> tuple[Path, TrainingState, dict[str, Any]]:
         tensors = torch.load(
             newest / "training_state" / "optimizer.pt", map_location="cpu", weights_only=True
         )
-    except (OSError, ValueError, TypeError, RuntimeError, EOFError) as error:
+    except (OSError, ValueError, TypeError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise RunError(
             f"{newest} cannot be read: {str(error).splitlines()[0]}",
             remedy=f"remove {newest} to go on from the checkpoint before it",

@@ -288,6 +288,7 @@ class Trainer:
             "step": self.state.step,
             "build_id": self.state.build_id,
             "games": self.shards.manifest.games,
+            "threshold_chosen_on": [self.state.build_id, "val"] if self.last_figures else None,
             "validation": {
                 key: None if value != value else value for key, value in self.last_figures.items()
             },

@@ -7,6 +7,7 @@ merge stops at its first error and a person wants to see all of them, each with 
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -22,6 +23,7 @@ from tracknet.utils.naming import did_you_mean, natural_key
 from tracknet.utils.settings import Config
 
 GROUPS = ("data", "model", "training")
+_KIND_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 _T = TypeVar("_T")
 
 
@@ -143,7 +145,7 @@ def _compose(tree: dict[str, Any], origin: dict[str, str], overrides: Sequence[s
             patch = OmegaConf.from_dotlist([f"{key}={value}"])
             merged = OmegaConf.merge(merged, patch)
             _mark_origin(OmegaConf.to_container(patch), "", "command line", origin)
-        except (OmegaConfBaseException, ValueError) as error:
+        except Exception as error:  # PyYAML's and OmegaConf's own families, and what a merge of unlike things raises
             problems.append(f"{key} (command line): {str(error).splitlines()[0]}")
     try:
         plain = OmegaConf.to_container(merged, resolve=True)
@@ -265,8 +267,13 @@ class _Checker:
             value = trial._value(hint, item, key, {})
             if not trial.problems:
                 return value
-        names = " or ".join(getattr(hint, "__name__", str(hint)) for hint in hints)
-        return self._fault(key, f"{item!r} is no {names}")
+        choices = [
+            " or ".join(map(str, typing.get_args(hint)))
+            if typing.get_origin(hint) is Literal
+            else _KIND_NAMES[hint]
+            for hint in hints
+        ]
+        return self._fault(key, f"needs {' or '.join(choices)}, got {item!r}")
 
     def _size(self, item: Any, key: str) -> Any:
         whole = isinstance(item, list | tuple) and all(type(n) is int for n in item)
@@ -296,7 +303,7 @@ class _Checker:
             return dict(item)
         return {
             # JSON knows text keys only: 1 comes back as "1".
-            self._scalar(args[0], int(k) if args[0] is int and str(k).isdigit() else k, key, {}): self._value(
+            self._scalar(args[0], int(k) if args[0] is int and str(k).isdecimal() else k, key, {}): self._value(
                 args[1], v, f"{key}.{k}", {}
             )
             for k, v in item.items()
@@ -308,11 +315,10 @@ class _Checker:
         if hint is str and type(item) in (int, float):
             item = str(item)
         if type(item) is not hint:
-            names = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
-            return self._fault(key, f"needs {names.get(hint, hint)}, got {item!r}")
+            return self._fault(key, f"needs {_KIND_NAMES[hint]}, got {item!r}")
         low, high, above = (bounds.get(name) for name in ("low", "high", "above"))
-        if isinstance(item, float) and item != item:
-            return self._fault(key, "needs a number, got nan")
+        if isinstance(item, float) and not math.isfinite(item):
+            return self._fault(key, f"needs a number, got {item}")
         if above is not None and item <= above:
             return self._fault(key, f"must be above {above:g}, got {item:g}")
         if low is not None and item < low:

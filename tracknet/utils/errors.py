@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -80,6 +81,10 @@ def cli_main(run: Callable[[list[str]], int], argv: Sequence[str] | None = None)
             traceback.print_exc()
         print("stopped: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has seen enough (`| head`). Python would complain again at its exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
     except OSError as error:
         if show_traceback or error.errno not in _ADVICE:
             raise
@@ -91,6 +96,8 @@ def cli_main(run: Callable[[list[str]], int], argv: Sequence[str] | None = None)
 _ADVICE = {
     errno.EACCES: "give yourself permission to write there, or choose another folder",
     errno.EPERM: "give yourself permission to write there, or choose another folder",
+    errno.ENOTDIR: "a part of that path is a file: choose another folder",
+    errno.EEXIST: "there is a file of that name: choose another folder",
     errno.EROFS: "that disk is read-only: choose another folder",
     errno.ENOSPC: "the disk is full: free some room or choose another disk; nothing half-written was kept",
     errno.EDQUOT: "your disk quota is used up: free some room or choose another disk",

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
     """A sort key under which `Clip2` comes before `Clip10`."""
     parts = re.split(r"(\d+)", name)
-    return tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts if part)
+    return tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts if part)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -6,6 +6,7 @@ model, and nothing is ever centre-cropped: DINOv2's default would drop both side
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 # transformers' own default for its ViT classes, for models made from a bare type.
 _DEFAULT_SIZE = Size(224, 224)
+_PROCESSOR_FILE = "preprocessor_config.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,19 +59,29 @@ def read_processor(backbone: BackboneConfig, resize: Size | None) -> ProcessorSp
         # Where torchvision is absent this reads the same preprocessor_config.json with the PIL class.
         processor: Any = AutoImageProcessor.from_pretrained(backbone.name)
     except (OSError, ValueError, ImportError) as error:
-        if is_folder and resize is not None:
+        if is_folder and resize is not None and not (Path(backbone.name) / _PROCESSOR_FILE).is_file():
             # A folder of bare weights: ImageNet's values are what every open ViT was trained with.
             return ProcessorSpec(
                 resize, IMAGENET_MEAN, IMAGENET_STD, "ImageNet's values (no processor there)"
             )
         raise UserError(
             f"the image processor of {backbone.name} cannot be read: {str(error).strip().splitlines()[0]}",
-            remedy="for a gated model accept its licence and log in (`hf auth login`); or give a local folder: "
+            remedy=f"mend its {_PROCESSOR_FILE}; without that file, data.resize=[WIDTH,HEIGHT] takes ImageNet's values"
+            if is_folder
+            else "for a gated model accept its licence and log in (`hf auth login`); or give a local folder: "
             "model.backbone.name=PATH; or an open model such as facebook/dinov2-small, or random weights: "
             "model.backbone.pretrained=false",
         ) from None
-    mean, std = tuple(processor.image_mean), tuple(processor.image_std)
+    normalises = bool(processor.do_normalize)
+    mean = _per_channel(processor.image_mean if normalises else 0.0)
+    std = _per_channel(processor.image_std if normalises else 1.0)
     return ProcessorSpec(resize or _own_size(processor), mean, std, f"the processor of {backbone.name}")
+
+
+def _per_channel(value: float | Sequence[float]) -> tuple[float, float, float]:
+    """A processor's number for R, G and B, of which it may hold one for all."""
+    red, green, blue = value if isinstance(value, Sequence) else (value, value, value)
+    return float(red), float(green), float(blue)
 
 
 def _own_size(processor: Any) -> Size:

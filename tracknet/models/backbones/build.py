@@ -23,6 +23,8 @@ from tracknet.utils.geometry import Size
 from tracknet.utils.naming import did_you_mean
 from tracknet.utils.settings import BackboneConfig
 
+_DERIVED_KEYS = ("out_features", "out_indices", "stage_names")
+
 
 def build_vit_backbone(config: BackboneConfig, input_size: Size) -> ViTBackbone:
     """The backbone a config asks for, with weights.
@@ -130,7 +132,9 @@ def _overridden(hf_config: Any, overrides: dict[str, Any]) -> Any:
     if not overrides:
         return hf_config
     try:
-        return AutoConfig.for_model(**{**plain, **overrides})
+        # Names of stages follow from the number of layers, which may be among the overrides.
+        kept = {key: value for key, value in plain.items() if key not in _DERIVED_KEYS}
+        return AutoConfig.for_model(**{**kept, **overrides})
     except (TypeError, ValueError, StrictDataclassError) as error:
         raise UserError(where, problems=[" ".join(str(error).split())]) from error
 

@@ -48,13 +48,15 @@ def on_hub(name: str, load: Callable[..., _T], *, remedy: str) -> _T:
         not_cached = error
     obstacle = _obstacle(name)
     if obstacle is not None:
-        raise UserError(f"cannot load {name}: {obstacle}", remedy=remedy) from not_cached
+        raise UserError(
+            f"cannot load {name}, which is no folder here: {obstacle}", remedy=remedy
+        ) from not_cached
     try:
         return load(name, local_files_only=False)
     except _LOADING_ERRORS as error:
         # transformers wraps a refusal in a plain OSError that talks of the gate.
         why = _GATED if "gated" in str(error).lower() else _first_line(error)
-        raise UserError(f"cannot load {name}: {why}", remedy=remedy) from error
+        raise UserError(f"cannot load {name}, which is no folder here: {why}", remedy=remedy) from error
 
 
 def looks_like_path(name: str) -> bool:

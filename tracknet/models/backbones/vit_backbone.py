@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -52,11 +53,13 @@ class ViTBackbone(nn.Module):
 
     def gradient_checkpointing(self, enabled: bool) -> None:
         """Trades a second forward pass of every layer for its activations' memory."""
-        vit = self.vit
-        if enabled and not self.freeze:
-            vit.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-        else:
-            vit.gradient_checkpointing_disable()
+        with warnings.catch_warnings():
+            # transformers renamed the methods within 5.x; these names hold for all of it.
+            warnings.simplefilter("ignore", FutureWarning)
+            if enabled and not self.freeze:
+                self.vit.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+            else:
+                self.vit.gradient_checkpointing_disable()
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """Normalised pixels `[N, 3, H, W]` float to features `[N, C, Hp, Wp]`; H and W whole patches."""

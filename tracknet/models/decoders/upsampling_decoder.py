@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import cast
 
 import torch
@@ -107,17 +108,18 @@ def check_reachable(heatmap: Size, grid: Size, upsample: tuple[int, ...], input_
     wanted, rest = divmod(heatmap.width, grid.width)
     if rest == 0 and wanted > 0 and heatmap.height == wanted * grid.height:
         factors = _factors(wanted)
-        remedy += f", or model.decoder.upsample={factors} with {len(factors) + 1} model.decoder.channels"
+        remedy += f", or model.decoder.upsample={_listed(factors)}"
+        remedy += f" with {len(factors) + 1} widths in model.decoder.channels"
     else:
         others = [
-            f"[{grid.width * product},{grid.height * product}] with upsample {_factors(product)}"
+            f"[{grid.width * product},{grid.height * product}] with {_listed(_factors(product))}"
             for product in (1, 2, 4, 8, 16)
-            if product != factor and grid.width * product <= 2 * input_size.width
+            if product != factor and grid.width * product <= input_size.width
         ]
-        remedy += f"; other factors reach {', '.join(others)}"
+        remedy += f"; with another model.decoder.upsample: {', '.join(others)}"
     raise UserError(
-        f"the decoder cannot reach model.heatmap.size {list(heatmap)}: the input {input_size} has {grid} "
-        f"patches, and model.decoder.upsample {list(upsample)} makes {reached} of them",
+        f"the decoder cannot reach model.heatmap.size={_listed(heatmap)}: the input {input_size} has {grid} "
+        f"patches, and model.decoder.upsample={_listed(upsample)} makes {reached} cells of them",
         remedy=remedy,
     )
 
@@ -131,3 +133,8 @@ def _factors(number: int) -> list[int]:
             number //= divisor
         divisor += 1
     return factors or [1]
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    """As a command line takes it: no blanks."""
+    return f"[{','.join(map(str, numbers))}]"

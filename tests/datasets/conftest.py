@@ -1,0 +1,118 @@
+"""One small build for all tests of the stream, and the settings that make its samples small."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pipelines import build_shards
+from pipelines.sources import read_clips
+from tests.conftest import draw_dataset
+from tracknet.datasets.batch import SampleSpec
+from tracknet.datasets.index import ShardSet, open_split
+from tracknet.datasets.schema import LabelledClip
+from tracknet.datasets.table import FrameTable
+from tracknet.utils.config import load_config
+from tracknet.utils.geometry import Size
+
+torch.set_num_threads(1)
+
+STORED = Size(96, 48)
+CELLS = Size(48, 24)
+# The lengths of the 95 clips of the published tennis data set: 19,835 frames.
+REAL_CLIP_LENGTHS = (
+    *(207, 130, 63, 108, 160, 78, 452, 47, 115, 109, 130, 126, 253, 361, 199, 36, 45, 196, 551, 189),
+    *(645, 177, 29, 398, 417, 133, 238, 312, 47, 137, 598, 485, 112, 102, 225, 233, 483, 191, 57, 75),
+    *(247, 110, 221, 194, 117, 181, 110, 36, 173, 43, 35, 174, 596, 579, 529, 285, 128, 202, 47, 901),
+    *(204, 105, 143, 54, 97, 118, 97, 413, 133, 87, 131, 422, 319, 238, 83, 258, 359, 106, 292, 109),
+    *(87, 56, 223, 316, 132, 188, 47, 65, 292, 142, 81, 49, 166, 80, 586),
+)
+
+
+@dataclass(frozen=True)
+class SmallBuild:
+    """Raw material and the shards that were built from it. Not to be changed: copy the folder first."""
+
+    root: Path
+    folder: Path
+
+    def clips(self, split: str = "train") -> list[LabelledClip]:
+        clips, _ = read_clips(self.root)
+        games = self.open(split).manifest.games[split]
+        return [clip for clip in clips if clip.game in games]
+
+    def open(self, split: str = "train") -> ShardSet:
+        return open_split(self.folder, split)
+
+
+@pytest.fixture(scope="session")
+def small_build(tmp_path_factory: pytest.TempPathFactory) -> SmallBuild:
+    """71 training frames in 4 shards and 2 games; 22 validation frames of game3.
+
+    game1 has 11 clips, so that natural and lexical order differ; its second clip lacks frame 3, its third
+    has balls of visibility 2 and 3; game2 is of another frame size.
+    """
+    folder = tmp_path_factory.mktemp("build")
+    root = draw_dataset(folder / "raw", games=1, clips=11, frames=6, seed=1)
+    draw_dataset(folder / "other", games=3, clips=1, frames=6, size=(200, 120), seed=2)
+    shutil.move(folder / "other" / "game2", root / "game2")
+    draw_dataset(folder / "held", games=3, clips=2, frames=11, seed=3)
+    shutil.move(folder / "held" / "game3", root / "game3")
+
+    second = root / "game1" / "Clip2"
+    (second / "0003.jpg").unlink()
+    rewrite(second / "Label.csv", lambda line: None if line.startswith("0003") else line)
+    third = root / "game1" / "Clip3" / "Label.csv"
+    codes = {"0001.jpg": "2", "0002.jpg": "3"}
+    rewrite(third, lambda line: line.replace(",1,", f",{codes.get(line[:8], '1')},", 1))
+
+    arguments = ["--root", str(root), "--out", str(folder / "shards"), "--workers", "0", "--num-shards", "4"]
+    options = [f"data.resize=[{STORED.width},{STORED.height}]", "data.segment_frames=4", "data.val_games=[3]"]
+    assert build_shards.run([*arguments, *options]) == 0
+    return SmallBuild(root, folder / "shards")
+
+
+def rewrite(path: Path, change) -> None:  # type: ignore[no-untyped-def]
+    header, *lines = path.read_text().splitlines()
+    kept = [new for line in lines if (new := change(line)) is not None]
+    path.write_text("\n".join([header, *kept]) + "\n")
+
+
+@pytest.fixture(scope="session")
+def spec() -> SampleSpec:
+    """Three frames, one map, augmented, at the small build's size."""
+    config = load_config(
+        model="vit_tiny",
+        overrides=[f"data.resize=[{STORED.width},{STORED.height}]", f"model.heatmap.size={list(CELLS)}"],
+    )
+    return SampleSpec.for_training(config, STORED)
+
+
+@pytest.fixture(scope="session")
+def plain_spec(spec: SampleSpec) -> SampleSpec:
+    """The same without augmentation."""
+    return replace(spec, augment=None)
+
+
+def table_of(*clips: list[int], size: Size = Size(160, 90)) -> FrameTable:
+    """A table of clips with the frame numbers given; the ball of row `r` is at (10 + r, 20), none on row 3."""
+    numbers = [number for clip in clips for number in clip]
+    xy = np.array([(10.0 + row, 20.0) for row in range(len(numbers))]).reshape(-1, 2)
+    visibility = np.ones(len(numbers), np.int8)
+    if len(numbers) > 3:
+        xy[3], visibility[3] = np.nan, 0
+    return FrameTable(
+        keys=[f"game1_Clip{i}_{n:04d}" for i, clip in enumerate(clips, 1) for n in clip],
+        clips=[("game1", f"Clip{i}") for i in range(1, len(clips) + 1)],
+        clip_id=np.repeat(np.arange(len(clips)), [len(c) for c in clips]).astype(np.int32),
+        frame=np.array(numbers, np.int32),
+        xy_px=xy,
+        visibility=visibility,
+        status=np.zeros(len(numbers), np.int8),
+        source_size=np.tile(np.array(size, np.int32), (len(numbers), 1)),
+    )

@@ -1,0 +1,60 @@
+"""Pictures: marks and glow are where the numbers say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tracknet.reporting.overlays import PREDICTION_RGB, TRUTH_RGB, heat_over, mark, overlay, sheet
+from tracknet.utils.heatmap import draw_gaussian
+
+GREY = np.full((72, 128, 3), 128, np.uint8)
+
+
+def test_glow_is_centred_on_the_scaled_point():
+    heatmap = np.zeros((18, 32), np.float32)
+    draw_gaussian(heatmap, 10.25, 7.5, 1.0)
+    change = np.abs(heat_over(GREY, heatmap).astype(float) - 128).sum(-1)
+    ys, xs = np.mgrid[0:72, 0:128]
+    # Cells to pixels at a factor of 4: (x + 0.5) * 4 - 0.5.
+    assert (change * xs).sum() / change.sum() == pytest.approx(42.5, abs=0.3)
+    assert (change * ys).sum() / change.sum() == pytest.approx(31.5, abs=0.3)
+
+
+def test_an_empty_map_changes_nothing():
+    assert np.array_equal(heat_over(GREY, np.zeros((18, 32), np.float32)), GREY)
+
+
+def test_marks_are_around_the_point_and_nothing_for_none():
+    picture = GREY.copy()
+    mark(picture, (40.0, 30.0), TRUTH_RGB, radius_px=6)
+    ys, xs = np.nonzero((picture != 128).any(-1))
+    assert (xs.min(), xs.max(), ys.min(), ys.max()) == pytest.approx((34, 46, 24, 36), abs=1)
+    for point in (None, (float("nan"), float("nan"))):
+        picture = GREY.copy()
+        mark(picture, point, TRUTH_RGB, radius_px=6)
+        assert np.array_equal(picture, GREY)
+
+
+def test_overlay_has_three_panels_with_both_marks():
+    heatmap = np.zeros((18, 32), np.float32)
+    draw_gaussian(heatmap, 16, 9, 1.5)
+    points = {"true_xy_px": (90.0, 50.0), "predicted_xy_px": (60.0, 50.0)}
+    picture = overlay(GREY, target=heatmap, prediction=heatmap * 0.5, caption="x", **points)
+    assert picture.shape == (72, 384, 3)
+    assert picture.dtype == np.uint8
+    # Antialiasing takes a level or two off.
+    assert picture[50, 60].astype(int) == pytest.approx(PREDICTION_RGB, abs=3)
+    greenest = (picture[:, :128].astype(int) @ [-1, 2, -1]).max()
+    assert greenest > 100
+    # Below the captions.
+    target, prediction = picture[20:, 128:256].astype(int), picture[20:, 256:].astype(int)
+    assert np.abs(target - 128).sum() > np.abs(prediction - 128).sum() > 0
+
+
+def test_sheet_places_pictures_row_by_row():
+    page = sheet([np.full((4, 6, 3), value, np.uint8) for value in (10, 20, 30)], columns=2, gap_px=1)
+    assert page.shape == (9, 13, 3)
+    assert page[0, 0, 0] == 10
+    assert page[0, 7, 0] == 20
+    assert page[5, 0, 0] == 30

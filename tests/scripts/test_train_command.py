@@ -1,0 +1,138 @@
+"""The train commands as a person meets them: both spellings, the dry run, and every wrong request."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tracknet.scripts import train
+from tracknet.utils.errors import EXIT_DONE, EXIT_FAILED, EXIT_WRONG_REQUEST, cli_main
+
+
+def refused(capsys: pytest.CaptureFixture[str], args: list[str], *, code: int = EXIT_WRONG_REQUEST) -> str:
+    """The message of a request that is refused, without a traceback."""
+    capsys.readouterr()
+    assert cli_main(train.run, args) == code
+    message = capsys.readouterr().err
+    assert message.startswith("error: ")
+    assert "Traceback" not in message
+    return message
+
+
+def test_dry_run_reports_and_writes_nothing(small_train_args: list[str], tmp_path: Path, capsys):
+    before = sorted(tmp_path.rglob("*"))
+    assert train.run([*small_train_args, "--dry-run"]) == EXIT_DONE
+    out = capsys.readouterr().out
+    assert "uint8   [4, 3, 3, 48, 96]  [B, T, 3, H, W]" in out
+    assert "float16 [4, 1, 24, 48]  [B, M, h, w]" in out
+    assert "8 batches an epoch" in out
+    for word in ("parameters", "memory", "estimate", "nothing was written"):
+        assert word in out
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_shards_may_be_named_as_files(small_train_args: list[str], small_shards: Path, capsys):
+    count = len(list(small_shards.glob("train-*.tar")))
+    for pattern in (f"train-{{000..{count - 1:03d}}}.tar", f"train-<000..{count - 1:03d}>.tar", "train-*.tar"):
+        assert train.run([str(small_shards / pattern), *small_train_args, "--dry-run"]) == EXIT_DONE
+        assert f"32 frames in {count} shards" in capsys.readouterr().out
+
+
+def test_both_modules_are_one_command(small_train_args: list[str], small_shards: Path, tmp_path: Path):
+    command = [sys.executable, "-m", "tracknet.train", str(small_shards / "train-{000..001}.tar"), *small_train_args]
+    done = subprocess.run([*command, "--name", "a", "training.max_steps=1"], capture_output=True, text=True, check=False)
+    assert done.returncode == EXIT_DONE, done.stderr
+    assert (tmp_path / "runs" / "a" / "checkpoints" / "best" / "model" / "model.safetensors").is_file()
+
+
+def test_a_run_that_exists_is_refused(small_train_args: list[str], tmp_path: Path, capsys):
+    folder = tmp_path / "runs" / "mine"
+    folder.mkdir(parents=True)
+    (folder / "notes.txt").write_text("precious")
+    message = refused(capsys, [*small_train_args, "--name", "mine"])
+    assert f"{folder} exists already" in message
+    assert "--resume" in message
+    assert (folder / "notes.txt").read_text() == "precious"
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("training.optimizer.lrr=1", ["training.optimizer.lrr", "did you mean training.optimizer.lr?"]),
+        ("heatmap.size=[48,24]", ["did you mean model.heatmap.size?"]),
+        ("training.optimizer.lr=-1", ["training.optimizer.lr", "must be above 0"]),
+        ("model.heatmap.size=[50,24]", ["[50,24]", "model.heatmap.size=[48,24]"]),
+        ("data.resize=[100,48]", ["96x48", "100x48"]),
+        ("model.backbone.config.patch_size=13", ["13x13", "multiples of 13"]),
+        ("training.batch_size=64", ["64", "at most 32"]),
+        ("training.accumulate=9", ["training.accumulate=9", "at most 8"]),
+        ("training.amp=fp16", ["fp16", "bf16"]),
+        ("training.device=nonsense", ["nonsense", "auto"]),
+        ("data.shards=nowhere", ["nowhere", "build_shards"]),
+        ("training.init_from=nowhere", ["nowhere", "holds no model"]),
+    ],
+)
+def test_wrong_requests(small_train_args: list[str], tmp_path: Path, capsys, override: str, words: list[str]):
+    message = refused(capsys, [*small_train_args, "--name", "wrong", override])
+    assert all(word in message for word in words), message
+    assert not (tmp_path / "runs").exists()
+
+
+def test_all_faults_of_a_configuration_at_once(small_train_args: list[str], capsys):
+    message = refused(capsys, [*small_train_args, "training.epochs=0", "data.sequence.lenght=3", "model.head.maps=two"])
+    for word in ("3 problems", "training.epochs", "did you mean data.sequence.length?", "'two' is none of one, all"):
+        assert word in message
+
+
+def test_a_gated_model_without_a_network_names_the_ways_out(small_train_args: list[str], capsys):
+    args = ["--model", "vit_heatmap", *[a for a in small_train_args[2:] if not a.startswith("model.backbone.config")]]
+    message = refused(capsys, args)
+    assert "facebook/dinov3-vitb16-pretrain-lvd1689m" in message
+    for way in ("hf auth login", "model.backbone.name=", "model.backbone.pretrained=false"):
+        assert way in message
+
+
+def copy_shards(small_shards: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(small_shards, tmp_path / "shards"))
+
+
+def test_missing_and_cut_shards_are_named(small_train_args: list[str], small_shards: Path, tmp_path: Path, capsys):
+    folder = copy_shards(small_shards, tmp_path)
+    (folder / "train-000.tar").unlink()
+    cut = folder / "train-001.tar"
+    cut.write_bytes(cut.read_bytes()[:-1024])
+    message = refused(capsys, [*small_train_args, f"data.shards={folder}"], code=EXIT_FAILED)
+    assert "2 of 2 shards" in message
+    assert "train-000.tar is missing" in message
+    assert f"train-001.tar has {cut.stat().st_size:,} bytes, its manifest says {cut.stat().st_size + 1024:,}" in message
+    message = refused(capsys, [str(folder / "train-<000..001>.tar"), *small_train_args])
+    assert "train-000.tar: no such file" in message
+
+
+def test_a_flipped_byte_stops_the_training_with_shard_and_key(
+    small_train_args: list[str], small_shards: Path, tmp_path: Path, capsys
+):
+    folder = copy_shards(small_shards, tmp_path)
+    shard = folder / "train-000.tar"
+    content = bytearray(shard.read_bytes())
+    start = content.index(b"\xff\xd8\xff")
+    content[start + 700] ^= 0x10
+    shard.write_bytes(content)
+    args = [*small_train_args, f"data.shards={folder}", "--name", "flip", "data.loader.workers=1"]
+    message = refused(capsys, args, code=EXIT_FAILED)
+    assert "train-000.tar: game1_Clip" in message
+    assert "checksum" in message
+
+
+def test_a_run_folder_that_cannot_be_written(small_train_args: list[str], tmp_path: Path, capsys):
+    (tmp_path / "file").write_text("")
+    message = refused(capsys, [*small_train_args, f"training.log_dir={tmp_path / 'file'}"], code=EXIT_FAILED)
+    assert "choose another folder" in message
+
+
+def test_resume_of_what_is_no_run(tmp_path: Path, capsys):
+    assert "is no run" in refused(capsys, ["--resume", str(tmp_path)])
+    assert "neither --dry-run nor --name" in refused(capsys, ["--resume", str(tmp_path), "--dry-run"])

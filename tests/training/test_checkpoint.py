@@ -1,0 +1,113 @@
+"""Checkpoints: whole or absent, `last` and `best` in place, old ones removed, damage named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tracknet.training.checkpoint import (
+    TrainingState,
+    check_resumable,
+    load_checkpoint,
+    resolve_model_folder,
+    save_checkpoint,
+)
+from tracknet.utils.errors import RunError, UserError
+
+
+class Model:
+    """What a checkpoint needs of a model."""
+
+    def save_pretrained(self, folder: Path) -> Path:
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text("{}")
+        (folder / "model.safetensors").write_bytes(b"weights")
+        return folder
+
+
+def save(folder: Path, step: int, *, is_best: bool = False, keep: int = 2, model: Any = None) -> Path:
+    state = TrainingState(step=step, epoch=1, batch=3, build_id="b", plan={"seed": 0})
+    tensors = {"optimizer": {"x": torch.arange(3)}}
+    return save_checkpoint(folder, model or Model(), state, tensors, is_best=is_best, keep=keep)
+
+
+def test_round_trip_of_the_newest(tmp_path: Path):
+    save(tmp_path, 5)
+    save(tmp_path, 10)
+    model, state, tensors = load_checkpoint(tmp_path)
+    assert model == tmp_path / "step_000010" / "model"
+    assert (state.step, state.epoch, state.batch, state.plan) == (10, 1, 3, {"seed": 0})
+    assert tensors["optimizer"]["x"].tolist() == [0, 1, 2]
+
+
+def test_newest_are_kept_and_the_best_beside_them(tmp_path: Path):
+    save(tmp_path, 1, is_best=True)
+    for step in (2, 3, 4):
+        save(tmp_path, step)
+    assert sorted(p.name for p in tmp_path.glob("step_*")) == ["step_000001", "step_000003", "step_000004"]
+    assert (tmp_path / "last").readlink() == Path("step_000004")
+    assert (tmp_path / "best").readlink() == Path("step_000001")
+
+
+def test_the_same_step_again_replaces(tmp_path: Path):
+    save(tmp_path, 7)
+    save(tmp_path, 7, is_best=True)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["best", "last", "step_000007"]
+
+
+def test_a_failed_save_leaves_nothing_behind(tmp_path: Path):
+    class Broken(Model):
+        def save_pretrained(self, folder: Path) -> Path:
+            super().save_pretrained(folder)
+            raise OSError(28, "No space left on device")
+
+    save(tmp_path, 1)
+    with pytest.raises(OSError, match="No space"):
+        save(tmp_path, 2, model=Broken())
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["last", "step_000001"]
+
+
+def test_no_checkpoint_and_a_damaged_one_say_so(tmp_path: Path):
+    with pytest.raises(UserError, match="holds no checkpoint yet"):
+        load_checkpoint(tmp_path)
+    folder = save(tmp_path, 3)
+    (folder / "training_state" / "optimizer.pt").write_bytes(b"cut")
+    with pytest.raises(RunError, match="step_000003 cannot be read"):
+        load_checkpoint(tmp_path)
+
+
+def test_a_pickle_that_runs_code_is_not_run(tmp_path: Path):
+    class Evil:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return Path.touch, (tmp_path / "ran",)
+
+    folder = save(tmp_path, 3)
+    torch.save({"optimizer": Evil()}, folder / "training_state" / "optimizer.pt")
+    with pytest.raises(RunError, match="cannot be read"):
+        load_checkpoint(tmp_path)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_resume_names_every_difference():
+    state = TrainingState(build_id="a" * 64, plan={"batch_size": 8, "seed": 0, "lanes": 24})
+    check_resumable(state, "a" * 64, {"batch_size": 8, "seed": 0, "lanes": 24})
+    with pytest.raises(UserError) as caught:
+        check_resumable(state, "c" * 64, {"batch_size": 4, "seed": 0, "lanes": 24})
+    assert "build cccccccccccc" in str(caught.value)
+    assert "batch_size is 4, the run began with 8" in str(caught.value)
+    assert "seed is" not in str(caught.value)
+
+
+def test_model_of_a_run_is_its_best_else_its_last(tmp_path: Path):
+    checkpoints = tmp_path / "checkpoints"
+    first = save(checkpoints, 1)
+    assert resolve_model_folder(tmp_path).resolve() == (first / "model").resolve()
+    save(checkpoints, 2, is_best=True)
+    third = save(checkpoints, 3)
+    assert resolve_model_folder(tmp_path).resolve() == (checkpoints / "step_000002" / "model").resolve()
+    assert resolve_model_folder(third) == third / "model"
+    with pytest.raises(UserError, match="holds no model"):
+        resolve_model_folder(tmp_path / "nothing")

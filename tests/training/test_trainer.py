@@ -1,0 +1,193 @@
+"""The training loop on a model of seconds: learns, resumes bit for bit, stops without losing anything."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from tracknet.scripts import train
+from tracknet.training.checkpoint import load_checkpoint
+from tracknet.training.trainer import StepReport, Trainer
+from tracknet.utils.errors import EXIT_INTERRUPTED, Interrupted, RunError, UserError, cli_main
+
+
+def run_name(args: list[str], name: str, *more: str) -> Path:
+    assert train.run([*args, "--name", name, *more]) == 0
+    return runs_of(args) / name
+
+
+def runs_of(args: list[str]) -> Path:
+    return next(Path(arg.partition("=")[2]) for arg in args if arg.startswith("training.log_dir="))
+
+
+def records(run: Path, kind: str) -> list[dict[str, float]]:
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [line for line in lines if line["kind"] == kind]
+
+
+def interrupt_after(monkeypatch: pytest.MonkeyPatch, steps: int, number: signal.Signals = signal.SIGTERM) -> None:
+    """A signal arrives during the given step."""
+    take = Trainer.optimizer_step
+
+    def step_then_signal(self: Trainer, batches: object) -> StepReport:
+        report = take(self, batches)  # type: ignore[arg-type]
+        if self.state.step + 1 == steps:
+            os.kill(os.getpid(), number)
+        return report
+
+    monkeypatch.setattr(Trainer, "optimizer_step", step_then_signal)
+
+
+def test_a_run_leaves_everything_that_it_should(small_train_args: list[str]):
+    run = run_name(small_train_args, "full", "training.epochs=2", "training.log_every_steps=1")
+    # 32 windows in batches of 4, two epochs.
+    assert [r["step"] for r in records(run, "train")] == list(range(1, 17))
+    assert [r["step"] for r in records(run, "val")] == [8, 16]
+    assert {"loss", "lr", "grad_norm", "windows_per_s", "data_s"} <= records(run, "train")[0].keys()
+    assert records(run, "val")[0]["frames"] == 32
+    assert records(run, "val")[0]["frames_with_ball"] == 30
+    facts = json.loads((run / "run.json").read_text())
+    assert facts["seed"] == 0
+    assert facts["dataset"]["games"] == {"train": ["game1"], "val": ["game2"]}
+    assert facts["packages"]["torch"] == torch.__version__.split("+")[0] or "torch" in facts["packages"]
+    assert (run / "checkpoints" / "last").resolve().name == "step_000016"
+    assert (run / "checkpoints" / "best").exists()
+    assert list((run / "tensorboard").glob("events.*"))
+    best = json.loads((run / "checkpoints" / "best" / "model" / "config.json").read_text())
+    assert best["provenance"]["run"] == "full"
+    assert best["score_threshold"] == best["provenance"]["validation"]["threshold"]
+
+
+def test_the_loss_falls(small_train_args: list[str]):
+    settings = ["training.epochs=20", "training.log_every_steps=1", "training.loss.name=mse", "data.augment.enabled=false"]
+    losses = [r["loss"] for r in records(run_name(small_train_args, "falls", *settings), "train")]
+    first, last = sum(losses[:16]) / 16, sum(losses[-16:]) / 16
+    assert last < 0.6 * first, (first, last)
+
+
+@pytest.mark.parametrize("stop_at", [5, 8])
+def test_stop_and_resume_equals_an_undisturbed_run(
+    small_train_args: list[str], monkeypatch: pytest.MonkeyPatch, stop_at: int
+):
+    settings = ["training.epochs=2", "training.log_every_steps=1"]
+    whole = run_name(small_train_args, "whole", *settings)
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, stop_at)
+        with pytest.raises(Interrupted, match=f"SIGTERM at step {stop_at}"):
+            train.run([*small_train_args, "--name", "parts", *settings])
+    parts = runs_of(small_train_args) / "parts"
+    assert load_checkpoint(parts / "checkpoints")[1].step == stop_at
+    torch.manual_seed(123)  # whatever happened in between must not matter
+    assert train.run(["--resume", str(parts)]) == 0
+
+    for step in ("best", "last"):
+        folders = [run / "checkpoints" / step for run in (whole, parts)]
+        weights = [load_file(folder / "model" / "model.safetensors") for folder in folders]
+        assert weights[0].keys() == weights[1].keys()
+        assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    states = [load_checkpoint(run / "checkpoints")[2]["optimizer"]["state"] for run in (whole, parts)]
+    for key in states[0]:
+        assert torch.equal(states[0][key]["exp_avg"], states[1][key]["exp_avg"])
+    for kind, figures in (("train", ["step", "epoch", "loss", "lr", "grad_norm"]), ("val", ["step", "l2_mean_px"])):
+        tables = [[[r[f] for f in figures] for r in records(run, kind)] for run in (whole, parts)]
+        assert tables[0] == tables[1]
+
+
+def test_sigint_exits_130_with_a_checkpoint(
+    small_train_args: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    interrupt_after(monkeypatch, 3, signal.SIGINT)
+    code = cli_main(train.run, [*small_train_args, "--name", "stopped"])
+    assert code == EXIT_INTERRUPTED
+    run = runs_of(small_train_args) / "stopped"
+    assert load_checkpoint(run / "checkpoints")[1].step == 3
+    assert f"--resume {run}" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_accumulation_takes_the_same_steps_as_a_larger_batch(small_train_args: list[str]):
+    # Without dropout, augmentation and masked maps two halves are the whole: the mean of means is the mean.
+    plain = [
+        "model.backbone.config.hidden_dropout_prob=0",
+        "data.augment.enabled=false",
+        "training.max_steps=1",
+        "training.log_every_steps=1",
+        "training.loss.absent=negative",
+        "training.loss.name=focal",
+        "data.loader.lanes=1",
+        "data.loader.run_length=1000",
+        "data.sequence.length=1",
+    ]
+    large = run_name(small_train_args, "large", *plain, "training.batch_size=32")
+    parts = run_name(small_train_args, "parts", *plain, "training.batch_size=8", "training.accumulate=4")
+    assert records(parts, "train")[0]["loss"] == pytest.approx(records(large, "train")[0]["loss"], rel=1e-4)
+    assert records(parts, "train")[0]["grad_norm"] == pytest.approx(records(large, "train")[0]["grad_norm"], rel=1e-3)
+
+
+def test_a_loss_that_is_no_number_stops_before_the_update(
+    small_train_args: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    class Poison(torch.nn.Module):
+        def forward(self, logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+            return logits.sum() * float("nan")
+
+    seen: dict[str, torch.Tensor] = {}
+    prepare = Trainer.__init__
+
+    def poisoned(self: Trainer, *args: object, **kwargs: object) -> None:
+        prepare(self, *args, **kwargs)  # type: ignore[arg-type]
+        self.loss = Poison()  # type: ignore[assignment]
+        seen.update({name: value.clone() for name, value in self.model.state_dict().items()})
+        seen["model"] = self.model  # type: ignore[assignment]
+
+    monkeypatch.setattr(Trainer, "__init__", poisoned)
+    with pytest.raises(RunError, match=r"the loss is nan at step 1, with samples game1_Clip\d_00"):
+        train.run([*small_train_args, "--name", "nan"])
+    model = seen.pop("model")
+    assert all(torch.equal(value, seen[name]) for name, value in model.state_dict().items())  # type: ignore[attr-defined]
+
+
+def test_bf16_and_gradient_checkpointing_train_too(small_train_args: list[str]):
+    run = run_name(
+        small_train_args, "bf16", "training.amp=bf16", "training.gradient_checkpointing=true", "training.max_steps=2"
+    )
+    assert (run / "checkpoints" / "last" / "model" / "model.safetensors").is_file()
+
+
+def test_frozen_backbone_stays_what_it_was(small_train_args: list[str]):
+    run = run_name(small_train_args, "frozen", "model.backbone.freeze=true", "training.epochs=2")
+    first, last = (load_file(p / "model" / "model.safetensors") for p in sorted((run / "checkpoints").glob("step_*")))
+    assert all(torch.equal(first[k], last[k]) for k in first if k.startswith("backbone."))
+    assert not all(torch.equal(first[k], last[k]) for k in first if not k.startswith("backbone."))
+
+
+def test_init_from_starts_a_new_run_from_weights(small_train_args: list[str]):
+    first = run_name(small_train_args, "first", "training.max_steps=2")
+    second = run_name(
+        small_train_args, "second", f"training.init_from={first}", "training.max_steps=1", "training.optimizer.lr=1e-12"
+    )
+    a, b = (load_file(run / "checkpoints" / "last" / "model" / "model.safetensors") for run in (first, second))
+    assert all(torch.allclose(a[k], b[k], atol=1e-6) for k in a)
+    assert [r["step"] for r in records(second, "val")] == [1]
+    with pytest.raises(UserError, match=r"model.heatmap.sigma: asked for 2.0, the weights have 1.0"):
+        run_name(small_train_args, "third", f"training.init_from={first}", "model.heatmap.sigma=2.0")
+
+
+def test_resume_refuses_another_plan_and_goes_on_with_more_epochs(small_train_args: list[str]):
+    run = run_name(small_train_args, "short", "training.epochs=1")
+    with pytest.raises(UserError, match="batch_size is 8, the run began with 4"):
+        train.run(["--resume", str(run), "training.batch_size=8"])
+    assert train.run(["--resume", str(run)]) == 0  # complete: says so, changes nothing
+    assert [r["step"] for r in records(run, "val")] == [8]
+    assert train.run(["--resume", str(run), "training.epochs=2"]) == 0
+    assert [r["step"] for r in records(run, "val")] == [8, 16]
+
+
+def test_all_maps_are_trained_and_the_anchors_evaluated(small_train_args: list[str]):
+    run = run_name(small_train_args, "all", "model.head.maps=all", "training.max_steps=2")
+    assert records(run, "val")[0]["frames"] == 32

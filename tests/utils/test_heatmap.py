@@ -1,0 +1,144 @@
+"""Drawing a point and finding it again are an inverse pair, anywhere on the map."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from tracknet.utils import heatmap as heatmaps
+from tracknet.utils.settings import HeatmapConfig
+
+torch.set_num_threads(1)
+WIDTH, HEIGHT = 24, 17
+
+on_x, on_y = st.floats(-0.5, WIDTH - 0.5), st.floats(-0.5, HEIGHT - 0.5)
+
+
+def drawn(x: float, y: float, sigma: float, dtype: Any = np.float32) -> np.ndarray[Any, Any]:
+    heatmap = np.zeros((HEIGHT, WIDTH), dtype)
+    heatmaps.draw_gaussian(heatmap, x, y, sigma)
+    return heatmap
+
+
+def as_logits(heatmap: np.ndarray[Any, Any]) -> torch.Tensor:
+    return torch.logit(torch.from_numpy(heatmap).double().clamp(1e-6, 1 - 1e-6)).float()
+
+
+def whole_gaussian(x: float, y: float, sigma: float) -> np.ndarray[Any, Any]:
+    ys, xs = np.mgrid[0:HEIGHT, 0:WIDTH]
+    return np.exp(-((xs - x) ** 2 + (ys - y) ** 2) / (2 * sigma**2))
+
+
+@settings(max_examples=60, deadline=None)
+@given(x=st.floats(-30, WIDTH + 30), y=st.floats(-30, HEIGHT + 30), sigma=st.floats(0.2, 8))
+def test_the_window_leaves_out_only_what_is_negligible(x: float, y: float, sigma: float) -> None:
+    assert np.abs(drawn(x, y, sigma) - whole_gaussian(x, y, sigma)).max() <= np.exp(-8) + 1e-6
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_drawing_is_in_place_by_maximum_in_any_float_type(dtype: Any) -> None:
+    heatmap = drawn(5.3, 6.1, 2.0, dtype)
+    heatmaps.draw_gaussian(heatmap, 9.9, 6.0, 2.0)
+    expected = np.maximum(whole_gaussian(5.3, 6.1, 2.0), whole_gaussian(9.9, 6.0, 2.0))
+    assert heatmap.dtype == dtype
+    assert np.abs(heatmap - expected).max() < 1e-3
+
+
+def test_drawing_into_a_view_of_a_batch() -> None:
+    batch = np.zeros((2, 3, HEIGHT, WIDTH), np.float32)
+    heatmaps.draw_gaussian(batch[1, 2], 4.0, 5.0, 1.0)
+    assert batch[1, 2, 5, 4] == 1.0
+    assert not batch[0].any()
+    assert not batch[1, :2].any()
+
+
+@settings(max_examples=150, deadline=None)
+@given(x=on_x, y=on_y, sigma=st.floats(0.7, 5))
+@example(x=-0.5, y=-0.5, sigma=0.7)
+@example(x=WIDTH - 0.5, y=HEIGHT - 0.5, sigma=5.0)
+@example(x=4.5, y=6.5, sigma=2.0)
+def test_dark_is_exact_everywhere(x: float, y: float, sigma: float) -> None:
+    found = heatmaps.decode_dark(as_logits(drawn(x, y, sigma)), sigma)
+    assert found.tolist() == pytest.approx([x, y], abs=0.01)
+
+
+@settings(max_examples=60, deadline=None)
+@given(x=st.floats(1, WIDTH - 2), y=st.floats(1, HEIGHT - 2))
+def test_dark_with_the_smallest_sigma_needs_a_cell_of_margin(x: float, y: float) -> None:
+    assert heatmaps.decode_dark(as_logits(drawn(x, y, 0.5)), 0.5).tolist() == pytest.approx([x, y], abs=0.05)
+
+
+@settings(max_examples=150, deadline=None)
+@given(x=on_x, y=on_y, sigma=st.floats(0.5, 5))
+@example(x=-0.5, y=-0.5, sigma=5.0)
+@example(x=0.0, y=HEIGHT - 0.5, sigma=0.5)
+def test_soft_argmax_is_exact_everywhere(x: float, y: float, sigma: float) -> None:
+    found = heatmaps.decode_soft_argmax(as_logits(drawn(x, y, sigma)), sigma)
+    assert found.tolist() == pytest.approx([x, y], abs=0.01)
+
+
+@settings(max_examples=60, deadline=None)
+@given(x=on_x, y=on_y, sigma=st.floats(0.5, 5))
+def test_argmax_is_within_half_a_cell(x: float, y: float, sigma: float) -> None:
+    found = heatmaps.decode_argmax(as_logits(drawn(x, y, sigma)), sigma)
+    assert np.abs(found.numpy() - [x, y]).max() <= 0.5 + 1e-3
+
+
+@pytest.mark.parametrize(("name", "limit"), [("argmax", 0.5), ("soft_argmax", 0.15), ("dark", 0.15)])
+@pytest.mark.parametrize("scale", [0.3, 0.9])
+def test_a_weak_and_noisy_blob(name: str, limit: float, scale: float) -> None:
+    """Mean error in cells under 2 % noise, on a floor of 1 %: what a trained model gives."""
+    rng = np.random.default_rng(0)
+    points = rng.uniform([2, 2], [WIDTH - 3, HEIGHT - 3], (200, 2))
+    maps = np.stack([scale * drawn(x, y, 2.0) for x, y in points])
+    noisy = np.clip(maps * rng.normal(1, 0.02, maps.shape) + 0.01, 1e-6, 1 - 1e-6).astype(np.float32)
+    found = heatmaps.DECODERS[name](as_logits(noisy), 2.0).numpy()
+    assert np.hypot(*(found - points).T).mean() < limit
+
+
+@pytest.mark.parametrize("name", heatmaps.DECODERS)
+def test_shapes_dtypes_and_batches(name: str) -> None:
+    decode = heatmaps.DECODERS[name]
+    logits = torch.stack([as_logits(drawn(x, 5.0, 1.5)) for x in (3.0, 8.0, 20.0, 11.0, 0.0, 23.0)])
+    together = decode(logits.reshape(2, 3, HEIGHT, WIDTH), 1.5)
+    assert together.shape == (2, 3, 2)
+    assert together.dtype == torch.float32
+    assert torch.allclose(
+        together.reshape(-1, 2), torch.stack([decode(one, 1.5) for one in logits]), atol=1e-4
+    )
+    assert decode(logits.bfloat16(), 1.5).dtype == torch.float32
+
+
+@pytest.mark.parametrize("name", heatmaps.DECODERS)
+@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (2, 2), (3, 3)])
+@pytest.mark.parametrize("value", [-30.0, 0.0, 30.0])
+def test_flat_and_tiny_maps_give_a_point_on_the_map(name: str, shape: tuple[int, int], value: float) -> None:
+    found = heatmaps.DECODERS[name](torch.full(shape, value), 2.0)
+    assert torch.isfinite(found).all()
+    assert -1 <= found[0] <= shape[1]
+    assert -1 <= found[1] <= shape[0]
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 10_000), name=st.sampled_from(sorted(heatmaps.DECODERS)))
+def test_noise_never_throws_the_point_away_from_the_peak(seed: int, name: str) -> None:
+    logits = 5 * torch.randn(HEIGHT, WIDTH, generator=torch.Generator().manual_seed(seed))
+    peak = heatmaps.decode_argmax(logits, 1.0)
+    assert (heatmaps.DECODERS[name](logits, 1.0) - peak).abs().max() <= 2.5
+
+
+def test_the_score_is_the_highest_probability() -> None:
+    logits = torch.full((2, 1, 4, 5), -3.0)
+    logits[1, 0, 2, 2] = 1.0
+    assert heatmaps.peak_score(logits).flatten().tolist() == pytest.approx([0.04743, 0.73106], abs=1e-4)
+
+
+def test_every_configured_decoder_exists() -> None:
+    choices = HeatmapConfig.__annotations__["decode"]
+    assert all(repr(name).strip("'") in choices for name in heatmaps.DECODERS)
+    assert choices.count(",") + 1 == len(heatmaps.DECODERS)

@@ -1,0 +1,30 @@
+"""Progress off a terminal: plain lines, not too many, with rate and time left."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tracknet.utils.progress import Progress
+
+LINE = re.compile(r"work: (\d+) of 100 items, [\d,]+ items/s, [\d,]+ s left")
+
+
+@pytest.mark.parametrize(("line_every_s", "expected"), [(0.0, ["25", "50", "75", "100"]), (60.0, ["100"])])
+def test_plain_lines(line_every_s: float, expected: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with Progress("work", 100, "items", line_every_s=line_every_s) as progress:
+        for _ in range(4):
+            progress.advance(25)
+    lines = capsys.readouterr().err.splitlines()
+    assert [match[1] for line in lines if (match := LINE.fullmatch(line))] == expected
+    assert len(lines) == len(expected)
+
+
+def test_a_bar_on_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    with Progress("work", 100, "items") as progress:
+        progress.advance(100)
+    error = capsys.readouterr().err
+    assert "100/100" in error
+    assert "items/s" in error
