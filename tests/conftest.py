@@ -109,7 +109,15 @@ def small_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("small")
     root = draw_dataset(folder / "tracknet", games=2, clips=2, frames=16)
-    arguments = ["--root", str(root), "--out", str(folder / "shards"), "--workers", "1", "data.resize=[96,48]"]
+    arguments = [
+        "--root",
+        str(root),
+        "--out",
+        str(folder / "shards"),
+        "--workers",
+        "1",
+        "data.resize=[96,48]",
+    ]
     assert build_shards.run(arguments) == 0
     return folder / "shards"
 

@@ -61,7 +61,7 @@ class _Builder:
         while self.clock_s < until_s:
             self._event(HIT, side, serve)
             flight = self._serve(side) if serve else self._stroke(side)
-            if not serve and rng.random() < 0.025:
+            if not serve and rng.random() < 0.015:
                 self._into_net(flight)
                 return
             side, serve = -side, False

@@ -72,7 +72,7 @@ def small_build(tmp_path_factory: pytest.TempPathFactory) -> SmallBuild:
     rewrite(third, lambda line: line.replace(",1,", f",{codes.get(line[:8], '1')},", 1))
 
     arguments = ["--root", str(root), "--out", str(folder / "shards"), "--workers", "0", "--num-shards", "4"]
-    options = [f"data.resize=[{STORED.width},{STORED.height}]", "data.segment_frames=4", "data.val_games=[3]"]
+    options = [f"data.resize=[{STORED.width},{STORED.height}]", "data.segment_frames=2", "data.val_games=[3]"]
     assert build_shards.run([*arguments, *options]) == 0
     return SmallBuild(root, folder / "shards")
 

@@ -85,40 +85,32 @@ def test_epochs_and_seeds_differ_and_leave_out_others() -> None:
 
 def test_the_order_of_one_seed_is_the_same_for_ever() -> None:
     plan = EpochPlan(bounds_of([7, 5]), PlanConfig(seed=1, batch_size=2, lanes=2, run_length=3), 4)
-    assert steps_of(plan).tolist() == EXPECTED_ORDER
+    assert steps_of(plan).tolist() == [[0, 11], [9, 3], [1, 7], [10, 4], [2, 8], [6, 5]]
 
 
-EXPECTED_ORDER: list[list[int]] = []
-
-
-@pytest.mark.parametrize("batch_size", [8, 16])
-@pytest.mark.parametrize("workers", [1, 2, 3, 4, 8])
-@pytest.mark.parametrize("length", [3, 5])
-def test_about_one_decode_per_window_at_real_size(batch_size: int, workers: int, length: int) -> None:
+# Measured: 1.080, 1.156, 1.096 and 1.186 with one worker, 0.01 more with twelve. The design promises 1.25.
+@pytest.mark.parametrize(
+    ("batch_size", "length", "most"), [(8, 3, 1.09), (8, 5, 1.17), (16, 3, 1.11), (16, 5, 1.20)]
+)
+@pytest.mark.parametrize("workers", [1, 2, 3, 4, 8, 12])
+def test_about_one_decode_per_window_at_real_size(
+    workers: int, batch_size: int, length: int, most: float
+) -> None:
     bounds = bounds_of(REAL_CLIP_LENGTHS)
     assert (len(bounds), bounds[-1, 1]) == (95, 19_835)
+    run_of = np.repeat(np.arange(95), REAL_CLIP_LENGTHS)
     plan = EpochPlan(bounds, PlanConfig(seed=0, batch_size=batch_size, lanes=24, run_length=32), epoch=0)
-    decodes, windows = 0, plan.num_steps * batch_size
-    run_of = np.repeat(np.arange(len(bounds)), bounds[:, 1] - bounds[:, 0])
-    for worker in range(workers):
-        # One worker is enough to know them all, for the larger counts.
-        if worker > 1:
-            break
-        cache = CachedFrames(_NoFrames(), capacity=24 // workers * batch_size * length)
-        served = 0
-        for step in range(worker, plan.num_steps, workers):
-            for window in plan.batch(step).tolist():
-                first, end = bounds[run_of[window]]
-                for row in range(window - length // 2, window + length // 2 + 1):
-                    cache.read(min(max(row, first), end - 1))
-                served += 1
-        decodes += cache.decodes / served / min(workers, 2)
-    assert windows > 19_800
-    assert 1.0 < decodes <= DECODES[batch_size, length]
-
-
-# Measured; the design promises 1.25.
-DECODES = {(8, 3): 1.09, (8, 5): 1.2, (16, 3): 1.2, (16, 5): 1.25}
+    # What the first worker keeps and reads; the others do likewise.
+    cache = CachedFrames(_NoFrames(), capacity=24 // workers * batch_size * length)
+    windows = 0
+    for step in range(0, plan.num_steps, workers):
+        for window in plan.batch(step).tolist():
+            first, end = bounds[run_of[window]].tolist()
+            for row in range(window - length // 2, window + length // 2 + 1):
+                cache.read(min(max(row, first), end - 1))
+            windows += 1
+    assert windows > 19_800 // workers - batch_size * workers
+    assert 1.0 < cache.decodes / windows < most
 
 
 class _NoFrames:
@@ -131,14 +123,14 @@ def test_batches_mix_clips_and_do_not_meet_again_soon() -> None:
     steps = steps_of(EpochPlan(bounds, PlanConfig(seed=0, batch_size=16, lanes=24, run_length=32), 0))
     clip_of = np.repeat(np.arange(95), REAL_CLIP_LENGTHS)
     distinct = np.mean([len(set(clip_of[batch])) for batch in steps])
-    rng = np.random.default_rng(0)
-    at_random = np.mean([len(set(clip_of[rng.permutation(19_835)[:16]])) for _ in range(200)])
-    assert distinct > at_random - 0.3
-    # Neighbouring frames are near-duplicates: within 8 batches there should be next to none.
+    # 14.4 on this plan; drawing 16 of all frames at random gives 14.1.
+    assert distinct > 14.0
+    # Windows within 2 frames of each other, that is near-duplicates, among a batch and the 8 that follow it:
+    # in 2 % of the batches here, in 33 % of those of a random order.
     near = [
-        np.abs(steps[s][:, None] - steps[s + 1 : s + 9].ravel()[None]).min() <= 2 for s in range(0, 1200, 10)
+        np.abs(steps[s][:, None] - steps[s + 1 : s + 9].ravel()).min() <= 2 for s in range(len(steps) - 8)
     ]
-    assert np.mean(near) < 0.3
+    assert np.mean(near) < 0.05
 
 
 @given(st.integers(1, 200), st.integers(1, 20))

@@ -1,3 +1,129 @@
-def test_x(small_build): 
-    s=small_build.open(); print(len(s), s.manifest.games, s.table.clips, s.shard_names, len(small_build.open("val")))
-    assert s.table.xy_px.shape
+"""Frames by position: nothing damaged passes, and nothing is decoded twice while in reach."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.datasets.conftest import STORED, SmallBuild
+from tracknet.datasets.index import ShardSet, open_split
+from tracknet.datasets.reader import CachedFrames, Frame, ShardReader
+from tracknet.utils.errors import EXIT_FAILED, RunError
+from tracknet.utils.geometry import Size
+from tracknet.utils.images import decode_image, encode_jpeg, read_image, resize_frame
+
+
+@pytest.fixture
+def shards(small_build: SmallBuild, tmp_path: Path) -> ShardSet:
+    """A copy that may be damaged."""
+    shutil.copytree(small_build.folder, tmp_path / "shards")
+    return open_split(tmp_path / "shards", "train")
+
+
+def flip_bit(shards: ShardSet, row: int, byte: int, bit: int) -> None:
+    path = shards.folder / shards.shard_names[shards.shard_id[row]]
+    data = bytearray(path.read_bytes())
+    data[int(shards.offset[row]) + byte] ^= 1 << bit
+    path.write_bytes(data)
+
+
+def test_every_frame_is_the_resized_source_as_jpeg(small_build: SmallBuild) -> None:
+    shards = small_build.open()
+    reader = ShardReader(shards)
+    paths = [frame.path for clip in small_build.clips() for frame in clip.frames]
+    assert len(paths) == len(shards) == 71
+    for row, path in enumerate(paths):
+        frame = reader.read(row)
+        expected = decode_image(encode_jpeg(resize_frame(read_image(path), STORED), 95))
+        np.testing.assert_array_equal(frame, expected, err_msg=str(path))
+
+
+def test_frames_are_read_in_any_order_and_after_closing(small_build: SmallBuild) -> None:
+    reader = ShardReader(small_build.open())
+    forwards = [reader.read(row) for row in range(71)]
+    reader.close()
+    for row in np.random.default_rng(0).permutation(71).tolist():
+        np.testing.assert_array_equal(reader.read(row), forwards[row])
+
+
+@pytest.mark.parametrize("place", [0.0, 0.3, 0.5, 0.7, 0.9, 1.0])
+@pytest.mark.parametrize("bit", [0, 7])
+def test_a_flipped_bit_is_caught_and_named(shards: ShardSet, place: float, bit: int) -> None:
+    row = 40
+    flip_bit(shards, row, round(place * (int(shards.size[row]) - 1)), bit)
+    reader = ShardReader(shards)
+    reader.read(row - 1)
+    reader.read(row + 1)
+    with pytest.raises(RunError) as caught:
+        reader.read(row)
+    name = shards.shard_names[shards.shard_id[row]]
+    assert f"{shards.folder / name}: {shards.table.keys[row]}: damaged" in caught.value.what
+    assert f"{int(shards.crc32c[row]):08x}" in caught.value.what
+    assert name in str(caught.value.remedy)
+    assert caught.value.exit_code == EXIT_FAILED
+
+
+def test_a_shard_that_became_shorter_or_went_away_is_named(shards: ShardSet) -> None:
+    row = int(np.flatnonzero(shards.shard_id == 2)[-1])
+    path = shards.folder / "train-002.tar"
+    path.write_bytes(path.read_bytes()[: int(shards.offset[row]) + 10])
+    with pytest.raises(RunError, match=rf"train-002\.tar: {shards.table.keys[row]}: damaged"):
+        ShardReader(shards).read(row)
+    path.unlink()
+    with pytest.raises(RunError, match=rf"train-002\.tar: {shards.table.keys[row]}: cannot be read: No such file"):
+        ShardReader(shards).read(row)
+
+
+def test_a_frame_of_another_size_is_refused(small_build: SmallBuild) -> None:
+    shards = small_build.open()
+    other = replace(shards, manifest=replace(shards.manifest, image_size=Size(48, 96)))
+    with pytest.raises(RunError, match=r"game1_Clip1_0000: is 96x48, not 48x96"):
+        ShardReader(other).read(0)
+
+
+class Counting:
+    def __init__(self) -> None:
+        self.rows: list[int] = []
+
+    def read(self, row: int) -> Frame:
+        self.rows.append(row)
+        return np.full((2, 2, 3), row, np.uint8)
+
+
+def test_the_cache_keeps_what_was_used_last() -> None:
+    source = Counting()
+    cache = CachedFrames(source, capacity=2)
+    for row in (1, 2, 1, 3, 1, 2):
+        assert cache.read(row)[0, 0, 0] == row
+    # 3 pushes out 2, because 1 was used since; 2 pushes out 3.
+    assert source.rows == [1, 2, 3, 2]
+    assert cache.decodes == 4
+
+
+def test_a_cache_without_room_keeps_one_frame() -> None:
+    source = Counting()
+    cache = CachedFrames(source, capacity=0)
+    for row in (5, 5, 6, 6, 5):
+        cache.read(row)
+    assert source.rows == [5, 6, 5]
+
+
+@given(st.lists(st.integers(0, 9), max_size=60), st.integers(1, 12))
+def test_the_cache_gives_the_frame_asked_for_and_never_holds_more(rows: list[int], capacity: int) -> None:
+    source = Counting()
+    cache = CachedFrames(source, capacity)
+    recent: list[int] = []
+    for row in rows:
+        decodes = cache.decodes
+        assert cache.read(row)[0, 0, 0] == row
+        # A model of the cache: the last `capacity` distinct rows.
+        assert (cache.decodes == decodes) == (row in recent)
+        recent = [*(r for r in recent if r != row), row][-capacity:]
+        assert len(cache._frames) == len(recent)
+    assert cache.decodes == len(source.rows)

@@ -63,7 +63,9 @@ def test_a_run_ends_at_a_gap_and_at_its_clips_end(clips: list[list[int]], bounds
 def test_runs_cover_every_row_once_and_hold_consecutive_frames_of_one_clip(clips: list[set[int]]) -> None:
     table = table_of(*(sorted(numbers) for numbers in clips))
     bounds = table.run_bounds()
-    assert np.concatenate([np.arange(first, end) for first, end in bounds]).tolist() == list(range(len(table)))
+    assert np.concatenate([np.arange(first, end) for first, end in bounds]).tolist() == list(
+        range(len(table))
+    )
     for first, end in bounds:
         assert len(set(table.clip_id[first:end])) == 1
         assert (np.diff(table.frame[first:end]) == 1).all()

@@ -69,7 +69,9 @@ def test_windows_hold_the_frames_they_should_or_repeat_the_nearest(
 ) -> None:
     table = table_of(*clips)
     windows = make_windows(table, sequence)
-    row_of = {(int(c), int(n)): row for row, (c, n) in enumerate(zip(table.clip_id, table.frame, strict=True))}
+    row_of = {
+        (int(c), int(n)): row for row, (c, n) in enumerate(zip(table.clip_id, table.frame, strict=True))
+    }
     for row in range(len(table)):
         clip, number = int(table.clip_id[row]), int(table.frame[row])
         clamped = False

@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tracknet.models import persistence
-from tracknet.models.backbones import hub
 from tracknet.models.model import TrackNet
+from tracknet.utils import hub
 from tracknet.utils.errors import RunError, UserError
 
 MakeModel = Callable[..., TrackNet]

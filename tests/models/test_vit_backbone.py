@@ -18,9 +18,9 @@ from transformers import (
     ViTModel,
 )
 
-from tracknet.models.backbones import hub
 from tracknet.models.backbones.build import build_vit_backbone
 from tracknet.models.backbones.vit_backbone import ViTBackbone, patch_grid
+from tracknet.utils import hub
 from tracknet.utils.errors import UserError
 from tracknet.utils.geometry import Size
 from tracknet.utils.settings import BackboneConfig

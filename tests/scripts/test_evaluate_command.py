@@ -7,6 +7,7 @@ from pathlib import Path
 
 import cv2
 import pytest
+
 from tracknet.scripts import cli, evaluate, train
 from tracknet.utils.errors import EXIT_DONE, EXIT_FAILED, EXIT_WRONG_REQUEST, cli_main
 

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from tracknet.scripts import train
 from tracknet.utils.errors import EXIT_DONE, EXIT_FAILED, EXIT_WRONG_REQUEST, cli_main
 
@@ -36,14 +37,26 @@ def test_dry_run_reports_and_writes_nothing(small_train_args: list[str], tmp_pat
 
 def test_shards_may_be_named_as_files(small_train_args: list[str], small_shards: Path, capsys):
     count = len(list(small_shards.glob("train-*.tar")))
-    for pattern in (f"train-{{000..{count - 1:03d}}}.tar", f"train-<000..{count - 1:03d}>.tar", "train-*.tar"):
+    for pattern in (
+        f"train-{{000..{count - 1:03d}}}.tar",
+        f"train-<000..{count - 1:03d}>.tar",
+        "train-*.tar",
+    ):
         assert train.run([str(small_shards / pattern), *small_train_args, "--dry-run"]) == EXIT_DONE
         assert f"32 frames in {count} shards" in capsys.readouterr().out
 
 
 def test_both_modules_are_one_command(small_train_args: list[str], small_shards: Path, tmp_path: Path):
-    command = [sys.executable, "-m", "tracknet.train", str(small_shards / "train-{000..001}.tar"), *small_train_args]
-    done = subprocess.run([*command, "--name", "a", "training.max_steps=1"], capture_output=True, text=True, check=False)
+    command = [
+        sys.executable,
+        "-m",
+        "tracknet.train",
+        str(small_shards / "train-{000..001}.tar"),
+        *small_train_args,
+    ]
+    done = subprocess.run(
+        [*command, "--name", "a", "training.max_steps=1"], capture_output=True, text=True, check=False
+    )
     assert done.returncode == EXIT_DONE, done.stderr
     assert (tmp_path / "runs" / "a" / "checkpoints" / "best" / "model" / "model.safetensors").is_file()
 
@@ -82,13 +95,24 @@ def test_wrong_requests(small_train_args: list[str], tmp_path: Path, capsys, ove
 
 
 def test_all_faults_of_a_configuration_at_once(small_train_args: list[str], capsys):
-    message = refused(capsys, [*small_train_args, "training.epochs=0", "data.sequence.lenght=3", "model.head.maps=two"])
-    for word in ("3 problems", "training.epochs", "did you mean data.sequence.length?", "'two' is none of one, all"):
+    message = refused(
+        capsys, [*small_train_args, "training.epochs=0", "data.sequence.lenght=3", "model.head.maps=two"]
+    )
+    for word in (
+        "3 problems",
+        "training.epochs",
+        "did you mean data.sequence.length?",
+        "'two' is none of one, all",
+    ):
         assert word in message
 
 
 def test_a_gated_model_without_a_network_names_the_ways_out(small_train_args: list[str], capsys):
-    args = ["--model", "vit_heatmap", *[a for a in small_train_args[2:] if not a.startswith("model.backbone.config")]]
+    args = [
+        "--model",
+        "vit_heatmap",
+        *[a for a in small_train_args[2:] if not a.startswith("model.backbone.config")],
+    ]
     message = refused(capsys, args)
     assert "facebook/dinov3-vitb16-pretrain-lvd1689m" in message
     for way in ("hf auth login", "model.backbone.name=", "model.backbone.pretrained=false"):
@@ -99,7 +123,9 @@ def copy_shards(small_shards: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(small_shards, tmp_path / "shards"))
 
 
-def test_missing_and_cut_shards_are_named(small_train_args: list[str], small_shards: Path, tmp_path: Path, capsys):
+def test_missing_and_cut_shards_are_named(
+    small_train_args: list[str], small_shards: Path, tmp_path: Path, capsys
+):
     folder = copy_shards(small_shards, tmp_path)
     (folder / "train-000.tar").unlink()
     cut = folder / "train-001.tar"
@@ -107,7 +133,10 @@ def test_missing_and_cut_shards_are_named(small_train_args: list[str], small_sha
     message = refused(capsys, [*small_train_args, f"data.shards={folder}"], code=EXIT_FAILED)
     assert "2 of 2 shards" in message
     assert "train-000.tar is missing" in message
-    assert f"train-001.tar has {cut.stat().st_size:,} bytes, its manifest says {cut.stat().st_size + 1024:,}" in message
+    assert (
+        f"train-001.tar has {cut.stat().st_size:,} bytes, its manifest says {cut.stat().st_size + 1024:,}"
+        in message
+    )
     message = refused(capsys, [str(folder / "train-<000..001>.tar"), *small_train_args])
     assert "train-000.tar: no such file" in message
 

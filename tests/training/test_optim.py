@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 from torch import nn
@@ -17,8 +19,12 @@ class Net(nn.Module):
         self.head = nn.Linear(2, 1)
 
 
-def groups_of(model: nn.Module, *, pretrained: bool, **settings: float) -> dict[str, tuple[float, float, int]]:
-    optimizer = build_optimizer(model, OptimizerConfig(lr=0.01, weight_decay=0.1, **settings), pretrained=pretrained)
+def groups_of(
+    model: nn.Module, *, pretrained: bool, **settings: float
+) -> dict[str, tuple[float, float, int]]:
+    optimizer = build_optimizer(
+        model, OptimizerConfig(lr=0.01, weight_decay=0.1, **settings), pretrained=pretrained
+    )
     return {g["name"]: (g["lr"], g["weight_decay"], len(g["params"])) for g in optimizer.param_groups}
 
 
@@ -57,7 +63,7 @@ def test_warmup_rises_evenly_then_a_cosine_falls_to_the_floor():
     seen = rates(SchedulerConfig(warmup_epochs=1, min_lr_ratio=0.1), steps_per_epoch=4, total=24)
     assert seen[:5] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
     assert seen[14] == pytest.approx(0.55)
-    assert all(a > b for a, b in zip(seen[4:], seen[5:], strict=False))
+    assert all(a > b for a, b in itertools.pairwise(seen[4:]))
     assert seen[-1] == pytest.approx(0.1, abs=0.01)
 
 

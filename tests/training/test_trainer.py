@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+
 from tracknet.scripts import train
 from tracknet.training.checkpoint import load_checkpoint
 from tracknet.training.trainer import StepReport, Trainer
@@ -30,7 +31,9 @@ def records(run: Path, kind: str) -> list[dict[str, float]]:
     return [line for line in lines if line["kind"] == kind]
 
 
-def interrupt_after(monkeypatch: pytest.MonkeyPatch, steps: int, number: signal.Signals = signal.SIGTERM) -> None:
+def interrupt_after(
+    monkeypatch: pytest.MonkeyPatch, steps: int, number: signal.Signals = signal.SIGTERM
+) -> None:
     """A signal arrives during the given step."""
     take = Trainer.optimizer_step
 
@@ -64,7 +67,12 @@ def test_a_run_leaves_everything_that_it_should(small_train_args: list[str]):
 
 
 def test_the_loss_falls(small_train_args: list[str]):
-    settings = ["training.epochs=20", "training.log_every_steps=1", "training.loss.name=mse", "data.augment.enabled=false"]
+    settings = [
+        "training.epochs=20",
+        "training.log_every_steps=1",
+        "training.loss.name=mse",
+        "data.augment.enabled=false",
+    ]
     losses = [r["loss"] for r in records(run_name(small_train_args, "falls", *settings), "train")]
     first, last = sum(losses[:16]) / 16, sum(losses[-16:]) / 16
     assert last < 0.6 * first, (first, last)
@@ -93,7 +101,10 @@ def test_stop_and_resume_equals_an_undisturbed_run(
     states = [load_checkpoint(run / "checkpoints")[2]["optimizer"]["state"] for run in (whole, parts)]
     for key in states[0]:
         assert torch.equal(states[0][key]["exp_avg"], states[1][key]["exp_avg"])
-    for kind, figures in (("train", ["step", "epoch", "loss", "lr", "grad_norm"]), ("val", ["step", "l2_mean_px"])):
+    for kind, figures in (
+        ("train", ["step", "epoch", "loss", "lr", "grad_norm"]),
+        ("val", ["step", "l2_mean_px"]),
+    ):
         tables = [[[r[f] for f in figures] for r in records(run, kind)] for run in (whole, parts)]
         assert tables[0] == tables[1]
 
@@ -126,7 +137,9 @@ def test_accumulation_takes_the_same_steps_as_a_larger_batch(small_train_args: l
     large = run_name(small_train_args, "large", *plain, "training.batch_size=32")
     parts = run_name(small_train_args, "parts", *plain, "training.batch_size=8", "training.accumulate=4")
     assert records(parts, "train")[0]["loss"] == pytest.approx(records(large, "train")[0]["loss"], rel=1e-4)
-    assert records(parts, "train")[0]["grad_norm"] == pytest.approx(records(large, "train")[0]["grad_norm"], rel=1e-3)
+    assert records(parts, "train")[0]["grad_norm"] == pytest.approx(
+        records(large, "train")[0]["grad_norm"], rel=1e-3
+    )
 
 
 def test_a_loss_that_is_no_number_stops_before_the_update(
@@ -154,14 +167,20 @@ def test_a_loss_that_is_no_number_stops_before_the_update(
 
 def test_bf16_and_gradient_checkpointing_train_too(small_train_args: list[str]):
     run = run_name(
-        small_train_args, "bf16", "training.amp=bf16", "training.gradient_checkpointing=true", "training.max_steps=2"
+        small_train_args,
+        "bf16",
+        "training.amp=bf16",
+        "training.gradient_checkpointing=true",
+        "training.max_steps=2",
     )
     assert (run / "checkpoints" / "last" / "model" / "model.safetensors").is_file()
 
 
 def test_frozen_backbone_stays_what_it_was(small_train_args: list[str]):
     run = run_name(small_train_args, "frozen", "model.backbone.freeze=true", "training.epochs=2")
-    first, last = (load_file(p / "model" / "model.safetensors") for p in sorted((run / "checkpoints").glob("step_*")))
+    first, last = (
+        load_file(p / "model" / "model.safetensors") for p in sorted((run / "checkpoints").glob("step_*"))
+    )
     assert all(torch.equal(first[k], last[k]) for k in first if k.startswith("backbone."))
     assert not all(torch.equal(first[k], last[k]) for k in first if not k.startswith("backbone."))
 
@@ -169,9 +188,15 @@ def test_frozen_backbone_stays_what_it_was(small_train_args: list[str]):
 def test_init_from_starts_a_new_run_from_weights(small_train_args: list[str]):
     first = run_name(small_train_args, "first", "training.max_steps=2")
     second = run_name(
-        small_train_args, "second", f"training.init_from={first}", "training.max_steps=1", "training.optimizer.lr=1e-12"
+        small_train_args,
+        "second",
+        f"training.init_from={first}",
+        "training.max_steps=1",
+        "training.optimizer.lr=1e-12",
     )
-    a, b = (load_file(run / "checkpoints" / "last" / "model" / "model.safetensors") for run in (first, second))
+    a, b = (
+        load_file(run / "checkpoints" / "last" / "model" / "model.safetensors") for run in (first, second)
+    )
     assert all(torch.allclose(a[k], b[k], atol=1e-6) for k in a)
     assert [r["step"] for r in records(second, "val")] == [1]
     with pytest.raises(UserError, match=r"model.heatmap.sigma: asked for 2.0, the weights have 1.0"):

@@ -16,6 +16,9 @@ Frame = npt.NDArray[np.uint8]
 # unlabelled ball.
 _BORDER_RGB = (124, 116, 104)
 _LUMA_RGB = np.array([0.299, 0.587, 0.114])
+# NTSC's luma and chroma axes.
+_RGB_TO_YIQ = np.array([_LUMA_RGB, [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
+_YIQ_TO_RGB = np.linalg.inv(_RGB_TO_YIQ)
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ def draw_augmentation(config: AugmentConfig, size: Size, rng: np.random.Generato
         size: of the pictures, input pixels.
         rng: the window's own randomness.
     """
-    flip_draw, any_draw, scale, turn, shift_x, shift_y, bright, contrast, saturation = rng.random(9)
+    flip_draw, any_draw, scale, turn, shift_x, shift_y, bright, contrast, saturation, hue = rng.random(10)
     flip = bool(flip_draw < config.flip_prob)
     if not any_draw < config.prob:
         return Augmentation(similarity(size, flip=flip), None, only_flip=True)
@@ -89,14 +92,18 @@ def draw_augmentation(config: AugmentConfig, size: Size, rng: np.random.Generato
         brightness=around_zero(bright, config.brightness),
         contrast=1.0 + around_zero(contrast, config.contrast),
         saturation=1.0 + around_zero(saturation, config.saturation),
+        hue_deg=around_zero(hue, config.hue_deg),
     )
-    changes_colour = config.brightness > 0 or config.contrast > 0 or config.saturation > 0
+    changes_colour = max(config.brightness, config.contrast, config.saturation, config.hue_deg) > 0
     return Augmentation(matrix, colour if changes_colour else None, only_flip=not moves)
 
 
-def _colour_matrix(*, brightness: float, contrast: float, saturation: float) -> FloatArray:
-    """Saturation about the luma, contrast about mid-grey, brightness as a share of full scale."""
+def _colour_matrix(*, brightness: float, contrast: float, saturation: float, hue_deg: float) -> FloatArray:
+    """Hue and saturation about the luma, contrast about mid-grey, brightness as a share of full scale."""
+    cos, sin = np.cos(np.deg2rad(hue_deg)), np.sin(np.deg2rad(hue_deg))
+    # A turn in the plane of I and Q keeps Y, the luma.
+    turn = _YIQ_TO_RGB @ np.array([[1.0, 0.0, 0.0], [0.0, cos, -sin], [0.0, sin, cos]]) @ _RGB_TO_YIQ
     grey = np.tile(_LUMA_RGB, (3, 1))
-    linear = contrast * (saturation * np.eye(3) + (1.0 - saturation) * grey)
+    linear = contrast * (saturation * turn + (1.0 - saturation) * grey)
     offset = 127.5 * (1.0 - contrast) + 255.0 * brightness
     return np.hstack([linear, np.full((3, 1), offset)])

@@ -109,12 +109,15 @@ class WindowStream(IterableDataset[Any]):
 
 
 class StreamLoader:
-    """A stream and the workers that serve it, kept alive between epochs."""
+    """A stream and the workers that serve it, kept alive between epochs.
+
+    Attributes:
+        workers: how many there are: `data.loader.workers`, or fewer if more would not help.
+    """
 
     def __init__(self, stream: WindowStream, config: LoaderConfig, *, pin_memory: bool = False) -> None:
         self.stream = stream
-        # More workers than batches would only be started to find nothing to do.
-        workers = min(config.workers, stream.num_steps)
+        self.workers = workers = _useful_workers(stream, config.workers)
         self._loader: DataLoader[Any] = DataLoader(
             stream,
             batch_size=None,
@@ -186,6 +189,19 @@ def check_stored_size(shards: ShardSet, input_size: Size) -> None:
             "one: python -m pipelines.build_shards --root YOUR_DATA --out ANOTHER_FOLDER "
             f"data.resize=[{input_size.width},{input_size.height}]",
         )
+
+
+def _useful_workers(stream: WindowStream, wanted: int) -> int:
+    """At most as many as wanted and as there are batches, such that each serves whole lanes of the plan.
+
+    Five workers for 24 lanes would each meet every fifth window of a lane and find none of its frames decoded:
+    2.99 decodes per window instead of four workers' 1.08 (T = 3).
+    """
+    most = min(wanted, stream.num_steps)
+    lanes = stream.plan.lanes if stream.plan else 0
+    if not 0 < lanes < stream.num_steps:
+        return most
+    return max((count for count in range(1, most + 1) if lanes % count == 0), default=0)
 
 
 def _start_worker(worker_id: int) -> None:

@@ -21,10 +21,8 @@ from tracknet.models.fusion import build_fusion
 from tracknet.models.heads.heatmap_head import HeatmapHead
 from tracknet.utils import heatmap as heatmaps
 from tracknet.utils.geometry import Size, scaling
+from tracknet.utils.processor import IMAGENET_MEAN, IMAGENET_STD
 from tracknet.utils.settings import ModelConfig
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class TrackNet(nn.Module):

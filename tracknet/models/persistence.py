@@ -23,11 +23,11 @@ from transformers.initialization import no_init_weights
 
 from tracknet import __version__
 from tracknet.models.backbones.build import hf_config_from_dict, vit_from_config
-from tracknet.models.backbones.hub import looks_like_path, on_hub
 from tracknet.models.backbones.vit_backbone import ViTBackbone
 from tracknet.utils.config import from_plain, to_plain
 from tracknet.utils.errors import RunError, UserError
 from tracknet.utils.geometry import Size
+from tracknet.utils.hub import looks_like_path, on_hub
 from tracknet.utils.settings import ModelConfig
 
 if TYPE_CHECKING:

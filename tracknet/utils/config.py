@@ -145,7 +145,9 @@ def _compose(tree: dict[str, Any], origin: dict[str, str], overrides: Sequence[s
             patch = OmegaConf.from_dotlist([f"{key}={value}"])
             merged = OmegaConf.merge(merged, patch)
             _mark_origin(OmegaConf.to_container(patch), "", "command line", origin)
-        except Exception as error:  # PyYAML's and OmegaConf's own families, and what a merge of unlike things raises
+        except (
+            Exception
+        ) as error:  # PyYAML's and OmegaConf's own families, and what a merge of unlike things raises
             problems.append(f"{key} (command line): {str(error).splitlines()[0]}")
     try:
         plain = OmegaConf.to_container(merged, resolve=True)
@@ -303,9 +305,9 @@ class _Checker:
             return dict(item)
         return {
             # JSON knows text keys only: 1 comes back as "1".
-            self._scalar(args[0], int(k) if args[0] is int and str(k).isdecimal() else k, key, {}): self._value(
-                args[1], v, f"{key}.{k}", {}
-            )
+            self._scalar(
+                args[0], int(k) if args[0] is int and str(k).isdecimal() else k, key, {}
+            ): self._value(args[1], v, f"{key}.{k}", {})
             for k, v in item.items()
         }
 

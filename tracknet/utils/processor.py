@@ -50,32 +50,44 @@ def read_processor(backbone: BackboneConfig, resize: Size | None) -> ProcessorSp
     Raises:
         UserError: the checkpoint's processor cannot be read and its numbers are needed.
     """
-    is_folder = Path(backbone.name).is_dir()
-    if not backbone.pretrained and not is_folder:
+    folder = Path(backbone.name)
+    if not backbone.pretrained and not folder.is_dir():
         return ProcessorSpec(resize or _DEFAULT_SIZE, IMAGENET_MEAN, IMAGENET_STD, "ImageNet's values")
-    from transformers import AutoImageProcessor
+    if folder.is_dir() and resize is not None and not (folder / _PROCESSOR_FILE).is_file():
+        # A folder of bare weights: ImageNet's values are what every open ViT was trained with.
+        return ProcessorSpec(resize, IMAGENET_MEAN, IMAGENET_STD, "ImageNet's values (no processor there)")
+    from tracknet.utils.hub import on_hub, ways_out
 
-    try:
-        # Where torchvision is absent this reads the same preprocessor_config.json with the PIL class.
-        processor: Any = AutoImageProcessor.from_pretrained(backbone.name)
-    except (OSError, ValueError, ImportError) as error:
-        if is_folder and resize is not None and not (Path(backbone.name) / _PROCESSOR_FILE).is_file():
-            # A folder of bare weights: ImageNet's values are what every open ViT was trained with.
-            return ProcessorSpec(
-                resize, IMAGENET_MEAN, IMAGENET_STD, "ImageNet's values (no processor there)"
-            )
-        raise UserError(
-            f"the image processor of {backbone.name} cannot be read: {str(error).strip().splitlines()[0]}",
-            remedy=f"mend its {_PROCESSOR_FILE}; without that file, data.resize=[WIDTH,HEIGHT] takes ImageNet's values"
-            if is_folder
-            else "for a gated model accept its licence and log in (`hf auth login`); or give a local folder: "
-            "model.backbone.name=PATH; or an open model such as facebook/dinov2-small, or random weights: "
-            "model.backbone.pretrained=false",
-        ) from None
+    if folder.is_dir():
+        processor = _read_folder(folder)
+    else:
+        processor = on_hub(backbone.name, _load, remedy=ways_out(backbone.name))
     normalises = bool(processor.do_normalize)
     mean = _per_channel(processor.image_mean if normalises else 0.0)
     std = _per_channel(processor.image_std if normalises else 1.0)
     return ProcessorSpec(resize or _own_size(processor), mean, std, f"the processor of {backbone.name}")
+
+
+def _load(name: str | Path, **options: Any) -> Any:
+    """A checkpoint's processor. DINOv3's own class needs torchvision, which is not asked for here: its
+    preprocessor_config.json is read by the ViT class for PIL, which knows the same keys.
+    """
+    from transformers import AutoImageProcessor, ViTImageProcessorPil
+
+    try:
+        return AutoImageProcessor.from_pretrained(name, **options)
+    except ImportError:
+        return ViTImageProcessorPil.from_pretrained(name, **options)
+
+
+def _read_folder(folder: Path) -> Any:
+    try:
+        return _load(folder)
+    except (OSError, ValueError, ImportError) as error:
+        raise UserError(
+            f"the image processor of {folder} cannot be read: {str(error).strip().splitlines()[0]}",
+            remedy=f"mend its {_PROCESSOR_FILE}; without that file, data.resize=[WIDTH,HEIGHT] takes ImageNet's values",
+        ) from None
 
 
 def _per_channel(value: float | Sequence[float]) -> tuple[float, float, float]:

@@ -49,6 +49,8 @@ class AugmentConfig:
     brightness: float = _bounded(0.2, 0.0, 1.0)
     contrast: float = _bounded(0.2, 0.0, 1.0)
     saturation: float = _bounded(0.2, 0.0, 1.0)
+    hue_deg: float = _bounded(15.0, 0.0, 180.0)
+    """Largest turn of the colours; courts differ in colour more than balls do."""
     prob: float = _bounded(1.0, 0.0, 1.0)
     """Probability that a window is augmented at all, apart from the flip."""
 

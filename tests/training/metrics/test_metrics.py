@@ -87,9 +87,9 @@ def test_counts_of_parts_add_up(frames: list[tuple[float, float]], cut: int):
     for part in parts[1:]:
         total = total + count(part)
     assert total == whole
-    assert sum((whole.true_positive, whole.near_miss, whole.missed, whole.false_alarm, whole.true_negative)) == len(
-        frames
-    )
+    assert sum(
+        (whole.true_positive, whole.near_miss, whole.missed, whole.false_alarm, whole.true_negative)
+    ) == len(frames)
 
 
 @settings(max_examples=200)

@@ -16,10 +16,10 @@ import torch
 from huggingface_hub.errors import StrictDataclassError
 from transformers import CONFIG_MAPPING, MODEL_MAPPING, AutoConfig, AutoModel, PreTrainedModel
 
-from tracknet.models.backbones.hub import on_hub, ways_out
 from tracknet.models.backbones.vit_backbone import ViTBackbone, patch_grid, patch_size_of
 from tracknet.utils.errors import UserError
 from tracknet.utils.geometry import Size
+from tracknet.utils.hub import on_hub, ways_out
 from tracknet.utils.naming import did_you_mean
 from tracknet.utils.settings import BackboneConfig
 

