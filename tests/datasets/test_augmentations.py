@@ -18,7 +18,8 @@ from tracknet.utils.settings import AugmentConfig
 SIZE = Size(160, 96)
 BORDER = (124, 116, 104)
 STRONG = AugmentConfig(scale=0.4, shift=0.2, rotate_deg=60.0)
-GEOMETRY = replace(STRONG, brightness=0.0, contrast=0.0, saturation=0.0)
+NO_COLOUR = {"brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue_deg": 0.0}
+GEOMETRY = replace(STRONG, **NO_COLOUR)
 COLOUR = AugmentConfig(flip_prob=0.0, scale=0.0, shift=0.0, rotate_deg=0.0)
 
 
@@ -85,10 +86,7 @@ def test_identity_changes_nothing() -> None:
 
 
 def test_a_colour_transform_of_no_strength_changes_nothing() -> None:
-    gentle = AugmentConfig(
-        flip_prob=0, scale=0, shift=0, rotate_deg=0, brightness=1e-9, contrast=0, saturation=0
-    )
-    augmentation = draw(gentle, 0)
+    augmentation = draw(replace(COLOUR, **{name: 1e-9 for name in NO_COLOUR}), 0)
     assert augmentation.colour is not None
     np.testing.assert_array_equal(augmentation.apply(noise()), noise())
 
@@ -105,7 +103,7 @@ def flat(*rgb: int) -> np.ndarray:
 
 
 def colour_of(**strength: float) -> AugmentConfig:
-    return replace(COLOUR, **{"brightness": 0.0, "contrast": 0.0, "saturation": 0.0, **strength})
+    return replace(COLOUR, **{**NO_COLOUR, **strength})
 
 
 def test_what_each_colour_setting_does() -> None:
@@ -130,6 +128,23 @@ def test_what_each_colour_setting_does() -> None:
     assert (min(gains), max(gains)) == pytest.approx((0.8, 1.2), abs=0.03)
     assert max(greys) == 0
     assert (min(spreads), max(spreads)) == pytest.approx((0.8, 1.2), abs=0.03)
+
+
+def test_the_hue_turns_about_the_luma() -> None:
+    luma = np.array([0.299, 0.587, 0.114])
+    before, turns = np.array([150, 110, 90]), []
+    for seed in range(100):
+        turned = draw(colour_of(hue_deg=20.0), seed)
+        assert np.abs(turned.apply(flat(77, 77, 77)).astype(int) - 77).max() == 0
+        after = turned.apply(flat(*before)).astype(float)[0, 0]
+        assert luma @ after == pytest.approx(luma @ before, abs=0.6)
+        turns.append(np.rad2deg(chroma_angle(after) - chroma_angle(before)))
+    # Rounding to whole levels is worth 1 degree here.
+    assert (min(turns), max(turns)) == pytest.approx((-20, 20), abs=2.0)
+
+
+def chroma_angle(rgb: np.ndarray) -> float:
+    return float(np.arctan2(rgb @ [0.2115, -0.5227, 0.3112], rgb @ [0.5959, -0.2746, -0.3213]))
 
 
 def test_ranges_of_the_geometry() -> None:
@@ -165,6 +180,7 @@ CONFIGS = st.builds(
     brightness=st.floats(0, 1),
     contrast=st.floats(0, 1),
     saturation=st.floats(0, 1),
+    hue_deg=st.floats(0, 180),
     prob=st.floats(0, 1),
 )
 
@@ -173,7 +189,7 @@ CONFIGS = st.builds(
 def test_takes_the_same_number_of_values_whatever_is_drawn(config: AugmentConfig, seed: int) -> None:
     used, reference = np.random.default_rng(seed), np.random.default_rng(seed)
     draw_augmentation(config, SIZE, used)
-    reference.random(9)
+    draw_augmentation(AugmentConfig(), SIZE, reference)
     assert used.bit_generator.state == reference.bit_generator.state
 
 

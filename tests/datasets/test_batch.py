@@ -22,6 +22,7 @@ from tracknet.utils.settings import AugmentConfig, SequenceConfig
 
 FRAME = Size(160, 90)
 MOVES = AugmentConfig(scale=0.3, shift=0.3, rotate_deg=25.0)
+NO_COLOUR = {"brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue_deg": 0.0}
 
 
 class Painted:
@@ -58,7 +59,9 @@ def test_shapes_and_types(plain_spec: SampleSpec, length: int, maps: str) -> Non
     sequence = SequenceConfig(length)
     count = length if maps == "all" else 1
     positions = tuple(range(length)) if maps == "all" else (length // 2,)
-    batch = assemble(table_of([0, 1, 2, 3, 4, 5]), replace(plain_spec, sequence=sequence, map_frames=positions), [1, 4])
+    batch = assemble(
+        table_of([0, 1, 2, 3, 4, 5]), replace(plain_spec, sequence=sequence, map_frames=positions), [1, 4]
+    )
     found = {
         name: (tuple(getattr(batch, name).shape), getattr(batch, name).dtype)
         for name in Batch.__dataclass_fields__
@@ -169,7 +172,7 @@ def test_pictures_and_targets_are_augmented_together(spec: SampleSpec) -> None:
         def read(self, row: int) -> Frame:
             return pictures[row]
 
-    moves = replace(MOVES, shift=0.1, brightness=0.0, contrast=0.0, saturation=0.0)
+    moves = replace(MOVES, shift=0.1, **NO_COLOUR)
     spec = replace(spec, augment=moves, sigma_cells=1.5, sequence=SequenceConfig(1), map_frames=(0,))
     assembler = BatchAssembler(table, make_windows(table, spec.sequence), spec)
     batch = assembler.assemble(Dots(), np.arange(40), epoch=2)
@@ -249,9 +252,7 @@ def test_a_ball_that_augmentation_moves_out_is_absent(spec: SampleSpec, absent_w
     table = table_with([(155.0, 45.0)] * 60, [1] * 60)
     spec = replace(spec, augment=moves, class_weights=(absent_weight, 0.75, 1.0, 1.0))
     batch = assemble(table, spec)
-    in_input = [
-        transform_points(np.linalg.inv(matrix), (155.0, 45.0)) for matrix in batch.to_frame.numpy()
-    ]
+    in_input = [transform_points(np.linalg.inv(matrix), (155.0, 45.0)) for matrix in batch.to_frame.numpy()]
     inside = torch.tensor([STORED.contains(x, y) for x, y in in_input])
     assert 10 < inside.sum() < 50
     assert (batch.weights[inside] == 0.75).all()
@@ -314,8 +315,7 @@ def test_pictures_are_those_of_opencvs_warp(spec: SampleSpec) -> None:
             return picture
 
     table = table_of([0], size=FRAME)
-    augment = AugmentConfig(scale=0.2, shift=0.1, rotate_deg=10, brightness=0, contrast=0, saturation=0)
-    spec = replace(spec, augment=augment)
+    spec = replace(spec, augment=AugmentConfig(scale=0.2, shift=0.1, rotate_deg=10, **NO_COLOUR))
     batch = BatchAssembler(table, make_windows(table, spec.sequence), spec).assemble(One(), np.array([0]))
     matrix = np.linalg.inv(batch.to_frame[0].numpy()) @ scaling(STORED, FRAME)
     expected = cv2.warpAffine(picture, matrix[:2], tuple(STORED), borderValue=(124, 116, 104))

@@ -71,7 +71,9 @@ def test_every_window_of_the_stream_equals_the_raw_one(
     for batch in batches(evaluation_stream(shards, spec, batch_size=8)):
         for slot in torch.nonzero(batch.valid).flatten().tolist():
             number = batch.step * 8 + slot
-            assert_same_sample(window(batch, slot), replace(raw[number], step=batch.step), shards.table.keys[number])
+            assert_same_sample(
+                window(batch, slot), replace(raw[number], step=batch.step), shards.table.keys[number]
+            )
             compared.append(number)
     assert compared == list(range(len(raw)))
 
@@ -139,7 +141,10 @@ def test_a_damaged_file_is_named(small_build: SmallBuild, plain_spec: SampleSpec
     cut.write_bytes(clip.frames[1].path.read_bytes()[:400])
     missing = tmp_path / "0002.jpg"
     frames = [clip.frames[0], replace(clip.frames[1], path=cut), replace(clip.frames[2], path=missing)]
-    raw = RawFrames([replace(clip, frames=tuple(frames))], replace(plain_spec, sequence=SequenceConfig(1), map_frames=(0,)))
+    raw = RawFrames(
+        [replace(clip, frames=tuple(frames))],
+        replace(plain_spec, sequence=SequenceConfig(1), map_frames=(0,)),
+    )
     assert len(raw[0]) == 1
     with pytest.raises(RunError, match=f"{cut}: is cut short"):
         raw[1]

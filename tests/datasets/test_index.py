@@ -92,7 +92,10 @@ def test_the_whole_split(small_build: SmallBuild) -> None:
     assert shards.manifest.image_size == STORED
     assert shards.table.keys == small_build.open().table.keys
     assert [clip for _, clip in shards.table.clips[:11]] == [f"Clip{n}" for n in range(1, 12)]
-    assert shards.origin(70) == f"{small_build.folder}/{shards.shard_names[shards.shard_id[70]]}: game2_Clip1_0005"
+    assert (
+        shards.origin(70)
+        == f"{small_build.folder}/{shards.shard_names[shards.shard_id[70]]}: game2_Clip1_0005"
+    )
 
 
 def test_some_shards_have_their_own_frames_and_no_others(small_build: SmallBuild) -> None:

@@ -76,7 +76,9 @@ def test_a_shard_that_became_shorter_or_went_away_is_named(shards: ShardSet) -> 
     with pytest.raises(RunError, match=rf"train-002\.tar: {shards.table.keys[row]}: damaged"):
         ShardReader(shards).read(row)
     path.unlink()
-    with pytest.raises(RunError, match=rf"train-002\.tar: {shards.table.keys[row]}: cannot be read: No such file"):
+    with pytest.raises(
+        RunError, match=rf"train-002\.tar: {shards.table.keys[row]}: cannot be read: No such file"
+    ):
         ShardReader(shards).read(row)
 
 

@@ -36,20 +36,29 @@ def test_marks_are_around_the_point_and_nothing_for_none():
         assert np.array_equal(picture, GREY)
 
 
-def test_overlay_has_three_panels_with_both_marks():
+def test_overlay_shows_the_frame_and_three_close_ups_around_the_truth():
     heatmap = np.zeros((18, 32), np.float32)
-    draw_gaussian(heatmap, 16, 9, 1.5)
-    points = {"true_xy_px": (90.0, 50.0), "predicted_xy_px": (60.0, 50.0)}
-    picture = overlay(GREY, target=heatmap, prediction=heatmap * 0.5, caption="x", **points)
-    assert picture.shape == (72, 384, 3)
-    assert picture.dtype == np.uint8
+    draw_gaussian(heatmap, 22.125, 12.125, 1.0)  # at (90, 50) in the frame
+    points = {"true_xy_px": (90.0, 50.0), "predicted_xy_px": (60.0, 30.0)}
+    picture = overlay(GREY, target=heatmap, prediction=heatmap * 0.4, caption="x", **points).astype(int)
+    assert picture.shape == (72, 128 + 3 * 72, 3)
     # Antialiasing takes a level or two off.
-    assert picture[50, 60].astype(int) == pytest.approx(PREDICTION_RGB, abs=3)
-    greenest = (picture[:, :128].astype(int) @ [-1, 2, -1]).max()
-    assert greenest > 100
-    # Below the captions.
-    target, prediction = picture[20:, 128:256].astype(int), picture[20:, 256:].astype(int)
-    assert np.abs(target - 128).sum() > np.abs(prediction - 128).sum() > 0
+    assert picture[30, 60] == pytest.approx(PREDICTION_RGB, abs=3)
+    assert (picture[:, :128] @ [-1, 2, -1]).max() > 100
+    frame, target, prediction = (picture[:, start : start + 72] for start in (128, 200, 272))
+    middle = (slice(30, 42), slice(30, 42))
+    assert np.all(frame[middle] == 128)
+    assert np.abs(target[middle] - 128).sum() > 2 * np.abs(prediction[middle] - 128).sum() > 0
+    assert (frame @ [-1, 2, -1]).max() > 100
+
+
+def test_overlay_without_a_ball_looks_at_the_prediction():
+    empty = np.zeros((18, 32), np.float32)
+    nowhere = (float("nan"), float("nan"))
+    picture = overlay(
+        GREY, target=empty, prediction=empty, true_xy_px=nowhere, predicted_xy_px=(5.0, 5.0), caption=""
+    ).astype(int)
+    assert picture[36, 128 + 36] == pytest.approx(PREDICTION_RGB, abs=90)
 
 
 def test_sheet_places_pictures_row_by_row():

@@ -32,7 +32,7 @@ def test_a_run_is_scored_as_its_validation_was(trained: Path, small_shards: Path
     assert "pck@8px" in out
     assert "optimistic" in out  # the threshold was chosen on this very split
     sheet = cv2.imread(str(trained / "evaluation" / "val" / "overlays.png"))
-    assert sheet.shape == (6 * 48 + 5 * 4, 3 * 96, 3)
+    assert sheet.shape == (6 * 48 + 5 * 4, 96 + 3 * 48, 3)
 
 
 def test_a_bare_model_on_another_split(trained: Path, small_shards: Path, tmp_path: Path, capsys):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -117,19 +118,10 @@ class StreamLoader:
 
     def __init__(self, stream: WindowStream, config: LoaderConfig, *, pin_memory: bool = False) -> None:
         self.stream = stream
-        self.workers = workers = _useful_workers(stream, config.workers)
-        self._loader: DataLoader[Any] = DataLoader(
-            stream,
-            batch_size=None,
-            num_workers=workers,
-            prefetch_factor=config.prefetch if workers else None,
-            persistent_workers=workers > 0,
-            pin_memory=pin_memory,
-            worker_init_fn=_start_worker,
-            # Its own, because starting an epoch draws a number: a resumed run would start one epoch more
-            # than an undisturbed one, and the model's dropout would go another way.
-            generator=torch.Generator(),
-        )
+        self.workers = _useful_workers(stream, config.workers)
+        self._prefetch = config.prefetch
+        self._pin_memory = pin_memory
+        self._loader: DataLoader[Any] | None = None
 
     @property
     def num_steps(self) -> int:
@@ -143,23 +135,50 @@ class StreamLoader:
             RunError: damaged data, by shard and key; or a worker that died.
         """
         self.stream.seek(epoch, start_step)
-        iterator = iter(self._loader)
+        iterator = self._start()
         while True:
+            item: Batch | _Failure | None
             try:
                 item = next(iterator, None)
             except RuntimeError as error:
-                if "DataLoader worker" not in str(error):
+                if not str(error).startswith("DataLoader worker (pid"):
                     raise
-                raise RunError(
-                    f"a worker of the data loader died: {str(error).splitlines()[0]}",
-                    remedy="it may have run out of memory: lower data.loader.workers, data.loader.prefetch or "
-                    "training.batch_size; then go on with --resume",
-                ) from None
+                item = _Failure(_worker_died(str(error)))
             if item is None:
                 return
             if isinstance(item, _Failure):
+                # While anything in the error's traceback holds the workers, only the garbage collector can
+                # stop them: that takes torch 5 s each.
+                self.close()
+                del iterator
                 raise item.error
             yield item
+
+    def close(self) -> None:
+        """Stops the workers; another epoch would start new ones."""
+        self._loader = None
+
+    def _start(self) -> Iterator[Any]:
+        if self._loader is None:
+            self._loader = DataLoader(
+                self.stream,
+                batch_size=None,
+                num_workers=self.workers,
+                prefetch_factor=self._prefetch if self.workers else None,
+                persistent_workers=self.workers > 0,
+                pin_memory=self._pin_memory,
+                worker_init_fn=_start_worker,
+                # Its own, because starting an epoch draws a number: a resumed run would start one epoch more
+                # than an undisturbed one, and the model's dropout would go another way.
+                generator=torch.Generator(),
+            )
+        handler = signal.getsignal(signal.SIGCHLD)
+        iterator = iter(self._loader)
+        # torch's own handler raises a worker's death wherever the main thread is, in the midst of a training
+        # step or at exit. Without it `next` sees it, within 5 s.
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGCHLD, handler or signal.SIG_DFL)
+        return iterator
 
 
 def training_stream(
@@ -202,6 +221,14 @@ def _useful_workers(stream: WindowStream, wanted: int) -> int:
     if not 0 < lanes < stream.num_steps:
         return most
     return max((count for count in range(1, most + 1) if lanes % count == 0), default=0)
+
+
+def _worker_died(what: str) -> RunError:
+    return RunError(
+        f"a worker of the data loader died: {what.splitlines()[0]}",
+        remedy="it may have run out of memory: lower data.loader.workers, data.loader.prefetch or "
+        "training.batch_size; then go on with --resume",
+    )
 
 
 def _start_worker(worker_id: int) -> None:

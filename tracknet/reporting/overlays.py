@@ -17,6 +17,7 @@ TRUTH_RGB = (80, 255, 80)
 PREDICTION_RGB = (255, 60, 60)
 # OpenCV draws at fractions of a pixel when coordinates are given in 1/16.
 _SHIFT = 4
+_ZOOM = 5.0
 
 
 def heat_over(frame: Image, heatmap: npt.NDArray[np.floating], *, strength: float = 0.65) -> Image:
@@ -65,7 +66,9 @@ def overlay(
     predicted_xy_px: Point,
     caption: str,
 ) -> Image:
-    """Three panels side by side: the frame with truth (green ring) and prediction (red cross), target, prediction.
+    """The frame with truth (green ring) and prediction (red cross), then three close-ups: frame, target, prediction.
+
+    The close-ups are squares as high as the frame, magnified, around the truth (the prediction where there is none).
 
     Args:
         frame: uint8 RGB `[H, W, 3]`.
@@ -76,16 +79,39 @@ def overlay(
         caption: written into the first panel's corner.
 
     Returns:
-        uint8 RGB `[H, 3 W, 3]`.
+        uint8 RGB `[H, W + 3 H, 3]`.
     """
-    first = frame.copy()
-    mark(first, true_xy_px, TRUTH_RGB, radius_px=7)
-    mark(first, predicted_xy_px, PREDICTION_RGB, radius_px=5, cross=True)
-    write(first, caption)
-    second, third = heat_over(frame, target), heat_over(frame, prediction)
-    write(second, "target")
-    write(third, "prediction")
-    return np.concatenate([first, second, third], axis=1)
+    whole = frame.copy()
+    mark(whole, true_xy_px, TRUTH_RGB, radius_px=7)
+    mark(whole, predicted_xy_px, PREDICTION_RGB, radius_px=5, cross=True)
+    write(whole, caption)
+    centre = predicted_xy_px if true_xy_px is None or np.isnan(true_xy_px[0]) else true_xy_px
+    height = frame.shape[0]
+    to_close_up = np.array(
+        [
+            [_ZOOM, 0.0, (height - 1) / 2 - _ZOOM * centre[0]],
+            [0.0, _ZOOM, (height - 1) / 2 - _ZOOM * centre[1]],
+        ]
+    )
+    panels = [whole]
+    for title, picture in (
+        ("frame", frame),
+        ("target", heat_over(frame, target)),
+        ("prediction", heat_over(frame, prediction)),
+    ):
+        close_up = np.asarray(cv2.warpAffine(picture, to_close_up, (height, height)), np.uint8)
+        mark(close_up, _move(to_close_up, true_xy_px), TRUTH_RGB, radius_px=24)
+        mark(close_up, _move(to_close_up, predicted_xy_px), PREDICTION_RGB, radius_px=8, cross=True)
+        write(close_up, title)
+        panels.append(close_up)
+    return np.concatenate(panels, axis=1)
+
+
+def _move(matrix: npt.NDArray[np.floating], xy_px: Point | None) -> Point | None:
+    if xy_px is None:
+        return None
+    x, y = matrix[:, :2] @ np.asarray(xy_px) + matrix[:, 2]
+    return float(x), float(y)
 
 
 def write(frame: Image, text: str) -> None:

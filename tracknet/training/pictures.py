@@ -61,7 +61,7 @@ class OverlayCollector:
             )
 
     def images(self) -> list[npt.NDArray[np.uint8]]:
-        """The pictures drawn, in the frames' order: uint8 RGB `[H, 3 W, 3]`."""
+        """The pictures drawn, in the frames' order: uint8 RGB `[H, W + 3 H, 3]`."""
         return [self._images[row] for row in sorted(self._images)]
 
 

@@ -1,0 +1,110 @@
+"""Every command and every line of Python in the README runs, at toy size."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+README = Path(__file__).resolve().parent.parent / "README.md"
+TOY_MODEL = (
+    "model.backbone.config.hidden_size=24",
+    "model.backbone.config.num_hidden_layers=1",
+    "model.backbone.config.num_attention_heads=2",
+    "model.decoder.channels=[C,16,8,8]",
+    "training.max_steps=2",
+    "training.threads=1",
+    "data.loader.workers=0",
+)
+# What makes a README command small enough for a test. Nothing is taken out of it.
+TOY = {
+    "pipelines.synthesize": [
+        "--games",
+        "3",
+        "--clips",
+        "1",
+        "--frames",
+        "10",
+        "--size",
+        "320x180",
+        "--workers",
+        "1",
+    ],
+    "pipelines.build_shards": ["--workers", "1"],
+    "tracknet.scripts.train": [*TOY_MODEL],
+    "tracknet.train": ["--model", "vit_tiny", "--training", "cpu", *TOY_MODEL],
+    "tracknet.scripts.evaluate": ["--workers", "0"],
+}
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README.read_text(), flags=re.DOTALL)
+
+
+def commands(block_with: str) -> list[str]:
+    """The `python -m` lines of the block that holds a phrase."""
+    (block,) = [block for block in blocks("") if block_with in block]
+    return [line for line in block.splitlines() if line.startswith("python -m ")]
+
+
+def run(command: str) -> None:
+    module, *arguments = shlex.split(command)[2:]
+    entry = importlib.import_module("tracknet.scripts.train" if module == "tracknet.train" else module)
+    assert entry.run([*arguments, *TOY[module]]) == 0, command
+
+
+@pytest.fixture
+def in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_quickstart_and_the_model_it_leaves(in_empty_folder: Path, capsys: pytest.CaptureFixture[str]):
+    lines = commands("--name quickstart")
+    assert len(lines) == 4
+    for line in lines:
+        run(line)
+    assert (in_empty_folder / "runs/quickstart/evaluation/val/metrics.json").is_file()
+    assert (in_empty_folder / "runs/quickstart/evaluation/val/overlays.png").is_file()
+    capsys.readouterr()
+    (snippet,) = blocks("python")
+    names: dict[str, object] = {}
+    exec(snippet, names)
+    assert names["points_px"].shape == (1, 1, 2)  # type: ignore[attr-defined]
+    assert names["scores"].shape == (1, 1)  # type: ignore[attr-defined]
+
+
+def test_makefile_runs_the_commands_that_the_readme_shows():
+    makefile = (README.parent / "Makefile").read_text().replace("$(BIN)/", "").replace("$(RUN)", "quickstart")
+    for line in commands("--name quickstart"):
+        assert line in makefile
+
+
+def test_the_commands_for_ones_own_data(
+    in_empty_folder: Path, make_dataset, capsys: pytest.CaptureFixture[str]
+):
+    root = make_dataset(games=10, clips=4, frames=4)
+    (in_empty_folder / "data").mkdir()
+    (in_empty_folder / "data" / "tracknet").symlink_to(root)
+    build, train = commands("--name mine")
+    run(build)
+    assert len(list((in_empty_folder / "shards").glob("train-*.tar"))) == 32
+    run(train)
+    capsys.readouterr()
+    for path in (
+        "config.yaml",
+        "run.json",
+        "metrics.jsonl",
+        "tensorboard",
+        "checkpoints/last/model",
+        "checkpoints/best",
+    ):
+        assert (in_empty_folder / "runs" / "mine" / path).exists()
+
+
+def test_every_file_that_the_readme_links_is_there():
+    for target in re.findall(r"\]\(([^)#]+)\)", README.read_text()):
+        assert (README.parent / target).exists(), target

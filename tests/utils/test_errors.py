@@ -1,0 +1,127 @@
+"""One clean message and an exit code for each kind of wrong."""
+
+from __future__ import annotations
+
+import errno
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tracknet.utils.errors import Interrupted, RunError, UserError, cli_main
+
+
+def raising(error: BaseException) -> Callable[[list[str]], int]:
+    def run(argv: list[str]) -> int:
+        raise error
+
+    return run
+
+
+def test_a_message_has_its_problems_and_the_remedy() -> None:
+    error = UserError("three are wrong", problems=["a is 1", "b is 2"], remedy="make them 3")
+    assert str(error) == "three are wrong\n  - a is 1\n  - b is 2\n  remedy: make them 3"
+    assert str(UserError("just this")) == "just this"
+
+
+@pytest.mark.parametrize("code", [0, 1, 7])
+def test_the_commands_own_code_is_passed_on(code: int, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli_main(lambda argv: code, []) == code
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (UserError("wrong lr", remedy="use 0.1"), 2, "error: wrong lr\n  remedy: use 0.1\n"),
+        (RunError("cut shard", problems=["a.tar"]), 1, "error: cut shard\n  - a.tar\n"),
+        (Interrupted("after step 7"), 130, "stopped: after step 7\n"),
+        (KeyboardInterrupt(), 130, "stopped: interrupted\n"),
+    ],
+)
+@pytest.mark.parametrize("show", [False, True])
+def test_what_each_error_becomes(
+    error: BaseException, code: int, message: str, show: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli_main(raising(error), ["--traceback"] if show else []) == code
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    if show:
+        assert printed.err.startswith("Traceback (most recent call last)")
+        assert printed.err.endswith(message)
+        assert "in raising" not in printed.err
+        assert "in run" in printed.err
+    else:
+        assert printed.err == message
+
+
+@pytest.mark.parametrize("position", [0, 1, 2])
+def test_the_command_does_not_see_the_traceback_flag(position: int) -> None:
+    seen: list[list[str]] = []
+
+    def run(argv: list[str]) -> int:
+        seen.append(argv)
+        return 0
+
+    argv = ["train", "--name=x"]
+    argv.insert(position, "--traceback")
+    assert cli_main(run, argv) == 0
+    assert seen == [["train", "--name=x"]]
+
+
+def test_arguments_come_from_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["tracknet", "a", "b=1"])
+    seen: list[list[str]] = []
+    assert cli_main(lambda argv: seen.append(argv) or 0) == 0
+    assert seen == [["a", "b=1"]]
+
+
+@pytest.mark.parametrize(
+    ("number", "advice"),
+    [
+        (errno.ENOSPC, "the disk is full"),
+        (errno.EACCES, "give yourself permission"),
+        (errno.EROFS, "read-only"),
+        (errno.EDQUOT, "quota"),
+    ],
+)
+def test_what_the_machine_refuses_comes_with_advice(
+    number: int, advice: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    error = OSError(number, "the system's words", str(tmp_path / "x"))
+    assert cli_main(raising(error), []) == 1
+    printed = capsys.readouterr().err
+    assert printed.startswith(f"error: the system's words: {tmp_path / 'x'}\n  remedy: ")
+    assert advice in printed
+    assert "Traceback" not in printed
+    with pytest.raises(OSError, match="the system's words"):
+        cli_main(raising(error), ["--traceback"])
+
+
+def test_what_nobody_foresaw_is_not_hidden() -> None:
+    for error in (ZeroDivisionError("a bug"), OSError(errno.EBADF, "a bug")):
+        with pytest.raises(type(error), match="a bug"):
+            cli_main(raising(error), [])
+
+
+def test_argparse_keeps_its_own_exit_code() -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli_main(raising(SystemExit(2)), [])
+    assert caught.value.code == 2
+
+
+class SpecialError(RunError):
+    exit_code = 1
+
+
+@pytest.mark.parametrize("kind", [UserError, RunError, SpecialError])
+def test_an_error_survives_its_way_between_processes(kind: type[UserError]) -> None:
+    error = kind("cut", problems=["a.tar", "b.tar"], remedy="build again")
+    copy = pickle.loads(pickle.dumps(error))
+    assert type(copy) is kind
+    assert (copy.what, copy.problems, copy.remedy) == ("cut", ("a.tar", "b.tar"), "build again")
+    assert str(copy) == str(error)
+    assert copy.exit_code == kind.exit_code
+    bare = pickle.loads(pickle.dumps(kind("cut")))
+    assert (bare.problems, bare.remedy) == ((), None)

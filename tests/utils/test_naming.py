@@ -1,0 +1,48 @@
+"""Natural order, and what someone probably meant to type."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tracknet.utils.naming import did_you_mean, natural_key
+
+
+def test_numbers_count_as_numbers() -> None:
+    names = ["Clip1", "Clip2", "Clip9", "Clip10", "Clip10a", "Clip10b2", "Clip10b11", "Clip100"]
+    shuffled = random.Random(0).sample(names, len(names))
+    assert sorted(shuffled, key=natural_key) == names
+
+
+@pytest.mark.parametrize("name", ["", "1²", "²", "①", "٣", "a.b-c_d", "007"])
+def test_any_name_has_a_key(name: str) -> None:
+    assert natural_key(name) == natural_key(name)
+    assert sorted([name, "game1"], key=natural_key)
+
+
+@given(st.lists(st.text(max_size=8), max_size=8))
+def test_names_of_any_letters_can_be_sorted(names: list[str]) -> None:
+    ordered = sorted(names, key=natural_key)
+    assert sorted(ordered) == sorted(names)
+    keys = [natural_key(name) for name in ordered]
+    assert all(one <= other for one, other in zip(keys, keys[1:], strict=False))
+
+
+@given(st.integers(0, 10**9), st.integers(0, 10**9))
+def test_the_order_of_numbered_names_is_that_of_the_numbers(one: int, other: int) -> None:
+    assert (natural_key(f"game{one}") < natural_key(f"game{other}")) == (one < other)
+
+
+@pytest.mark.parametrize(
+    ("word", "answer"),
+    [("batchsize", " (did you mean batch_size?)"), ("lrr", " (did you mean lr?)"), ("unlike", ""), ("", "")],
+)
+def test_did_you_mean(word: str, answer: str) -> None:
+    assert did_you_mean(word, ["lr", "batch_size", "epochs"]) == answer
+
+
+def test_nothing_is_meant_where_nothing_is_known() -> None:
+    assert did_you_mean("lr", []) == ""
