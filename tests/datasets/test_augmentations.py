@@ -86,7 +86,7 @@ def test_identity_changes_nothing() -> None:
 
 
 def test_a_colour_transform_of_no_strength_changes_nothing() -> None:
-    augmentation = draw(replace(COLOUR, **{name: 1e-9 for name in NO_COLOUR}), 0)
+    augmentation = draw(replace(COLOUR, **dict.fromkeys(NO_COLOUR, 1e-09)), 0)
     assert augmentation.colour is not None
     np.testing.assert_array_equal(augmentation.apply(noise()), noise())
 

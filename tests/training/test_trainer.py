@@ -14,7 +14,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from tracknet.scripts import train
 from tracknet.training.checkpoint import load_checkpoint
-from tracknet.training.trainer import StepReport, Trainer
+from tracknet.training.run_log import StepReport
+from tracknet.training.trainer import Trainer
 from tracknet.utils.errors import EXIT_INTERRUPTED, Interrupted, RunError, UserError, cli_main
 
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.utils.tensorboard import SummaryWriter
 
 from tracknet.datasets.batch import Batch
 from tracknet.datasets.index import ShardSet
@@ -22,24 +20,12 @@ from tracknet.training.optim import build_optimizer, build_scheduler
 from tracknet.training.pictures import OverlayCollector
 from tracknet.training.precision import Precision
 from tracknet.training.run_folder import RunFolder
+from tracknet.training.run_log import RunLog, StepReport
 from tracknet.training.stop import StopRequest
 from tracknet.training.watch import EmptyMapWatch, stop_if_not_finite
 from tracknet.utils.errors import Interrupted
 from tracknet.utils.heatmap import peak_score
-from tracknet.utils.progress import format_duration
 from tracknet.utils.settings import Config
-
-
-@dataclass
-class StepReport:
-    """What one optimizer step did."""
-
-    loss: float
-    grad_norm: float
-    windows: int
-    found: float
-    data_s: float
-    step_s: float
 
 
 class Trainer:
@@ -94,7 +80,8 @@ class Trainer:
         self.state = TrainingState(build_id=shards.manifest.build_id, plan=train.stream.describe_plan())
         self.last_figures: dict[str, float] = {}
         self._stop = StopRequest(say)
-        self._writer: SummaryWriter | None = None
+        self._log: RunLog | None = None
+        self._watch = self._new_watch()
 
     # ------------------------------------------------------------ the whole training
 
@@ -106,23 +93,13 @@ class Trainer:
             RunError: the loss is no number, or data is damaged.
         """
         assert self.run is not None, "a training without a run folder has nowhere to save"
-        self._writer = SummaryWriter(str(self.run.path / "tensorboard"), purge_step=self.state.step)
-        self._watch = EmptyMapWatch(
-            self.state,
-            after_steps=self.config.training.empty_map_steps,
-            distance_px=self.config.training.metrics.distance_px,
-        )
-        self._started, self._first_step = time.monotonic(), self.state.step
-        try:
-            with self._stop:
-                while self.state.step < self.total_steps:
-                    self._train_epoch()
-                    self._end_epoch()
-        finally:
-            self._writer.close()
+        with RunLog(self.run, self.state, self.total_steps, self.say) as self._log, self._stop:
+            while self.state.step < self.total_steps:
+                self._train_epoch(self._log)
+                self._end_epoch(self._log)
         return self.last_figures
 
-    def _train_epoch(self) -> None:
+    def _train_epoch(self, log: RunLog) -> None:
         training, state = self.config.training, self.state
         self.model.train()
         batches = self.train.epoch(state.epoch, state.batch)
@@ -131,17 +108,17 @@ class Trainer:
             state.step += 1
             state.batch += training.accumulate
             if state.step % training.log_every_steps == 0 or state.step == self.total_steps:
-                self._log_step(report)
+                log.step(report)
             self._stop_if_asked()
             if training.ckpt_every_steps and state.step % training.ckpt_every_steps == 0:
                 self._save()
 
-    def _end_epoch(self) -> None:
+    def _end_epoch(self, log: RunLog) -> None:
         training, state = self.config.training, self.state
         done = state.step >= self.total_steps
         is_best = False
         if self.val is not None and (done or (state.epoch + 1) % training.val_every_epochs == 0):
-            is_best = self._validate()
+            is_best = self._validate(self.val, log)
         state.epoch, state.batch = state.epoch + 1, 0
         self._save(is_best=is_best)
         self._stop_if_asked(saved=True)
@@ -157,6 +134,7 @@ class Trainer:
         training = self.config.training
         total_loss, data_s, windows, found = 0.0, 0.0, 0, [0, 0]
         keys: list[str] = []
+        step, lr = self.state.step + 1, max(float(group["lr"]) for group in self.optimizer.param_groups)
         started = time.perf_counter()
         self.optimizer.zero_grad(set_to_none=True)
         for _ in range(training.accumulate):
@@ -169,7 +147,7 @@ class Trainer:
                 logits = self.model(batch.frames)
             loss = self.loss(logits, batch.heatmaps, batch.weights) / training.accumulate
             total_loss += float(loss.detach())
-            stop_if_not_finite(total_loss, "loss", step=self.state.step + 1, lr=self._lr, keys=keys)
+            stop_if_not_finite(total_loss, "loss", step=step, lr=lr, keys=keys)
             self.scaler.scale(loss).backward()
             windows += len(batch)
             self._count_found(batch, logits.detach(), found)
@@ -179,15 +157,16 @@ class Trainer:
         )
         if not self.scaler.is_enabled():
             # With fp16 an overflow is expected now and then: the scaler skips the step and lowers its scale.
-            stop_if_not_finite(float(norm), "gradient norm", step=self.state.step + 1, lr=self._lr, keys=keys)
+            stop_if_not_finite(float(norm), "gradient norm", step=step, lr=lr, keys=keys)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.scheduler.step()
         return StepReport(
             loss=total_loss,
+            lr=lr,
             grad_norm=float(norm),
-            windows=windows,
             found=found[0] / found[1] if found[1] else float("nan"),
+            windows=windows,
             data_s=data_s,
             step_s=time.perf_counter() - started,
         )
@@ -200,84 +179,43 @@ class Trainer:
         error_px = torch.where(batch.weights > 0, error_px, torch.nan).cpu().numpy()
         found[0] += int((error_px <= self.config.training.metrics.distance_px).sum())
         found[1] += int((error_px == error_px).sum())
-        if self.run is not None:
-            advice = self._watch.update(error_px, float(peak_score(logits).mean()))
-            if advice:
-                self.say(f"warning: {advice}")
-                self.run.log({"kind": "warning", "step": self.state.step, "message": advice})
+        advice = self._watch.update(error_px, float(peak_score(logits).mean()))
+        if advice and self._log is not None:
+            self._log.warning(advice)
 
-    @property
-    def _lr(self) -> float:
-        return float(max(group["lr"] for group in self.optimizer.param_groups))
+    def _new_watch(self) -> EmptyMapWatch:
+        training = self.config.training
+        return EmptyMapWatch(
+            self.state, after_steps=training.empty_map_steps, distance_px=training.metrics.distance_px
+        )
 
     # ------------------------------------------------------------ validation
 
-    def _validate(self) -> bool:
+    def _validate(self, val: StreamLoader, log: RunLog) -> bool:
         """Evaluates, sets the model's threshold, reports; true if this is the best model so far."""
-        assert self.val is not None
-        assert self.run is not None
-        assert self._writer is not None
         metrics, decode, state = self.config.training.metrics, self.config.model.heatmap.decode, self.state
-        pictures = OverlayCollector(self.model, self.val, self.config.training.overlay_images)
+        pictures = OverlayCollector(self.model, val, self.config.training.overlay_images)
 
         def on_batch(step: int, batch: Batch, logits: torch.Tensor) -> None:
             pictures.take(step, batch, logits)
             self._stop_if_asked()
 
         started = time.perf_counter()
-        predictions = predict_split(
-            self.model, self.val, self.precision, decoders=[decode], on_batch=on_batch
-        )[decode]
+        predictions = predict_split(self.model, val, self.precision, decoders=[decode], on_batch=on_batch)[
+            decode
+        ]
         threshold = best_threshold(predictions, distance_px=metrics.distance_px)
         figures = summarise(predictions, metrics, threshold=threshold)
         self.model.score_threshold = threshold
         self.last_figures = figures
         value = monitored(figures, metrics)
-        is_best = state.best is None or value > state.best
+        # No number (a split without balls) is never the best.
+        is_best = value == value and (state.best is None or value > state.best)
         if is_best:
             state.best, state.best_step = value, state.step
         state.validated_epoch = state.epoch
-        self.run.log({"kind": "val", "step": state.step, "epoch": state.epoch, **figures})
-        for name, figure in figures.items():
-            self._writer.add_scalar(f"val/{name}", figure, state.step)
-        for number, picture in enumerate(pictures.images()):
-            self._writer.add_image(f"val/overlay_{number}", picture, state.step, dataformats="HWC")
-        self.say(
-            f"  validation, epoch {state.epoch + 1}: "
-            f"PCK@{metrics.distance_px:g}px {figures[f'pck@{metrics.distance_px:g}px']:.3f}  "
-            f"L2 mean {figures['l2_mean_px']:.1f} median {figures['l2_median_px']:.2f} px  "
-            f"F1 {figures['f1']:.3f} at score {threshold:.2f}  "
-            f"({len(predictions)} frames, {format_duration(time.perf_counter() - started)})"
-            f"{'  best so far' if is_best else ''}"
-        )
+        log.validation(figures, pictures.images(), is_best=is_best, took_s=time.perf_counter() - started)
         return is_best
-
-    # ------------------------------------------------------------ reports
-
-    def _log_step(self, report: StepReport) -> None:
-        assert self.run is not None
-        assert self._writer is not None
-        state = self.state
-        scalars = {
-            "loss": report.loss,
-            "lr": self._lr,
-            "grad_norm": report.grad_norm,
-            "found": report.found,
-            "windows_per_s": report.windows / report.step_s,
-            "step_s": report.step_s,
-            "data_s": report.data_s,
-        }
-        self.run.log({"kind": "train", "step": state.step, "epoch": state.epoch, **scalars})
-        for name, value in scalars.items():
-            self._writer.add_scalar(f"train/{name}", value, state.step)
-        done = state.step - self._first_step
-        eta_s = (time.monotonic() - self._started) / done * (self.total_steps - state.step)
-        self.say(
-            f"step {state.step}/{self.total_steps}  epoch {state.epoch + 1}  loss {report.loss:.4f}  "
-            f"lr {self._lr:.1e}  grad {report.grad_norm:.2f}  found {report.found:4.0%}  |  "
-            f"{scalars['windows_per_s']:.1f} windows/s  step {report.step_s * 1e3:.0f} ms "
-            f"(data {report.data_s * 1e3:.0f} ms)  ETA {format_duration(eta_s)}"
-        )
 
     # ------------------------------------------------------------ checkpoints and stops
 
@@ -306,6 +244,11 @@ class Trainer:
     def restore(self, state: TrainingState, tensors: dict[str, Any]) -> None:
         """Goes back to a checkpoint's state; the model's weights are loaded by whoever built it."""
         self.state = state
+        self._watch = self._new_watch()
+        validation = self.model.provenance.get("validation", {})
+        self.last_figures = {
+            name: float("nan") if value is None else value for name, value in validation.items()
+        }
         self.optimizer.load_state_dict(tensors["optimizer"])
         self.scheduler.load_state_dict(tensors["scheduler"])
         self.scaler.load_state_dict(tensors["scaler"])
