@@ -83,7 +83,7 @@ def test_imports_run_one_way(path: Path) -> None:
     layer = layer_of(name)
     if layer is None:
         return
-    above = {other for other in ours if (found := layer_of(other)) not in (None, layer, *MAY_IMPORT[layer])}
+    above = {other for other in ours if layer_of(other) not in (None, layer, *MAY_IMPORT[layer])}
     assert not above
     if layer != "scripts":
         assert "tracknet.train" not in ours

@@ -117,6 +117,7 @@ def test_the_jpeg_is_the_only_difference(small_build: SmallBuild, spec: SampleSp
         assert torch.equal(batch.heatmaps, expected.heatmaps), batch.step
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_stock_loader_collates_it(small_build: SmallBuild, spec: SampleSpec, workers: int) -> None:
     raw = RawFrames(small_build.clips("val"), spec)

@@ -65,7 +65,14 @@ def test_all_names_that_stand_for_nothing_are_told(small_build: SmallBuild) -> N
         f"{folder}/test-*.tar: matches no file",
         f"{folder}/train-{{000.tar: a brace is not closed, as in train-{{000..031}}.tar",
     )
-    assert "pipelines.build_shards" in str(caught.value.remedy)
+    assert str(caught.value.remedy).startswith(
+        f"{folder} has 4 training shards, train-000.tar to train-003.tar"
+    )
+
+
+def test_where_no_shards_are_they_must_be_built(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"python -m pipelines\.build_shards"):
+        expand_shards([str(tmp_path / "train-{000..003}.tar")])
 
 
 def test_a_long_list_of_missing_shards_is_shortened(small_build: SmallBuild) -> None:

@@ -248,7 +248,7 @@ def test_batches_before_the_damaged_one_arrive(
 def test_after_a_failure_the_same_loader_serves_again_and_no_worker_is_left(
     damaged: tuple[ShardSet, int], spec: SampleSpec, epochs: list[list[Batch]]
 ) -> None:
-    shards, row = damaged
+    shards, _ = damaged
     before = worker_pids()
     loader = loader_of(shards, spec, 2)
     with pytest.raises(RunError):

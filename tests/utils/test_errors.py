@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -97,6 +99,32 @@ def test_what_the_machine_refuses_comes_with_advice(
     assert "Traceback" not in printed
     with pytest.raises(OSError, match="the system's words"):
         cli_main(raising(error), ["--traceback"])
+
+
+def test_a_path_that_is_wrong_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli_main(lambda argv: len((tmp_path / "none").read_bytes()), []) == 1
+    printed = capsys.readouterr().err
+    assert printed.startswith(f"error: No such file or directory: {tmp_path / 'none'}\n  remedy: ")
+    assert "Traceback" not in printed
+
+
+def test_a_reader_that_stops_reading_is_no_error() -> None:
+    code = (
+        "import sys; from tracknet.utils.errors import cli_main\n"
+        "def run(argv):\n"
+        "    for _ in range(100_000): print('a line that nobody reads')\n"
+        "    return 0\n"
+        "sys.exit(cli_main(run, []))"
+    )
+    checkout = Path(__file__).resolve().parents[2]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", code], cwd=checkout, **pipes) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == b"a line that nobody reads\n"
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 1
 
 
 def test_what_nobody_foresaw_is_not_hidden() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 
 import pytest
@@ -28,7 +29,7 @@ def test_names_of_any_letters_can_be_sorted(names: list[str]) -> None:
     ordered = sorted(names, key=natural_key)
     assert sorted(ordered) == sorted(names)
     keys = [natural_key(name) for name in ordered]
-    assert all(one <= other for one, other in zip(keys, keys[1:], strict=False))
+    assert all(one <= other for one, other in itertools.pairwise(keys))
 
 
 @given(st.integers(0, 10**9), st.integers(0, 10**9))

@@ -89,10 +89,19 @@ def expand_shards(specs: Sequence[str]) -> list[Path]:
         raise UserError(
             f"{len(problems)} of the shards named are not there",
             problems=_shorten(problems),
-            remedy="name the shards that exist (a folder will do: shards), or build them: "
-            "`python -m pipelines.build_shards --root data/tracknet`",
+            remedy=_shards_beside(specs),
         )
     return list(dict.fromkeys(paths))
+
+
+def _shards_beside(specs: Sequence[str]) -> str:
+    """What to name instead: the training shards in the folder that was meant, if it has any."""
+    folder = Path(specs[0]).parent
+    there = sorted(folder.glob("train-*.tar"))
+    if there:
+        span = f"{there[0].name} to {there[-1].name}"
+        return f"{folder} has {len(there)} training shards, {span}; {folder} stands for all"
+    return "build them: `python -m pipelines.build_shards --root data/tracknet`, or name the folder where they are"
 
 
 def open_shards(paths: Sequence[Path]) -> ShardSet:

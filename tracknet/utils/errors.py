@@ -86,10 +86,12 @@ def cli_main(run: Callable[[list[str]], int], argv: Sequence[str] | None = None)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILED
     except OSError as error:
-        if show_traceback or error.errno not in _ADVICE:
+        # Without a file's name it is no fault of a path that was given, but ours.
+        if show_traceback or (error.errno not in _ADVICE and error.filename is None):
             raise
         where = f" {error.filename}" if error.filename else ""
-        print(f"error: {error.strerror}:{where}\n  remedy: {_ADVICE[error.errno]}", file=sys.stderr)
+        advice = _ADVICE.get(error.errno or 0, "check that path, or choose another")
+        print(f"error: {error.strerror}:{where}\n  remedy: {advice}", file=sys.stderr)
         return EXIT_FAILED
 
 
