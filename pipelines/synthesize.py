@@ -145,9 +145,9 @@ def _parse(argv: Sequence[str]) -> tuple[Request, argparse.Namespace]:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--out", type=Path, required=True, help="folder to write game*/Clip*/ into")
-    parser.add_argument("--games", type=int, default=14, help="games; each looks different")
-    parser.add_argument("--clips", type=int, default=2, help="clips a game")
-    parser.add_argument("--frames", type=int, default=50, help="frames a clip, at 30 a second")
+    parser.add_argument("--games", type=int, default=32, help="games; each looks different")
+    parser.add_argument("--clips", type=int, default=1, help="clips a game")
+    parser.add_argument("--frames", type=int, default=40, help="frames a clip, at 30 a second")
     parser.add_argument("--seed", type=int, default=0, help="the same seed writes the same bytes")
     parser.add_argument("--size", default="1280x720", metavar="WxH", help="frame size in pixels")
     parser.add_argument(

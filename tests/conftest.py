@@ -27,6 +27,7 @@ SMALL = (
     "model.backbone.config.intermediate_size=32",
     "model.backbone.config.hidden_dropout_prob=0.1",
     "model.decoder.channels=[C,16,8,8]",
+    "model.decoder.upsample=[2,2,2]",
     "model.decoder.detail_channels=4",
     "model.heatmap.size=[48,24]",
     "model.heatmap.sigma=1.0",

@@ -123,7 +123,7 @@ def game_look(seed: int, game: int, width_px: int, height_px: int) -> GameLook:
         crowd_gain=float(rng.uniform(0.35, 0.6)) if kind == "indoor" else float(rng.uniform(0.7, 1.0)),
         crowd_density=float(rng.uniform(0.55, 0.95)),
         ball=_ball_colour(rng),
-        ball_magnification=float(rng.uniform(1.25, 1.9)),
+        ball_magnification=float(rng.uniform(1.15, 1.8)),
         shadow_m=(float(rng.uniform(-0.9, 0.9)), float(rng.uniform(-0.3, 0.5))) if sunny else (0.06, 0.04),
         shadow_strength=float(rng.uniform(0.35, 0.5)) if sunny else float(rng.uniform(0.15, 0.28)),
         stand_shadow=bool(sunny and rng.random() < 0.5),

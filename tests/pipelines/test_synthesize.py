@@ -209,7 +209,7 @@ def test_all_bad_arguments_are_named_at_once() -> None:
 
 
 def test_the_default_set_has_every_kind_at_sensible_rates() -> None:
-    request = Request(14, 2, 50, 0, 1280, 720)
+    request = Request(32, 1, 40, 0, 1280, 720)
     numbers = itertools.product(range(1, request.games + 1), range(1, request.clips + 1))
     clips = [clip_labels(request, game, clip) for game, clip in numbers]
     truths = [truth for clip in clips for truth in clip]

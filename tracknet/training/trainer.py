@@ -93,10 +93,15 @@ class Trainer:
             RunError: the loss is no number, or data is damaged.
         """
         assert self.run is not None, "a training without a run folder has nowhere to save"
-        with RunLog(self.run, self.state, self.total_steps, self.say) as self._log, self._stop:
-            while self.state.step < self.total_steps:
-                self._train_epoch(self._log)
-                self._end_epoch(self._log)
+        try:
+            with RunLog(self.run, self.state, self.total_steps, self.say) as self._log, self._stop:
+                while self.state.step < self.total_steps:
+                    self._train_epoch(self._log)
+                    self._end_epoch(self._log)
+        finally:
+            for loader in (self.train, self.val):
+                if loader is not None:
+                    loader.close()
         return self.last_figures
 
     def _train_epoch(self, log: RunLog) -> None:

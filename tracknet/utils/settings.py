@@ -209,7 +209,7 @@ class SchedulerConfig:
 class LossConfig:
     """The heatmap loss."""
 
-    name: Literal["mse", "focal", "quality_focal"] = "focal"
+    name: Literal["mse", "focal", "quality_focal"] = "quality_focal"
     absent: Literal["mask", "negative"] = "mask"
     """Frames without a ball: no loss, or an empty target."""
     visibility_weights: dict[int, float] = field(default_factory=lambda: {1: 1.0, 2: 1.0, 3: 1.0})
