@@ -11,11 +11,12 @@ from typing import Any
 
 from pipelines.build_folder import BuildFolder, FinishedShard
 from pipelines.plan import Plan, ShardPlan, make_plan
-from pipelines.pool import write_in_worker
+from pipelines.pool import check_stop
 from pipelines.publish import index_bytes, make_manifest, sort_rows
-from pipelines.shard_writer import FrameTask, ShardResult, ShardTask
+from pipelines.shard_writer import FrameTask, ShardResult, ShardTask, write_shard
 from pipelines.sources import read_clips
-from tracknet.datasets.label_csv import LabelFault, Policy, list_faults
+from pipelines.wording import counted
+from tracknet.datasets.label_csv import FaultKind, LabelFault, Policy, list_faults
 from tracknet.datasets.schema import Manifest
 from tracknet.utils.errors import Interrupted, RunError
 from tracknet.utils.geometry import Size
@@ -106,7 +107,7 @@ def build(prepared: Prepared, executor: Executor | None = None) -> BuildReport:
 
     Raises:
         UserError: the output folder belongs to another build.
-        RunError: frames cannot be decoded (all of them are named), or a worker died. Finished shards stay.
+        RunError: frames cannot be read or decoded (all are named), or a worker died. Finished shards stay.
         Interrupted: by Ctrl-C; finished shards stay.
 
     """
@@ -116,8 +117,10 @@ def build(prepared: Prepared, executor: Executor | None = None) -> BuildReport:
     config = request.config(plan)
     owner = {**config, "root": str(request.root.resolve())}
     if not request.overwrite:
-        folder.check(owner)
+        folder.check(owner)  # before the lock, whose notes would be a change to the folder of another
     with folder.lock():
+        if not request.overwrite:
+            folder.check(owner)  # again, for what another build claimed since
         folder.claim(owner)
         tasks = prepared.tasks()
         done = {task.name: shard for task in tasks if (shard := folder.finished(task)) is not None}
@@ -171,23 +174,34 @@ def _write(
             remedy="most often memory ran out: run the same command with fewer --workers",
         ) from None
     if faults:
-        faults.sort(key=lambda fault: str(fault.file))
+        faults.sort(key=lambda fault: (fault.kind is not FaultKind.FILE, str(fault.file)))
         raise RunError(
-            f"{len(faults):,} frame{'s' if len(faults) > 1 else ''} cannot be stored; "
+            f"{counted(len(faults), 'frame')} cannot be stored; "
             f"{reused + len(done)} of {shards_in_all} shards are finished and kept",
             problems=list_faults(faults),
-            remedy="replace these files and run the same command, or leave them out with --on-bad-label drop",
+            remedy=_remedy(faults, dropping=tasks[0].keep_going),
         )
     return done
+
+
+def _remedy(faults: Sequence[LabelFault], *, dropping: bool) -> str:
+    if faults[0].kind is FaultKind.FILE:
+        return (
+            "the system does not let these files be read: mend that (their permissions, the disk, "
+            "`ulimit -n`) and run the same command"
+        )
+    if dropping:
+        return "that leaves a shard without a frame: replace or delete these files, and run the same command"
+    return "replace these files and run the same command, or leave them out with --on-bad-label drop"
 
 
 def _run(tasks: Sequence[ShardTask], executor: Executor | None) -> Iterator[tuple[ShardTask, ShardResult]]:
     """The tasks with their results, in the order in which they end."""
     if executor is None:
         for task in tasks:
-            yield task, write_in_worker(task)
+            yield task, write_shard(task)
         return
-    futures = {executor.submit(write_in_worker, task): task for task in tasks}
+    futures = {executor.submit(write_shard, task, check_stop): task for task in tasks}
     try:
         for future in as_completed(futures):
             yield futures[future], future.result()

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import signal
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -75,8 +73,9 @@ def run(argv: list[str]) -> int:
     from pathlib import Path
 
     from pipelines.build import BuildRequest, build, prepare
-    from pipelines.pool import worker_pool
+    from pipelines.pool import interrupt_on_sigterm, usable_cpus, worker_pool
     from pipelines.summary import describe_plan, describe_result, size_warnings
+    from pipelines.wording import counted
     from tracknet.utils.config import load_config
 
     config = load_config(data=args.data, model=args.model, overrides=_overrides(args))
@@ -98,9 +97,8 @@ def run(argv: list[str]) -> int:
     print(describe_plan(prepared), flush=True)
     sources = {segment.frame_size for shard in prepared.plan.shards for segment in shard.segments}
     _warn([*prepared.warnings, *size_warnings(prepared.request.size, sources)])
-    # Stopping a service is no different from Ctrl-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    workers = (os.cpu_count() or 1) if args.workers is None else args.workers
+    interrupt_on_sigterm()
+    workers = usable_cpus() if args.workers is None else args.workers
     if workers <= 1:
         report = build(prepared)
     else:
@@ -108,7 +106,7 @@ def run(argv: list[str]) -> int:
             report = build(prepared, executor)
     if report.left_out:
         lines = "".join(f"\n  - {line}" for line in report.left_out)
-        _warn([f"{len(report.left_out):,} frame(s) that cannot be decoded left out{lines}"])
+        _warn([f"left out {counted(len(report.left_out), 'frame')} that cannot be decoded or found{lines}"])
     print(describe_result(report, prepared.request.out))
     return EXIT_DONE
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipelines.wording import counted
 from tracknet.datasets.schema import FrameLabel, LabelledClip, frame_key
 from tracknet.utils.errors import UserError
 from tracknet.utils.geometry import Size
@@ -89,7 +90,7 @@ def split_games(games: Iterable[str], val_games: Sequence[str] | None) -> dict[s
     if not train:
         raise UserError(
             f"--val-games {','.join(sorted(chosen, key=natural_key))}: no game is left to train on",
-            remedy=f"hold out fewer of the {len(known)} game(s)",
+            remedy=f"hold out fewer of the {counted(len(known), 'game')}",
         )
     val = [game for game in known if game in chosen]
     return {"train": train, "val": val} if val else {"train": train}

@@ -1,4 +1,4 @@
-"""A pool of worker processes that stop within a frame when told to, and never outlive the builder."""
+"""A pool of worker processes that stop within a frame when told to, and never outlive their parent."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from concurrent.futures import Executor, ProcessPoolExecutor
 from multiprocessing.connection import wait
 from multiprocessing.synchronize import Event
 
-from pipelines.shard_writer import ShardResult, ShardTask, write_shard
-
 _stop: Event | None = None
 
 
@@ -21,24 +19,26 @@ class StopWork(Exception):
     """Raised inside a worker that was told to stop."""
 
 
-def write_in_worker(task: ShardTask) -> ShardResult:
-    """`write_shard`, which ends early when this process belongs to a `worker_pool` that was told to stop."""
-    return write_shard(task, _check_stop)
+def usable_cpus() -> int:
+    """How many CPUs this process may use; fewer than the machine has in a container or under `taskset`."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def interrupt_on_sigterm() -> None:
+    """Stopping a service is no different from Ctrl-C."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @contextlib.contextmanager
 def worker_pool(workers: int) -> Iterator[Executor]:
-    """An executor of `workers` processes; leaving it by an exception stops the tasks in progress."""
+    """An executor of `workers` processes; leaving it by an exception stops the tasks in progress.
+
+    Tasks stop where they call `check_stop`.
+    """
+    # Spawned, not forked: OpenCV's threads do not survive a fork.
     context = multiprocessing.get_context("spawn")
     stop = context.Event()
     executor = ProcessPoolExecutor(workers, context, _start_worker, (stop,))
-    # Ctrl-C reaches every process of the terminal; children inherit "ignored", so that only the builder
-    # acts on it and tells them by `stop`. The first submission starts all of them.
-    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        executor.submit(os.getpid)
-    finally:
-        signal.signal(signal.SIGINT, previous)
     try:
         yield executor
     except BaseException:
@@ -48,7 +48,15 @@ def worker_pool(workers: int) -> Iterator[Executor]:
         executor.shutdown(wait=True, cancel_futures=True)
 
 
+def check_stop() -> None:
+    """Raises `StopWork` in a worker of a `worker_pool` that was told to stop; does nothing elsewhere."""
+    if _stop is not None and _stop.is_set():
+        raise StopWork
+
+
 def _start_worker(stop: Event) -> None:
+    # Ctrl-C reaches every process of a terminal; workers leave it to the parent, which tells them by `stop`.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     import cv2
 
     global _stop
@@ -58,13 +66,8 @@ def _start_worker(stop: Event) -> None:
 
 
 def _die_with_parent() -> None:
-    """A killed builder cannot tell its workers to stop; without this they would write on, beside the next."""
+    """A killed parent cannot tell its workers to stop; without this they would write on, beside the next."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         wait([parent.sentinel])
         os._exit(1)
-
-
-def _check_stop() -> None:
-    if _stop is not None and _stop.is_set():
-        raise StopWork

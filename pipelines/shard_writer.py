@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 
 import google_crc32c
 
+from pipelines.sources import frame_fault
 from tracknet.datasets.label_csv import FaultKind, LabelFault
 from tracknet.datasets.schema import ShardEntry, frame_key, sample_json
 from tracknet.utils.errors import RunError
@@ -63,7 +64,7 @@ class ShardTask:
     size: Size
     jpeg_quality: int
     keep_going: bool
-    """Leave out frames that cannot be decoded, instead of writing nothing."""
+    """Leave out frames that are damaged or gone, instead of writing nothing."""
     frames: tuple[FrameTask, ...]
 
     def fingerprint(self) -> str:
@@ -84,7 +85,8 @@ class ShardResult:
     """What became of a task.
 
     Attributes:
-        entry: the shard as the manifest lists it; `None` when faults kept it from being written.
+        entry: the shard as the manifest lists it; `None` when faults kept it from being written, or left
+            nothing to write.
         rows: the shard's rows of the index, in the order of the tar.
         faults: frames that could not be stored.
 
@@ -125,9 +127,9 @@ def write_shard(task: ShardTask, check_stop: Callable[[], None] = lambda: None) 
                 try:
                     data, image = _load(task.root / frame.source, frame.frame_size)
                 except (ImageError, OSError) as error:
-                    faults.append(_fault(task.root / frame.source, error))
+                    faults.append(frame_fault(task.root / frame.source, error))
                     continue
-                if faults and not task.keep_going:
+                if _forbid(faults, task):
                     continue  # nothing will be written; what is left to do is to find the other faults
                 jpeg = encode_jpeg(resize_frame(image, task.size), task.jpeg_quality)
                 member = _add(tar, f"{frame.key}.jpg", jpeg)
@@ -136,7 +138,7 @@ def write_shard(task: ShardTask, check_stop: Callable[[], None] = lambda: None) 
             tar.close()
             file.flush()
             os.fsync(file.fileno())
-        if (faults and not task.keep_going) or not rows:
+        if _forbid(faults, task) or not rows:
             return ShardResult(None, (), tuple(faults))
         with temporary.open("rb") as file:
             sha256 = _verify(file, members, final)
@@ -158,9 +160,8 @@ def _load(path: Path, expected: Size) -> tuple[bytes, RGBImage]:
     return data, image
 
 
-def _fault(path: Path, error: Exception) -> LabelFault:
-    message = f"cannot be read: {error.strerror}" if isinstance(error, OSError) else str(error)
-    return LabelFault(path, None, message, FaultKind.STRUCTURE)
+def _forbid(faults: list[LabelFault], task: ShardTask) -> bool:
+    return any(fault.kind is FaultKind.FILE or not task.keep_going for fault in faults)
 
 
 def _label_bytes(frame: FrameTask) -> bytes:

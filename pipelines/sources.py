@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from pipelines.wording import counted
 from tracknet.datasets.label_csv import (
     LABEL_NAME,
     FaultKind,
@@ -46,7 +47,7 @@ def read_clips(root: Path, policy: Policy = "error") -> tuple[list[LabelledClip]
     clips, warnings = settle(parsed, policy, faults)
     if not clips:
         raise UserError(
-            f"{root}: no labelled frame is left of {len(folders)} clip(s)",
+            f"{root}: no labelled frame is left of {counted(len(folders), 'clip')}",
             remedy="run again with --on-bad-label error to see what is wrong with each",
         )
     return clips, warnings
@@ -82,24 +83,38 @@ def frame_names(folder: Path) -> list[str]:
     return sorted(names, key=natural_key)
 
 
+def frame_fault(path: Path, error: ImageError | OSError) -> LabelFault:
+    """Why a frame cannot be used: it is damaged or gone, or the system refuses it, which no policy forgives."""
+    # Pillow raises some of its own as OSError, without a number.
+    if not isinstance(error, OSError) or error.errno is None:
+        return LabelFault(path, None, str(error), FaultKind.STRUCTURE)
+    kind = FaultKind.STRUCTURE if isinstance(error, FileNotFoundError) else FaultKind.FILE
+    return LabelFault(path, None, f"cannot be read: {error.strerror}", kind)
+
+
 def _read_clip(folder: Path) -> ParsedClip | LabelFault:
     label_file, names = folder / LABEL_NAME, frame_names(folder)
     if not label_file.is_file():
         return LabelFault(folder, None, f"has frames and no {LABEL_NAME}", FaultKind.STRUCTURE)
     size = _first_size(folder / name for name in names)
+    if isinstance(size, LabelFault):
+        return size
     if size is None:
-        message = f"has {len(names)} frames, none of them readable" if names else "has no frames beside it"
+        many = counted(len(names), "frame")
+        message = f"has {many}, none of them readable" if names else "has no frames beside it"
         return LabelFault(label_file, None, message, FaultKind.STRUCTURE)
     return parse_clip(label_file, size, set(names))
 
 
-def _first_size(paths: Iterable[Path]) -> Size | None:
+def _first_size(paths: Iterable[Path]) -> Size | LabelFault | None:
     for path in paths:
         try:
             return image_size(path)
-        except (ImageError, OSError):
+        except (ImageError, OSError) as error:
+            fault = frame_fault(path, error)
+            if fault.kind is FaultKind.FILE:
+                return fault
             # Decoding will name this frame among all others that are damaged; the next one tells the size.
-            continue
     return None
 
 

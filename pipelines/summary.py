@@ -7,13 +7,15 @@ from pathlib import Path
 
 from pipelines.build import BuildReport, Prepared
 from pipelines.plan import Plan
+from pipelines.wording import counted, listed_games
 from tracknet.datasets.schema import Manifest
 from tracknet.utils.geometry import Size
 
-BALL_PX = 5.0
-"""A tennis ball's usual size in a 1280x720 broadcast frame."""
+BALL_PX, BALL_LINES = 5.0, 720
+"""A tennis ball's usual size in a broadcast frame of so many lines."""
 SMALLEST_BALL_PX = 1.5
 LARGEST_SQUEEZE = 0.02
+PATCH_PX = 16
 
 
 def describe_plan(prepared: Prepared) -> str:
@@ -23,13 +25,16 @@ def describe_plan(prepared: Prepared) -> str:
     for split, games in plan.games.items():
         shards = plan.shards_of(split)
         frames = [shard.frames for shard in shards]
+        fewest = "" if min(frames) == max(frames) else f"{min(frames)} to "
         lines.append(
-            f"  {split}: {len(shards)} shard(s) of {min(frames)} to {max(frames)} frames from {', '.join(games)}"
+            f"  {split}: {counted(len(shards), 'shard')} of {fewest}{counted(max(frames), 'frame')} "
+            f"from {listed_games(games)}"
         )
     if len(plan.shards_of("train")) < request.num_shards:
         lines.append(
-            f"  note: {len(plan.shards_of('train'))} training shard(s) instead of {request.num_shards}, one for "
-            f"each segment of at most {request.segment_frames} frames; data.segment_frames=N cuts finer"
+            f"  note: {counted(len(plan.shards_of('train')), 'training shard')} instead of "
+            f"{request.num_shards}, one for each segment of at most "
+            f"{counted(request.segment_frames, 'frame')}; data.segment_frames=N cuts finer"
         )
     return "\n".join(lines)
 
@@ -37,15 +42,20 @@ def describe_plan(prepared: Prepared) -> str:
 def size_warnings(stored: Size, sources: set[Size]) -> Iterator[str]:
     """What the stored size does to a ball: too small to be seen, or squeezed."""
     for source in sorted(sources):
-        scale_x, scale_y = stored.width / source.width, stored.height / source.height
-        ball = BALL_PX * min(scale_x, scale_y)
-        if ball < SMALLEST_BALL_PX:
+        ball = _ball_px(source, source)[0]
+        width, height = _ball_px(source, stored)
+        if min(width, height) < SMALLEST_BALL_PX:
+            larger = _size_for_a_ball(source, stored)
             yield (
-                f"a ball of {BALL_PX:g} px in the {source} frames is {BALL_PX * scale_x:.1f} px wide and "
-                f"{BALL_PX * scale_y:.1f} px high in the stored {stored} frames, too small to find: "
-                f"choose a larger size, such as data.resize=[512,288]"
+                f"a ball of {ball:.1f} px in the {source} frames is {width:.1f} px wide and {height:.1f} px high "
+                f"in the stored {stored} frames, too small to find: "
+                + (
+                    f"choose a larger size, such as data.resize=[{larger.width},{larger.height}]"
+                    if larger
+                    else "no data.resize mends that, it takes recordings of more pixels"
+                )
             )
-        squeeze = abs(scale_x / scale_y - 1)
+        squeeze = _squeeze(source, stored)
         if squeeze > LARGEST_SQUEEZE:
             yield (
                 f"{source} frames are squeezed by {squeeze:.0%} to {stored}: a height of "
@@ -62,7 +72,7 @@ def describe_result(report: BuildReport, out: Path) -> str:
     else:
         kept = len(manifest.shards) - report.written
         lines.append(
-            f"built {out} (build {manifest.build_id[:12]}): {report.written} shard(s) written"
+            f"built {out} (build {manifest.build_id[:12]}): {counted(report.written, 'shard')} written"
             f"{f', {kept} kept' if kept else ''}, in {report.seconds:.1f} s "
             f"({report.frames_written / max(report.seconds, 1e-9):,.0f} frames/s)"
         )
@@ -87,11 +97,37 @@ def shard_pattern(manifest: Manifest, out: Path) -> str:
     return str(out / f"train-{{{first}..{last}}}.tar")
 
 
+def _ball_px(source: Size, stored: Size) -> tuple[float, float]:
+    """A ball's usual width and height where frames of `source` are stored at `stored`."""
+    ball = BALL_PX * source.height / BALL_LINES
+    return ball * stored.width / source.width, ball * stored.height / source.height
+
+
+def _squeeze(source: Size, stored: Size) -> float:
+    return abs(stored.width * source.height / (source.width * stored.height) - 1)
+
+
+def _size_for_a_ball(source: Size, least: Size) -> Size | None:
+    """The smallest size of whole patches, `least` or more, that shows a ball in shape; none beyond `source`."""
+    for width in range(PATCH_PX, source.width + 1, PATCH_PX):
+        height = PATCH_PX * max(1, round(width * source.height / source.width / PATCH_PX))
+        size = Size(width, height)
+        if (
+            width >= least.width
+            and least.height <= height <= source.height
+            and min(_ball_px(source, size)) >= SMALLEST_BALL_PX
+            and _squeeze(source, size) <= LARGEST_SQUEEZE
+        ):
+            return size
+    return None
+
+
 def _counts(plan: Plan) -> str:
     segments = [segment for shard in plan.shards for segment in shard.segments]
     clips = {(segment.game, segment.clip) for segment in segments}
     frames = sum(len(segment.frames) for segment in segments)
-    return f"{frames:,} frames in {len(clips):,} clips of {len({game for game, _ in clips})} game(s)"
+    games = {game for game, _ in clips}
+    return f"{counted(frames, 'frame')} in {counted(len(clips), 'clip')} of {counted(len(games), 'game')}"
 
 
 def _megabytes(count: int) -> str:

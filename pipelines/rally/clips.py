@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import shutil
-import signal
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import BrokenExecutor, as_completed
 from dataclasses import dataclass
-from multiprocessing.synchronize import Event as StopEvent
 from pathlib import Path
 
 import cv2
 
+from pipelines.pool import check_stop, worker_pool
 from pipelines.rally.render import ClipRenderer, FrameTruth
-from tracknet.utils.errors import Interrupted, RunError
-
-HEADER = ("file name", "visibility", "x-coordinate", "y-coordinate", "status")
+from tracknet.datasets.label_csv import HEADER, LABEL_NAME
+from tracknet.utils.errors import RunError
+from tracknet.utils.files import new_folder
 
 
 @dataclass(frozen=True)
@@ -31,6 +27,10 @@ class Request:
     width_px: int
     height_px: int
 
+    def pairs(self) -> list[tuple[int, int]]:
+        """The (game, clip) of every clip."""
+        return [(game, clip) for game in range(1, self.games + 1) for clip in range(1, self.clips + 1)]
+
 
 def clip_labels(request: Request, game: int, clip: int) -> list[FrameTruth]:
     """The labels of one clip, without rendering whole frames."""
@@ -39,7 +39,7 @@ def clip_labels(request: Request, game: int, clip: int) -> list[FrameTruth]:
 
 
 def label_row(frame: int, truth: FrameTruth) -> tuple[str, ...]:
-    """One row of Label.csv; all but the visibility is empty where there is no ball."""
+    """One row of `Label.csv`; all but the visibility is empty where there is no ball."""
     name = f"{frame:04d}.jpg"
     if truth.xy_px is None:
         return name, str(truth.visibility), "", "", ""
@@ -48,45 +48,30 @@ def label_row(frame: int, truth: FrameTruth) -> tuple[str, ...]:
 
 
 def write_clip(request: Request, out: Path, game: int, clip: int) -> None:
-    """Render one clip into a hidden folder beside its place, labels last, and move it there."""
+    """Render one clip into its folder, which is there when it is whole."""
     cv2.setNumThreads(1)
     place = clip_folder(out, game, clip)
-    partial = place.with_name(f".{place.name}.partial")
     try:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        renderer = ClipRenderer(request.seed, game, clip, request.frames, request.width_px, request.height_px)
-        quality = [cv2.IMWRITE_JPEG_QUALITY, renderer.look.jpeg_quality]
-        rows: list[tuple[str, ...]] = [HEADER]
-        for frame in range(request.frames):
-            if _stop is not None and _stop.is_set():
-                raise Interrupted("interrupted")
-            # Not imwrite: it reports a full disk as False, without a reason.
-            picture, truth = renderer.frame(frame)
-            encoded = cv2.imencode(".jpg", picture, quality)[1]
-            row = label_row(frame, truth)
-            (partial / row[0]).write_bytes(encoded.tobytes())
-            rows.append(row)
-        text = "".join(",".join(row) + "\r\n" for row in rows)
-        (partial / "Label.csv").write_bytes(text.encode("ascii"))
-        if place.exists():
-            shutil.rmtree(place)
-        partial.rename(place)
+        with new_folder(place) as partial:
+            _render(request, game, clip, partial)
     except OSError as error:
         raise cannot_write(place, error) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
-# Set in worker processes: the parent's word to stop.
-_stop: StopEvent | None = None
-
-
-def _start_worker(stop: StopEvent) -> None:
-    """Ctrl-C reaches every process of a terminal; workers leave it to the parent, which tells them."""
-    global _stop
-    _stop = stop
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _render(request: Request, game: int, clip: int, folder: Path) -> None:
+    renderer = ClipRenderer(request.seed, game, clip, request.frames, request.width_px, request.height_px)
+    quality = [cv2.IMWRITE_JPEG_QUALITY, renderer.look.jpeg_quality]
+    rows: list[tuple[str, ...]] = [HEADER]
+    for frame in range(request.frames):
+        check_stop()
+        # Not imwrite: it reports a full disk as False, without a reason.
+        picture, truth = renderer.frame(frame)
+        encoded = cv2.imencode(".jpg", picture, quality)[1]
+        row = label_row(frame, truth)
+        (folder / row[0]).write_bytes(encoded.tobytes())
+        rows.append(row)
+    text = "".join(",".join(row) + "\r\n" for row in rows)
+    (folder / LABEL_NAME).write_bytes(text.encode("ascii"))
 
 
 def write_clips(
@@ -98,23 +83,16 @@ def write_clips(
             write_clip(request, out, game, clip)
             yield
         return
-    # Spawned, not forked: OpenCV's threads do not survive a fork.
-    context = multiprocessing.get_context("spawn")
-    stop = context.Event()
-    with ProcessPoolExecutor(min(workers, len(clips)), context, _start_worker, (stop,)) as pool:
-        try:
-            tasks = [pool.submit(write_clip, request, out, game, clip) for game, clip in clips]
-            for task in as_completed(tasks):
+    try:
+        with worker_pool(min(workers, len(clips))) as pool:
+            for task in as_completed([pool.submit(write_clip, request, out, *clip) for clip in clips]):
                 task.result()
                 yield
-        except BrokenProcessPool as error:
-            raise RunError(
-                "a worker process died, perhaps for want of memory",
-                remedy="run the command again with fewer --workers; whole clips are kept",
-            ) from error
-        finally:
-            stop.set()
-            pool.shutdown(cancel_futures=True)
+    except BrokenExecutor as error:
+        raise RunError(
+            "a worker process died, perhaps for want of memory",
+            remedy="run the command again with fewer --workers; whole clips are kept",
+        ) from error
 
 
 def clip_folder(out: Path, game: int, clip: int) -> Path:
@@ -124,7 +102,7 @@ def clip_folder(out: Path, game: int, clip: int) -> Path:
 
 def is_whole(request: Request, folder: Path) -> bool:
     """Whether the clip's folder holds its labels and all its frames."""
-    if not (folder / "Label.csv").is_file():
+    if not (folder / LABEL_NAME).is_file():
         return False
     return sum(entry.suffix == ".jpg" for entry in folder.iterdir()) == request.frames
 

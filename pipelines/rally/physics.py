@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from tracknet.datasets.schema import Status
+
 Floats = NDArray[np.float64]
 
 FRAMES_PER_S = 30
@@ -22,7 +24,6 @@ GRAVITY_MPS2 = 9.81
 BALL_RADIUS_M = 0.033
 # Quadratic drag of a tennis ball per metre flown: 0.5 * air density * drag coefficient * area / mass.
 DRAG_PER_M = 0.5 * 1.2 * 0.55 * math.pi * BALL_RADIUS_M**2 / 0.058
-HIT, BOUNCE = 1, 2
 
 
 @dataclass(frozen=True)
@@ -47,10 +48,10 @@ class Arc:
 
 @dataclass(frozen=True)
 class Event:
-    """A hit (`kind` 1, with the side that hits) or a bounce (`kind` 2, side 0), as in the labels' status."""
+    """A hit, with the side that hits, or a bounce, with side 0."""
 
     time_s: float
-    kind: int
+    kind: Status
     position_m: Floats
     side: int = 0
     serve: bool = False
@@ -68,9 +69,9 @@ class Rally:
         index = bisect_right(self.arcs, time_s, key=lambda arc: arc.start_s) - 1
         return self.arcs[index].at(time_s) if index >= 0 and time_s < self.arcs[index].end_s else None
 
-    def status(self, frames: int) -> list[int]:
-        """Per frame 0 flying, 1 hit or 2 bounce, on the frame nearest the event; a hit outranks a bounce."""
-        status = [0] * frames
+    def status(self, frames: int) -> list[Status]:
+        """Every frame's status: events count on the frame nearest to them; a hit outranks a bounce."""
+        status = [Status.FLYING] * frames
         for event in sorted(self.events, key=lambda e: -e.kind):
             frame = round(event.time_s * FRAMES_PER_S)
             if 0 <= frame < frames:

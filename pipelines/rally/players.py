@@ -8,8 +8,9 @@ import numpy as np
 
 from pipelines.rally.camera import HALF_LENGTH_M
 from pipelines.rally.figures import Pose
-from pipelines.rally.physics import HIT, Event, Rally
+from pipelines.rally.physics import Event, Rally
 from pipelines.rally.sprites import Floats
+from tracknet.datasets.schema import Status
 
 # Where the racket's head is between strokes: right, forward, up in metres.
 REST: Floats = np.array([0.25, 0.55, 1.15])
@@ -20,8 +21,8 @@ class PlayerTrack:
 
     def __init__(self, rally: Rally, side: int, rng: np.random.Generator) -> None:
         self.side = side
-        self.strokes = [e for e in rally.events if e.kind == HIT and e.side == side]
-        self.others = [e for e in rally.events if e.kind == HIT and e.side == -side]
+        self.strokes = [e for e in rally.events if e.kind is Status.HIT and e.side == side]
+        self.others = [e for e in rally.events if e.kind is Status.HIT and e.side == -side]
         # A right-handed player has the ball on the right; on a backhand it stands the other way.
         self.reach_m = [
             0.35 if e.serve else float(rng.choice([0.8, -0.65], p=[0.62, 0.38])) for e in self.strokes

@@ -9,16 +9,15 @@ import numpy as np
 from pipelines.rally.camera import HALF_LENGTH_M, SERVICE_LINE_M, net_height_m
 from pipelines.rally.physics import (
     BALL_RADIUS_M,
-    BOUNCE,
     DRAG_PER_M,
     GRAVITY_MPS2,
-    HIT,
     Arc,
     Event,
     Rally,
     first_time,
 )
 from pipelines.rally.sprites import Floats
+from tracknet.datasets.schema import Status
 
 # A player needs this much room between the racket and the wall behind.
 SWING_ROOM_M = 1.3
@@ -59,7 +58,7 @@ class _Builder:
             self._toss()
         serve = begin_with_serve
         while self.clock_s < until_s:
-            self._event(HIT, side, serve)
+            self._event(Status.HIT, side, serve)
             flight = self._serve(side) if serve else self._stroke(side)
             if not serve and rng.random() < 0.015:
                 self._into_net(flight)
@@ -70,7 +69,7 @@ class _Builder:
                 self._run_out(rng.uniform(0.5, 1.8))
                 return
 
-    def _event(self, kind: int, side: int = 0, serve: bool = False) -> None:
+    def _event(self, kind: Status, side: int = 0, serve: bool = False) -> None:
         self.rally.events.append(Event(self.clock_s, kind, self.position_m.copy(), side, serve))
 
     def _append(self, arc: Arc) -> Arc:
@@ -157,7 +156,7 @@ class _Builder:
                 )
                 return True
         self._append(flight)
-        self._event(BOUNCE)
+        self._event(Status.BOUNCE)
         after = self._rebound(flight)
         if misses:
             self._append_until_wall(after)
@@ -186,7 +185,7 @@ class _Builder:
         wall_s = first_time(arc, lambda p: abs(p[0]) >= wall_x_m or abs(p[1]) >= wall_y_m)
         if wall_s >= arc.end_s:
             self._append(arc)
-            self._event(BOUNCE)
+            self._event(Status.BOUNCE)
             return False
         self._append(Arc(arc.start_s, wall_s, arc.position_m, arc.velocity_mps, arc.acceleration_mps2))
         velocity = arc.velocity_at(wall_s)
@@ -205,7 +204,7 @@ class _Builder:
         ) / GRAVITY_MPS2
         gravity = np.array([0.0, 0.0, -GRAVITY_MPS2])
         self._append(Arc(self.clock_s, self.clock_s + fall_s, self.position_m.copy(), velocity_mps, gravity))
-        self._event(BOUNCE)
+        self._event(Status.BOUNCE)
 
     def _into_net(self, flight: Arc) -> None:
         """Fly at the net below its edge, fall down before it and run out."""

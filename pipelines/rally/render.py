@@ -21,8 +21,8 @@ from pipelines.rally.players import PlayerTrack
 from pipelines.rally.points import simulate_rally
 from pipelines.rally.sprites import Picture, Sprite, Window, darken, lay_over, meeting
 from pipelines.rally.stadium import Stadium, build_stadium
+from tracknet.datasets.schema import Status, Visibility
 
-ABSENT, CLEAR, HARD, OCCLUDED = 0, 1, 2, 3
 # Below this share of its picture uncovered a ball is occluded.
 OCCLUDED_BELOW = 0.35
 # A ball is hard to see if it changes the picture (mean of the channels, levels of 255, over the best
@@ -40,9 +40,9 @@ class FrameTruth:
     `contrast_levels` how much it changes the picture.
     """
 
-    visibility: int
+    visibility: Visibility
     xy_px: tuple[float, float] | None
-    status: int | None
+    status: Status | None
     diameter_px: float = 0.0
     uncovered: float = 0.0
     contrast_levels: float = 0.0
@@ -85,7 +85,7 @@ class ClipRenderer:
         drawn = self._ball(frame)
         window = self._surroundings(drawn)
         if drawn is None or window is None:
-            return FrameTruth(ABSENT, None, None)
+            return FrameTruth(Visibility.ABSENT, None, None)
         before, covers = self._scene(frame, window)
         after = before.copy()
         ball = self._uncovered(frame, drawn, covers)
@@ -102,13 +102,13 @@ class ClipRenderer:
         picture, whole, covers = self._whole_scene(frame)
         drawn = self._ball(frame)
         if drawn is None:
-            return self._graphics(picture, whole), FrameTruth(ABSENT, None, None)
+            return self._graphics(picture, whole), FrameTruth(Visibility.ABSENT, None, None)
         ball, window = self._uncovered(frame, drawn, covers), self._surroundings(drawn)
         before = None if window is None else picture[window.slices].copy()
         lay_over(picture, ball, whole)
         picture = self._graphics(picture, whole)
         if window is None or before is None:
-            return picture, FrameTruth(ABSENT, None, None)
+            return picture, FrameTruth(Visibility.ABSENT, None, None)
         return picture, self._judge(
             frame, drawn, ball, self._graphics(before, window), picture[window.slices]
         )
@@ -138,11 +138,11 @@ class ClipRenderer:
         change = cv2.absdiff(after, before).astype(np.float32).mean(axis=2)
         contrast = float(cv2.blur(change, (3, 3)).max())
         clutter = float(before.astype(np.float32).mean(axis=2).std())
-        visibility = CLEAR
+        visibility = Visibility.CLEAR
         if uncovered < OCCLUDED_BELOW:
-            visibility = OCCLUDED
+            visibility = Visibility.OCCLUDED
         elif contrast < HARD_BELOW_LEVELS + HARD_CLUTTER_SHARE * clutter:
-            visibility = HARD
+            visibility = Visibility.HARD
         return FrameTruth(visibility, drawn.xy_px, self.status[frame], drawn.diameter_px, uncovered, contrast)
 
     def _scene(self, frame: int, window: Window) -> tuple[Picture, list[Cover]]:

@@ -1,7 +1,7 @@
 """The parts of a picture that stand still: ground, lines, walls, stands, crowd, staff, net, score board.
 
-Everything is painted once per clip on a canvas `FINENESS` times finer than the frame and shrunk. The
-canvas is `pad_px` larger than the frame on every side, so that the camera may pan over it.
+Everything is painted once per game and process on a canvas `FINENESS` times finer than the frame and
+shrunk. The canvas is `pad_px` larger than the frame on every side, so that the camera may pan over it.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +55,8 @@ MEAN_ERROR, LARGEST_ERROR = 1.6, 20
 
 
 def window(batch: Batch, slot: int) -> Batch:
-    return batch._map(lambda tensor: tensor[slot : slot + 1])
+    names = [f.name for f in fields(Batch) if f.name != "step"]
+    return replace(batch, **{name: getattr(batch, name)[slot : slot + 1] for name in names})
 
 
 @pytest.mark.parametrize("augmented", [False, True])

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.datasets.conftest import table_of
-from tracknet.datasets.windows import anchor_index, make_windows
+from tracknet.datasets.windows import make_windows
 from tracknet.utils.settings import SequenceConfig
 
 SEQUENCES = st.builds(
@@ -25,7 +25,7 @@ CLIPS = st.lists(st.sets(st.integers(0, 25), min_size=1, max_size=15).map(sorted
     [(1, "middle", 0), (3, "middle", 1), (4, "middle", 2), (5, "middle", 2), (1, "last", 0), (5, "last", 4)],
 )
 def test_anchor_index(length: int, anchor: str, index: int) -> None:
-    assert anchor_index(SequenceConfig(length, 1, anchor)) == index  # type: ignore[arg-type]
+    assert SequenceConfig(length, 1, anchor).anchor_index == index  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_every_frame_is_the_anchor_of_its_window(clips: list[list[int]], sequenc
     table = table_of(*clips)
     windows = make_windows(table, sequence)
     assert windows.rows.shape == (len(table), sequence.length)
-    assert windows.rows[:, anchor_index(sequence)].tolist() == list(range(len(table)))
+    assert windows.rows[:, sequence.anchor_index].tolist() == list(range(len(table)))
 
 
 @given(CLIPS, SEQUENCES)
@@ -76,7 +76,7 @@ def test_windows_hold_the_frames_they_should_or_repeat_the_nearest(
         clip, number = int(table.clip_id[row]), int(table.frame[row])
         clamped = False
         for position, got in enumerate(windows.rows[row]):
-            wanted = number + (position - anchor_index(sequence)) * sequence.stride
+            wanted = number + (position - sequence.anchor_index) * sequence.stride
             step = 1 if wanted > number else -1
             nearest = number
             while nearest != wanted and (clip, nearest + step) in row_of:

@@ -182,7 +182,7 @@ def test_second_build_does_nothing_and_reads_no_frame(
 ) -> None:
     run(root, out)
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.name != "lock"}
-    monkeypatch.setattr(build_module, "write_in_worker", None)
+    monkeypatch.setattr(build_module, "write_shard", None)
     assert run(root, out) == EXIT_DONE
     assert "nothing to do" in capsys.readouterr().out
     assert before == {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.name != "lock"}
@@ -203,7 +203,7 @@ def test_a_changed_label_touches_only_its_shard(
     assert (row["x_px"], row["y_px"], row["visibility"], row["status"]) == (33.5, 44.5, 2, 1)
     after = {path.name: path.stat().st_mtime_ns for path in out.glob("*.tar")}
     assert [name for name in before if before[name] != after[name]] == [row["shard"]]
-    assert "1 shard(s) written, 4 kept" in capsys.readouterr().out
+    assert "1 shard written, 4 kept" in capsys.readouterr().out
     assert Manifest.read(out).build_id != old.build_id
 
 
@@ -254,14 +254,19 @@ def test_a_reverted_label_never_takes_the_tar_of_the_edit(
 SLOW = ("data.resize=[1280,720]", "data.segment_frames=3", "--num-shards", "16", "--workers", "2")
 
 
-@pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_a_stopped_build_goes_on_and_ends_in_the_same_bytes(
-    make_dataset: MakeDataset, tmp_path: Path, stop: signal.Signals, capsys: pytest.CaptureFixture[str]
+    make_dataset: MakeDataset,
+    tmp_path: Path,
+    stop: signal.Signals,
+    session_lives: Callable[[int], bool],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     root, out = make_dataset(games=2, clips=4, frames=12), tmp_path / "shards"
     process = start(root, out, *SLOW)
     wait_for_a_finished_shard(out, process)
-    os.kill(process.pid, stop)
+    # Ctrl-C reaches every process of the terminal.
+    (os.killpg if stop == signal.SIGINT else os.kill)(process.pid, stop)
     _, errors = process.communicate(timeout=20)
     assert not (out / "manifest.json").exists()
     assert "Traceback" not in errors
@@ -269,7 +274,7 @@ def test_a_stopped_build_goes_on_and_ends_in_the_same_bytes(
         assert process.returncode == -signal.SIGKILL
         # Its workers must not write on beside the next build; once they are gone, so is their session.
         deadline_s = time.monotonic() + 10
-        while _session_lives(process.pid):
+        while session_lives(process.pid):
             assert time.monotonic() < deadline_s
             time.sleep(0.01)
     else:
@@ -283,17 +288,6 @@ def test_a_stopped_build_goes_on_and_ends_in_the_same_bytes(
     assert not [path for path in out.iterdir() if ".tmp-" in path.name]
     run(root, tmp_path / "undisturbed", *SLOW[:-1], "0")
     assert contents(out) == contents(tmp_path / "undisturbed")
-
-
-def _session_lives(session: int) -> bool:
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = status.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(fields[3]) == session and fields[0] != "Z":
-            return True
-    return False
 
 
 # ------------------------------------------------------------------ what is refused
@@ -363,7 +357,7 @@ def test_damaged_frames_end_the_build_and_are_all_named(
     assert all(f"{path}: is cut short" in message for path in damaged)
     assert not (out / "manifest.json").exists()
     assert run(root, out, *SMALL, "--on-bad-label", "drop") == EXIT_DONE
-    assert "2 frame(s) that cannot be decoded left out" in capsys.readouterr().err
+    assert "left out 2 frames that cannot be decoded or found" in capsys.readouterr().err
     assert Manifest.read(out).totals["frames"] == 70
     # What was left out stays an error for those who do not ask for it.
     assert run(root, out) == EXIT_FAILED
@@ -372,6 +366,56 @@ def test_damaged_frames_end_the_build_and_are_all_named(
     assert run(root, out) == EXIT_DONE
     run(root, tmp_path / "fresh")
     assert contents(out) == contents(tmp_path / "fresh")
+
+
+def test_a_shard_of_nothing_but_damaged_frames_has_a_way_out(
+    root: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = root / "game3" / "Clip1"
+    damaged = [path for path in folder.glob("*.jpg") if int(path.stem) < 6]
+    for path in damaged:
+        # The header is whole, so that only decoding tells.
+        path.write_bytes(path.read_bytes()[:-100])
+    options = (*SMALL[:2], "--num-shards", "8", "--workers", "0", "--on-bad-label", "drop")
+    assert run(root, out, *options) == EXIT_FAILED
+    message = capsys.readouterr().err
+    assert "6 frames cannot be stored" in message
+    assert "--on-bad-label" not in message
+    assert "leaves a shard without a frame: replace or delete these files" in message
+    for path in damaged:
+        path.unlink()
+    assert run(root, out, *options) == EXIT_DONE
+    assert Manifest.read(out).totals["frames"] == 66
+
+
+def test_what_the_system_refuses_to_read_is_no_bad_frame(
+    root: Path, out: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused, (read_bytes, open_file) = root / "game1" / "Clip1", (Path.read_bytes, Path.open)
+
+    def refuse(path: Path) -> None:
+        if path.parent == refused and path.suffix == ".jpg":
+            raise OSError(24, "Too many open files", str(path))
+
+    def read(path: Path) -> bytes:
+        refuse(path)
+        return read_bytes(path)
+
+    def opened(path: Path, *arguments: Any, **options: Any) -> Any:
+        refuse(path)
+        return open_file(path, *arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", read)
+        assert run(root, out, *SMALL, "--on-bad-label", "drop") == EXIT_FAILED
+        message = capsys.readouterr().err
+        assert "12 frames cannot be stored" in message
+        assert f"{refused}/0000.jpg: cannot be read: Too many open files" in message
+        assert "--on-bad-label" not in message
+        patch.setattr(Path, "open", opened)
+        assert run(root, out, *SMALL, "--on-bad-label", "drop") == EXIT_WRONG_REQUEST
+        assert f"{refused}/0000.jpg: cannot be read: Too many open files" in capsys.readouterr().err
+    assert run(root, out) == EXIT_DONE
 
 
 def test_bad_labels_are_all_named_and_nothing_is_written(
@@ -458,6 +502,22 @@ def test_two_builds_in_one_folder(root: Path, out: Path, capsys: pytest.CaptureF
     assert run(root, out) == EXIT_DONE
 
 
+def test_another_build_may_come_between_the_check_and_the_lock(
+    root: Path, out: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check = BuildFolder.check
+
+    def check_while_another_builds(folder: BuildFolder, owner: dict[str, Any]) -> None:
+        check(folder, owner)
+        monkeypatch.setattr(BuildFolder, "check", check)
+        assert run(root, out, *SMALL, "data.jpeg_quality=90") == EXIT_DONE
+
+    monkeypatch.setattr(BuildFolder, "check", check_while_another_builds)
+    assert run(root, out) == EXIT_WRONG_REQUEST
+    assert "jpeg_quality: 90 there, 95 asked for" in capsys.readouterr().err
+    assert Manifest.read(out).config["jpeg_quality"] == 90
+
+
 # ------------------------------------------------------------------ what is said
 
 
@@ -467,9 +527,11 @@ def test_too_small_a_ball_and_a_squeeze_are_warned_of(
     root = make_dataset(games=2, clips=1, frames=4, size=(320, 180))
     assert run(root, out, "data.resize=[56,56]", "--workers", "0") == EXIT_DONE
     captured = capsys.readouterr()
-    assert "is 0.9 px wide and 1.6 px high in the stored 56x56 frames" in captured.err
+    assert "a ball of 1.2 px in the 320x180 frames is 0.2 px wide and 0.4 px high" in captured.err
+    assert "it takes recordings of more pixels" in captured.err
     assert "squeezed by 44% to 56x56: a height of 32 would keep their shape" in captured.err
-    assert "1 training shard(s) instead of 32" in captured.out
+    assert "train: 1 shard of 4 frames from game1\n" in captured.out
+    assert "1 training shard instead of 32" in captured.out
     assert f"next: python -m tracknet.train {out}/train-000.tar" in captured.out
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 import tarfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,6 +18,7 @@ import pytest
 from pipelines import shard_writer
 from pipelines.build import BuildRequest, prepare
 from pipelines.shard_writer import ShardTask, write_shard
+from tracknet.datasets.label_csv import FaultKind
 from tracknet.utils.errors import RunError
 from tracknet.utils.geometry import Size
 from tracknet.utils.images import decode_image, read_image, resize_frame
@@ -94,6 +97,33 @@ def test_keep_going_leaves_damaged_frames_out(task: ShardTask) -> None:
     assert result.entry.frames == 15
     assert len(result.faults) == 1
     assert task.frames[2].key not in [row["key"] for row in result.rows]
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EMFILE])
+def test_a_frame_that_the_system_refuses_is_never_left_out(
+    task: ShardTask, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    refused, read_bytes = task.root / task.frames[2].source, Path.read_bytes
+    (task.root / task.frames[5].source).write_bytes(b"")
+
+    def read(path: Path) -> bytes:
+        if path == refused:
+            raise OSError(number, os.strerror(number), str(path))
+        return read_bytes(path)
+
+    monkeypatch.setattr(Path, "read_bytes", read)
+    result = write_shard(replace(task, keep_going=True))
+    assert result.entry is None
+    assert [fault.kind for fault in result.faults] == [FaultKind.FILE, FaultKind.STRUCTURE]
+    assert list(task.out.iterdir()) == []
+
+
+def test_keep_going_leaves_a_vanished_frame_out_by_name(task: ShardTask) -> None:
+    gone = task.root / task.frames[2].source
+    gone.unlink()
+    result = write_shard(replace(task, keep_going=True))
+    assert result.entry is not None
+    assert [str(fault) for fault in result.faults] == [f"{gone}: cannot be read: No such file or directory"]
 
 
 def test_an_exception_in_the_middle_leaves_the_old_shard_and_no_temporary(task: ShardTask) -> None:

@@ -5,7 +5,13 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -15,8 +21,10 @@ import pytest
 from pipelines.rally.clips import Request, clip_labels, label_row
 from pipelines.rally.render import FrameTruth
 from pipelines.synthesize import run
+from tracknet.datasets.schema import Status, Visibility
 from tracknet.utils.errors import RunError, UserError, cli_main
 
+CHECKOUT = Path(__file__).resolve().parents[2]
 SMALL = ["--games", "2", "--clips", "2", "--frames", "5", "--size", "320x180", "--seed", "3"]
 
 
@@ -56,8 +64,8 @@ def test_rows_agree_with_the_labels_and_are_empty_where_there_is_no_ball(small: 
     for game in (1, 2):
         lines = (small / f"game{game}" / "Clip2" / "Label.csv").read_text().splitlines()[1:]
         assert lines == [",".join(label_row(i, t)) for i, t in enumerate(clip_labels(request, game, 2))]
-    assert label_row(95, FrameTruth(0, None, None)) == ("0095.jpg", "0", "", "", "")
-    assert label_row(7, FrameTruth(2, (3.25, 100.0), 1)) == (
+    assert label_row(95, FrameTruth(Visibility.ABSENT, None, None)) == ("0095.jpg", "0", "", "", "")
+    assert label_row(7, FrameTruth(Visibility.HARD, (3.25, 100.0), Status.HIT)) == (
         "0007.jpg",
         "2",
         "3.25",
@@ -91,6 +99,7 @@ def test_a_second_run_does_nothing(small: Path, capsys: pytest.CaptureFixture[st
     assert run(["--out", str(small), "--workers", "1", *SMALL]) == 0
     assert {path: path.stat().st_mtime_ns for path in small.rglob("*")} == before
     printed = capsys.readouterr().out
+    assert "2 games x 2 clips, 20 frames of 320x180" in printed
     assert "already there" in printed
     assert f"python -m pipelines.build_shards --root {small}" in printed
 
@@ -113,11 +122,41 @@ def test_an_interrupted_run_leaves_no_half_clip_and_is_continued(
         assert cli_main(run, command) == 130
     assert [path.name for path in (out / "game1").iterdir()] == ["Clip1"]
     kept = (out / "game1" / "Clip1" / "0000.jpg").stat().st_mtime_ns
-    (out / "game1" / ".Clip2.partial").mkdir()  # As a killed run leaves it.
-    (out / "game1" / ".Clip2.partial" / "0000.jpg").write_bytes(b"half")
+    (out / "game1" / ".Clip2.part").mkdir()  # As a killed run leaves it.
+    (out / "game1" / ".Clip2.part" / "0000.jpg").write_bytes(b"half")
     assert cli_main(run, command) == 0
+    assert sorted(path.name for path in (out / "game1").iterdir()) == ["Clip1", "Clip2"]
     assert _digests(out) == _digests(small)
     assert (out / "game1" / "Clip1" / "0000.jpg").stat().st_mtime_ns == kept
+
+
+@pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_rendering_leaves_no_worker_behind(
+    tmp_path: Path, stop: signal.Signals, session_lives: Callable[[int], bool]
+) -> None:
+    out = tmp_path / "data"
+    arguments = ["--out", str(out), "--workers", "2", "--games", "2", "--frames", "5000", "--size", "320x180"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipelines.synthesize", *arguments],
+        cwd=CHECKOUT,
+        text=True,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    deadline_s = time.monotonic() + 30
+    while len(list(out.glob("game*/.*/*.jpg"))) < 3:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline_s
+        time.sleep(0.01)
+    (os.killpg if stop == signal.SIGINT else os.kill)(process.pid, stop)
+    _, errors = process.communicate(timeout=20)
+    assert "Traceback" not in errors
+    while session_lives(process.pid):
+        assert time.monotonic() < deadline_s
+        time.sleep(0.01)
+    if stop != signal.SIGKILL:
+        assert process.returncode == 130
+        assert not list(out.glob("game*/*"))
 
 
 def test_an_incomplete_clip_is_rendered_again(small: Path, tmp_path: Path) -> None:
@@ -209,7 +248,7 @@ def test_all_bad_arguments_are_named_at_once() -> None:
 
 
 def test_the_default_set_has_every_kind_at_sensible_rates() -> None:
-    request = Request(32, 1, 40, 0, 1280, 720)
+    request = Request(32, 1, 40, 7, 1280, 720)
     numbers = itertools.product(range(1, request.games + 1), range(1, request.clips + 1))
     clips = [clip_labels(request, game, clip) for game, clip in numbers]
     truths = [truth for clip in clips for truth in clip]

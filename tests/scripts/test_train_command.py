@@ -78,7 +78,8 @@ def test_a_run_that_exists_is_refused(small_train_args: list[str], tmp_path: Pat
         ("heatmap.size=[48,24]", ["did you mean model.heatmap.size?"]),
         ("training.optimizer.lr=-1", ["training.optimizer.lr", "must be above 0"]),
         ("model.heatmap.size=[50,24]", ["[50,24]", "model.heatmap.size=[48,24]"]),
-        ("data.resize=[100,48]", ["96x48", "100x48"]),
+        ("data.resize=[100,48]", ["100x48", "data.resize=[96,48]"]),
+        ("data.resize=[48,48]", ["[48,24]", "model.heatmap.size=[24,24]"]),
         ("model.backbone.config.patch_size=13", ["13x13", "multiples of 13"]),
         ("training.batch_size=64", ["64", "at most 32"]),
         ("training.accumulate=9", ["training.accumulate=9", "at most 8"]),
@@ -92,6 +93,13 @@ def test_wrong_requests(small_train_args: list[str], tmp_path: Path, capsys, ove
     message = refused(capsys, [*small_train_args, "--name", "wrong", override])
     assert all(word in message for word in words), message
     assert not (tmp_path / "runs").exists()
+
+
+def test_shards_of_another_size_are_refused_with_both(small_train_args: list[str], capsys):
+    message = refused(capsys, [*small_train_args, "data.resize=[192,96]", "model.heatmap.size=[96,48]"])
+    assert "hold frames of 96x48, the model takes 192x96" in message
+    assert "data.resize=[96,48]" in message
+    assert "build_shards" in message
 
 
 def test_all_faults_of_a_configuration_at_once(small_train_args: list[str], capsys):
@@ -141,19 +149,30 @@ def test_missing_and_cut_shards_are_named(
     assert "train-000.tar: no such file" in message
 
 
-def test_a_flipped_byte_stops_the_training_with_shard_and_key(
+def test_a_flipped_byte_stops_the_training_and_loses_nothing(
     small_train_args: list[str], small_shards: Path, tmp_path: Path, capsys
 ):
     folder = copy_shards(small_shards, tmp_path)
     shard = folder / "train-000.tar"
-    content = bytearray(shard.read_bytes())
-    start = content.index(b"\xff\xd8\xff")
-    content[start + 700] ^= 0x10
+    whole = shard.read_bytes()
+    content = bytearray(whole)
+    # In the shard's last picture, so that a few steps are taken before it is met.
+    content[content.rindex(b"\xff\xd8\xff") + 700] ^= 0x10
     shard.write_bytes(content)
-    args = [*small_train_args, f"data.shards={folder}", "--name", "flip", "data.loader.workers=1"]
+    few_lanes = ["data.loader.lanes=1", "data.loader.run_length=1000", "data.loader.workers=1"]
+    args = [*small_train_args, *few_lanes, f"data.shards={folder}", "--name", "flip"]
     message = refused(capsys, args, code=EXIT_FAILED)
     assert "train-000.tar: game1_Clip" in message
     assert "checksum" in message
+    run = tmp_path / "runs" / "flip"
+    assert (run / "checkpoints" / "last" / "training_state" / "state.json").is_file()
+    shard.write_bytes(whole)
+    assert train.run(["--resume", str(run)]) == EXIT_DONE
+
+
+def test_a_name_is_no_path(small_train_args: list[str], capsys):
+    for name in ("../escape", "/tmp", ".."):
+        assert "no plain folder name" in refused(capsys, [*small_train_args, "--name", name])
 
 
 def test_a_run_folder_that_cannot_be_written(small_train_args: list[str], tmp_path: Path, capsys):

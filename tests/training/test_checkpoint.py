@@ -70,6 +70,33 @@ def test_a_failed_save_leaves_nothing_behind(tmp_path: Path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["last", "step_000001"]
 
 
+def test_checkpoints_are_ordered_by_number_not_by_text(tmp_path: Path):
+    for step in (999_999, 1_000_000, 1_000_001):
+        save(tmp_path, step)
+    assert {p.name for p in tmp_path.glob("step_*")} == {"step_1000000", "step_1000001"}
+    assert load_checkpoint(tmp_path)[1].step == 1_000_001
+
+
+def test_a_kill_between_the_two_renames_loses_nothing(tmp_path: Path):
+    folder = save(tmp_path, 7)
+    folder.rename(tmp_path / ".step_000007.aside")  # where a second save of the step was killed
+    (tmp_path / ".step_000009.part" / "model").mkdir(parents=True)
+    assert load_checkpoint(tmp_path)[1].step == 7
+    assert not list(tmp_path.glob(".step*"))
+
+
+def test_a_disk_that_is_full_is_an_error_with_a_remedy(tmp_path: Path):
+    class Full(Model):
+        def save_pretrained(self, folder: Path) -> Path:
+            raise RuntimeError("[enforce fail] unexpected pos 64 vs 0")
+
+    save(tmp_path, 1)
+    with pytest.raises(RunError, match="step_000002 cannot be written") as caught:
+        save(tmp_path, 2, model=Full())
+    assert "disk full" in str(caught.value)
+    assert load_checkpoint(tmp_path)[1].step == 1
+
+
 def test_no_checkpoint_and_a_damaged_one_say_so(tmp_path: Path):
     with pytest.raises(UserError, match="holds no checkpoint yet"):
         load_checkpoint(tmp_path)

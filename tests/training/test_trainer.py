@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -13,7 +14,9 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tracknet.scripts import train
-from tracknet.training.checkpoint import load_checkpoint
+from tracknet.training.checkpoint import load_checkpoint, resolve_model_folder
+from tracknet.training.pictures import OverlayCollector
+from tracknet.training.precision import Precision
 from tracknet.training.run_log import StepReport
 from tracknet.training.trainer import Trainer
 from tracknet.utils.errors import EXIT_INTERRUPTED, Interrupted, RunError, UserError, cli_main
@@ -71,6 +74,7 @@ def test_a_run_leaves_everything_that_it_should(small_train_args: list[str]):
     best = json.loads((run / "checkpoints" / "best" / "model" / "config.json").read_text())
     assert best["provenance"]["run"] == "full"
     assert best["score_threshold"] == best["provenance"]["validation"]["threshold"]
+    assert best["provenance"]["validation"]["step"] == best["provenance"]["step"]
 
 
 def test_the_loss_falls(small_train_args: list[str]):
@@ -85,11 +89,11 @@ def test_the_loss_falls(small_train_args: list[str]):
     assert last < 0.6 * first, (first, last)
 
 
-@pytest.mark.parametrize("stop_at", [5, 8])
+@pytest.mark.parametrize("stop_at", [5, 8, 16])
 def test_stop_and_resume_equals_an_undisturbed_run(
     small_train_args: list[str], monkeypatch: pytest.MonkeyPatch, stop_at: int
 ):
-    settings = ["training.epochs=2", "training.log_every_steps=1"]
+    settings = ["training.epochs=2", "training.log_every_steps=1", "training.metrics.monitor=l2"]
     whole = run_name(small_train_args, "whole", *settings)
     with monkeypatch.context() as patch:
         interrupt_after(patch, stop_at)
@@ -114,6 +118,124 @@ def test_stop_and_resume_equals_an_undisturbed_run(
     ):
         tables = [[[r[f] for f in figures] for r in records(run, kind)] for run in (whole, parts)]
         assert tables[0] == tables[1]
+
+
+def test_a_stop_during_the_last_validation_is_made_good(
+    small_train_args: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            OverlayCollector, "take", lambda self, step, batch, logits: os.kill(os.getpid(), signal.SIGTERM)
+        )
+        with pytest.raises(Interrupted, match="at step 2"):
+            train.run([*small_train_args, "--name", "val", "training.max_steps=2"])
+    run = runs_of(small_train_args) / "val"
+    assert not records(run, "val")
+    assert train.run(["--resume", str(run)]) == 0
+    assert [r["step"] for r in records(run, "val")] == [2]
+    assert (run / "checkpoints" / "best").readlink() == Path("step_000002")
+
+
+def test_a_longer_max_steps_goes_on_within_the_epoch(small_train_args: list[str]):
+    constant = [
+        "training.scheduler.name=constant",
+        "training.scheduler.warmup_epochs=0",
+        "training.log_every_steps=1",
+    ]
+    whole = run_name(small_train_args, "whole", *constant, "training.max_steps=10")
+    parts = run_name(small_train_args, "parts", *constant, "training.max_steps=5")
+    assert train.run(["--resume", str(parts), "training.max_steps=10"]) == 0
+    losses = [[(r["step"], r["epoch"], r["loss"]) for r in records(run, "train")] for run in (whole, parts)]
+    assert losses[0] == losses[1]
+    # What was asked for on resuming is what the run is from then on.
+    assert "max_steps: 10" in (parts / "config.yaml").read_text()
+    assert json.loads((parts / "run.json").read_text())["resumed"][0]["step"] == 5
+
+
+def test_settings_changed_on_resume_take_effect(small_train_args: list[str]):
+    run = run_name(small_train_args, "changed", "training.max_steps=2", "training.log_every_steps=1")
+    change = [
+        "training.optimizer.lr=1e-5",
+        "training.scheduler.name=constant",
+        "training.scheduler.warmup_epochs=0",
+    ]
+    assert train.run(["--resume", str(run), "training.max_steps=3", *change]) == 0
+    assert records(run, "train")[-1]["lr"] == pytest.approx(1e-5)
+    with pytest.raises(UserError, match="tensors of backbone"):
+        train.run(["--resume", str(run), "training.max_steps=4", "model.backbone.freeze=true"])
+
+
+def test_max_steps_counts_whatever_the_epochs(small_train_args: list[str]):
+    run = run_name(small_train_args, "steps", "training.epochs=1", "training.max_steps=11")
+    assert load_checkpoint(run / "checkpoints")[1].step == 11
+
+
+def test_checkpoints_elsewhere_are_found_and_never_mixed(small_train_args: list[str], tmp_path: Path):
+    elsewhere = f"training.ckpt_dir={tmp_path / 'elsewhere'}"
+    run = run_name(small_train_args, "far", elsewhere, "training.max_steps=2")
+    assert (tmp_path / "elsewhere" / "far" / "step_000002" / "model" / "model.safetensors").is_file()
+    assert resolve_model_folder(run).is_dir()
+    assert train.run(["--resume", str(run), "training.max_steps=3"]) == 0
+    shutil.rmtree(run)
+    with pytest.raises(UserError, match=r"elsewhere.far exists already"):
+        run_name(small_train_args, "far", elsewhere)
+
+
+def test_fp16_overflows_leave_the_step_and_the_schedule_out(
+    small_train_args: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    class Scaler:
+        """Overflows on its first two steps, as a GradScaler does that starts too high."""
+
+        scale_now, steps = 65536.0, 0
+
+        def is_enabled(self) -> bool:
+            return True
+
+        def scale(self, loss: torch.Tensor) -> torch.Tensor:
+            return loss
+
+        def unscale_(self, optimizer: torch.optim.Optimizer) -> None:
+            pass
+
+        def get_scale(self) -> float:
+            return self.scale_now
+
+        def step(self, optimizer: torch.optim.Optimizer) -> None:
+            self.steps += 1
+            if self.steps > 2:
+                optimizer.step()
+
+        def update(self) -> None:
+            if self.steps <= self.overflows:
+                self.scale_now /= 2
+
+        def state_dict(self) -> dict[str, float]:
+            return {}
+
+        overflows = 2
+
+    monkeypatch.setattr(Precision, "scaler", lambda self: Scaler())
+    run = run_name(small_train_args, "fp16", "training.max_steps=4", "training.log_every_steps=1")
+    steps = records(run, "train")
+    assert [r["skipped"] for r in steps] == [True, True, False, False]
+    assert steps[0]["lr"] == steps[1]["lr"] == steps[2]["lr"] != steps[3]["lr"]
+    assert load_checkpoint(run / "checkpoints")[1].skipped_steps == 2
+    monkeypatch.setattr(Scaler, "overflows", 100)
+    with pytest.raises(RunError, match="fp16 gradient is nan at step 21"):
+        run_name(small_train_args, "hopeless", "training.max_steps=50")
+
+
+def test_a_run_whose_maps_stay_empty_is_told(small_train_args: list[str], capsys: pytest.CaptureFixture[str]):
+    hopeless = [
+        "training.optimizer.lr=1e-9",
+        "training.metrics.distance_px=0.01",
+        "training.empty_map_steps=5",
+    ]
+    run = run_name(small_train_args, "empty", *hopeless, "training.max_steps=7")
+    (warning,) = records(run, "warning")
+    assert warning["step"] == 5
+    assert "the maps stay empty" in capsys.readouterr().out
 
 
 def test_sigint_exits_130_with_a_checkpoint(
@@ -214,6 +336,8 @@ def test_resume_refuses_another_plan_and_goes_on_with_more_epochs(small_train_ar
     run = run_name(small_train_args, "short", "training.epochs=1")
     with pytest.raises(UserError, match="batch_size is 8, the run began with 4"):
         train.run(["--resume", str(run), "training.batch_size=8"])
+    with pytest.raises(UserError, match=r"sample.augment is None, the run began with \{'enabled': True"):
+        train.run(["--resume", str(run), "data.augment.enabled=false"])
     assert train.run(["--resume", str(run)]) == 0  # complete: says so, changes nothing
     assert [r["step"] for r in records(run, "val")] == [8]
     assert train.run(["--resume", str(run), "training.epochs=2"]) == 0

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 from tracknet.training.checkpoint import TrainingState
 from tracknet.training.watch import EmptyMapWatch, stop_if_not_finite
 from tracknet.utils.errors import RunError
+from tracknet.utils.settings import LossConfig
 
 NAN = float("nan")
 
@@ -27,27 +27,45 @@ def test_a_finite_loss_passes():
     stop_if_not_finite(0.0, "loss", step=1, lr=1.0, keys=[])
 
 
-def watch_run(errors: list[list[float]], *, after: int) -> list[str | None]:
+def watch_run(
+    steps: list[tuple[int, int]], *, after: int, loss: str = "mse", skip: str = "none"
+) -> list[str | None]:
+    """What is said after each step of (balls located, balls seen)."""
     state = TrainingState()
-    watch = EmptyMapWatch(state, after_steps=after, distance_px=5)
+    watch = EmptyMapWatch(after, LossConfig(name=loss), skip)  # type: ignore[arg-type]
     told = []
-    for error in errors:
+    for found, seen in steps:
         state.step += 1
-        told.append(watch.update(np.array(error), 0.01))
+        told.append(watch.after_step(state, found, seen, 0.01))
     return told
 
 
 def test_empty_maps_are_told_once_with_the_counts():
-    told = watch_run([[200.0, 300.0, NAN]] * 6, after=4)
+    told = watch_run([(0, 2)] * 6, after=4)
     assert [bool(t) for t in told] == [False, False, False, True, False, False]
     assert "after 4 steps 0 of 8 training balls" in str(told[3])
-    assert "training.loss.name=focal" in str(told[3])
+
+
+def test_advice_leaves_out_what_is_set_already():
+    (told,) = watch_run([(0, 2)], after=1)
+    assert "training.loss.name=quality_focal" in str(told)
+    assert "model.decoder.skip=detail" in str(told)
+    (told,) = watch_run([(0, 2)], after=1, loss="focal", skip="detail")
+    assert "training.loss.name" not in str(told)
+    assert "model.decoder.skip" not in str(told)
+    assert "model.heatmap.sigma" in str(told)
 
 
 def test_a_run_that_learns_is_not_warned():
-    assert watch_run([[200.0, 300.0], [2.0, 300.0], [1.0, 3.0], [2.0, 2.0]], after=4) == [None] * 4
+    assert watch_run([(0, 2), (1, 2), (2, 2), (2, 2)], after=4) == [None] * 4
 
 
 def test_chance_hits_do_not_count_as_learning():
-    told = watch_run([[1.0] + [300.0] * 199] + [[300.0] * 200] * 3, after=4)
-    assert told[3] is not None
+    assert watch_run([(1, 200)] + [(0, 200)] * 3, after=4)[3] is not None
+
+
+def test_a_resumed_run_goes_on_counting():
+    state = TrainingState(step=3, balls_found=0, balls_seen=6)
+    state.step += 1
+    assert EmptyMapWatch(4, LossConfig(), "detail").after_step(state, 0, 2, 0.0) is not None
+    assert state.balls_seen == 8

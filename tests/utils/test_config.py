@@ -117,7 +117,7 @@ def test_file_over_default_and_command_line_over_file(tmp_path: Path) -> None:
         ("data.val_games=9", ("9",)),
         ("data.val_games=[game9, 10]", ("game9", "10")),
         ("data.root=/a path/with=equals", "/a path/with=equals"),
-        ("training.loss.visibility_weights={0: 0.5}", {1: 1.0, 2: 1.0, 3: 1.0, 0: 0.5}),
+        ("training.loss.visibility_weights={2: 0.5}", {1: 1.0, 2: 0.5, 3: 1.0}),
         ("model.backbone.config.hidden_size=64", 64),
     ],
 )
@@ -251,6 +251,10 @@ def test_all_faults_come_at_once_each_with_its_file(tmp_path: Path) -> None:
             "model.decoder.upsample (command line): needs one or more factors",
         ),
         (["training.loss.visibility_weights={4: 1}"], "there is no visibility 4: use 0, 1, 2 or 3"),
+        (["training.loss.visibility_weights={0: 1}"], "set absent: negative"),
+        (["training.loss.visibility_weights={1: 0, 2: 0, 3: 0}"], "nothing would be learned"),
+        (["training.optimizer.betas=[1.5, 0.9]"], "below 1"),
+        (["training.metrics.pck_px=[5, -1]"], "radii must be above 0"),
     ],
 )
 def test_what_does_not_fit_together(overrides: list[str], problem: str) -> None:
@@ -323,7 +327,10 @@ SAVED = Config(
     ),
     model=ModelConfig(decoder=DecoderConfig(channels=("C", 7), upsample=(4,))),
     training=TrainingConfig(
-        amp="off", device="0", loss=LossConfig(visibility_weights={0: 0.1, 3: 2.0}), max_steps=5
+        amp="off",
+        device="0",
+        loss=LossConfig(absent="negative", visibility_weights={0: 0.1, 3: 2.0}),
+        max_steps=5,
     ),
 )
 

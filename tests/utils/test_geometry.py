@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tracknet.utils.geometry import FloatArray, Size, as_size, scaling, similarity, transform_points
+from tracknet.utils.geometry import FloatArray, Size, scaling, similarity, transform_points
 
 sizes = st.builds(Size, st.integers(1, 4000), st.integers(1, 3000))
 points = st.tuples(st.floats(-5000, 5000), st.floats(-5000, 5000))
@@ -126,7 +126,6 @@ def test_missing_coordinates_stay_missing() -> None:
 
 
 def test_sizes() -> None:
-    assert as_size([512, 288]) == Size(512, 288)
     assert str(Size(512, 288)) == "512x288"
     size = Size(4, 3)
     assert size.contains(-0.5, -0.5)

@@ -75,7 +75,7 @@ def test_one_number_for_all_channels(tmp_path: Path) -> None:
 def test_a_bare_type_needs_no_checkpoint(resize: Size | None, size: Size) -> None:
     spec = read_processor(BackboneConfig(name="vit", pretrained=False), resize)
     assert (spec.size, spec.mean, spec.std) == (size, IMAGENET_MEAN, IMAGENET_STD)
-    assert spec.source == "ImageNet's values"
+    assert spec.source == "transformers' default for a model without weights"
 
 
 def test_random_weights_of_a_hub_name_need_no_checkpoint() -> None:

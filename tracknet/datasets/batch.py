@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from tracknet.datasets.augmentations import IDENTITY, draw_augmentation
 from tracknet.datasets.plan import window_rng
 from tracknet.datasets.reader import FrameSource
 from tracknet.datasets.table import FrameTable
-from tracknet.datasets.windows import Windows, anchor_index
+from tracknet.datasets.windows import Windows
 from tracknet.utils.geometry import Size, scaling, transform_points
 from tracknet.utils.heatmap import draw_gaussian
 from tracknet.utils.settings import AugmentConfig, Config, SequenceConfig
@@ -52,12 +52,19 @@ class Batch:
         return len(self.rows)
 
     def to(self, device: torch.device) -> Batch:
-        """The same batch on a device."""
-        return self._map(lambda tensor: tensor.to(device, non_blocking=True))
+        """The same batch with what the model and the loss take on a device; the rest is for the CPU."""
+        moved = {
+            name: getattr(self, name).to(device, non_blocking=True)
+            for name in ("frames", "heatmaps", "weights")
+        }
+        return replace(self, **moved)
 
     def pin_memory(self) -> Batch:
         """The same batch in pinned memory; the loader calls this where CUDA is."""
-        return self._map(lambda tensor: tensor.pin_memory())
+        pinned: dict[str, Any] = {
+            f.name: getattr(self, f.name).pin_memory() for f in fields(self) if f.name != "step"
+        }
+        return replace(self, **pinned)
 
     @staticmethod
     def cat(batches: Sequence[Batch]) -> Batch:
@@ -65,11 +72,6 @@ class Batch:
         names = [f.name for f in fields(Batch) if f.name != "step"]
         columns: dict[str, Any] = {name: torch.cat([getattr(b, name) for b in batches]) for name in names}
         return Batch(**columns, step=batches[0].step)
-
-    def _map(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Batch:
-        names = [f.name for f in fields(Batch) if f.name != "step"]
-        columns: dict[str, Any] = {name: change(getattr(self, name)) for name in names}
-        return Batch(**columns, step=self.step)
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ class SampleSpec:
             input_size=input_size,
             heatmap_size=config.model.heatmap.size,
             sigma_cells=config.model.heatmap.sigma,
-            map_frames=tuple(range(sequence.length)) if all_maps else (anchor_index(sequence),),
+            map_frames=tuple(range(sequence.length)) if all_maps else (sequence.anchor_index,),
             class_weights=(weights[0], weights[1], weights[2], weights[3]),
             augment=config.data.augment if config.data.augment.enabled else None,
             seed=config.training.seed,

@@ -16,6 +16,8 @@ from tracknet.utils.errors import RunError
 from tracknet.utils.images import ImageError, decode_image
 
 Frame = npt.NDArray[np.uint8]
+# A build may have 1,000 shards, a process often 256 file descriptors.
+_MOST_OPEN_FILES = 64
 
 
 class FrameSource(Protocol):
@@ -31,7 +33,7 @@ class ShardReader:
 
     def __init__(self, shards: ShardSet) -> None:
         self.shards = shards
-        self._files: dict[int, int] = {}
+        self._files: OrderedDict[int, int] = OrderedDict()
         self._size = shards.manifest.image_size
 
     def read(self, row: int) -> Frame:
@@ -74,8 +76,11 @@ class ShardReader:
 
     def _file(self, shard_id: int) -> int:
         if shard_id not in self._files:
+            if len(self._files) >= _MOST_OPEN_FILES:
+                os.close(self._files.popitem(last=False)[1])
             path = self.shards.folder / self.shards.shard_names[shard_id]
             self._files[shard_id] = os.open(path, os.O_RDONLY)
+        self._files.move_to_end(shard_id)
         return self._files[shard_id]
 
 

@@ -19,6 +19,7 @@ from tracknet.datasets.plan import EpochPlan, EvaluationPlan, PlanConfig
 from tracknet.datasets.reader import CachedFrames, FrameSource, ShardReader
 from tracknet.datasets.table import FrameTable
 from tracknet.datasets.windows import make_windows
+from tracknet.utils.config import to_plain
 from tracknet.utils.errors import RunError, UserError
 from tracknet.utils.geometry import Size
 from tracknet.utils.settings import LoaderConfig
@@ -70,14 +71,10 @@ class WindowStream(IterableDataset[Any]):
         self._position[0], self._position[1] = epoch, step
 
     def describe_plan(self) -> dict[str, Any]:
-        """Everything that the order and content of the batches depend on besides the build, as plain values."""
-        sequence, augment = self.spec.sequence, self.spec.augment
-        return {
-            **(asdict(self.plan) if self.plan else {"batch_size": self.batch_size}),
-            "windows": len(self.windows),
-            "sequence": asdict(sequence),
-            "augment": asdict(augment) if augment else None,
-        }
+        """What the order and content of the batches depend on besides the shards, as JSON would give it back."""
+        plan = asdict(self.plan) if self.plan else {"batch_size": self.batch_size}
+        sample = {f"sample.{name}": value for name, value in to_plain(self.spec).items()}
+        return {**plan, "windows": len(self.windows), **sample}
 
     def __iter__(self) -> Iterator[Batch | _Failure]:
         worker = get_worker_info()

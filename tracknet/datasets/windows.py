@@ -11,11 +11,6 @@ from tracknet.datasets.table import FrameTable
 from tracknet.utils.settings import SequenceConfig
 
 
-def anchor_index(sequence: SequenceConfig) -> int:
-    """The position of the anchor frame in its window: the middle one, or the last."""
-    return sequence.length - 1 if sequence.anchor == "last" else sequence.length // 2
-
-
 @dataclass(frozen=True)
 class Windows:
     """The N windows of N frames.
@@ -45,7 +40,7 @@ def make_windows(table: FrameTable, sequence: SequenceConfig) -> Windows:
     lengths = bounds[:, 1] - bounds[:, 0]
     first = np.repeat(bounds[:, 0], lengths)[:, None]
     last = np.repeat(bounds[:, 1] - 1, lengths)[:, None]
-    offsets = (np.arange(sequence.length) - anchor_index(sequence)) * sequence.stride
+    offsets = (np.arange(sequence.length) - sequence.anchor_index) * sequence.stride
     wanted = np.arange(len(table))[:, None] + offsets
     rows = np.clip(wanted, first, last)
     return Windows(rows=rows, padded=(rows != wanted).any(axis=1), run_bounds=bounds)

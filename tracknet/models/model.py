@@ -22,7 +22,7 @@ from tracknet.models.heads.heatmap_head import HeatmapHead
 from tracknet.utils import heatmap as heatmaps
 from tracknet.utils.geometry import Size, scaling
 from tracknet.utils.processor import IMAGENET_MEAN, IMAGENET_STD
-from tracknet.utils.settings import ModelConfig
+from tracknet.utils.settings import ModelConfig, SequenceConfig
 
 
 class TrackNet(nn.Module):
@@ -71,8 +71,9 @@ class TrackNet(nn.Module):
         self.frame_stride = frame_stride
         self.score_threshold = 0.5
         self.provenance: dict[str, Any] = {}
-        anchor_frame = num_frames // 2 if anchor == "middle" else num_frames - 1
-        self.map_frames = tuple(range(num_frames)) if config.head.maps == "all" else (anchor_frame,)
+        self.sequence = SequenceConfig(length=num_frames, stride=frame_stride, anchor=anchor)
+        every, anchor_only = tuple(range(num_frames)), (self.sequence.anchor_index,)
+        self.map_frames = every if config.head.maps == "all" else anchor_only
         self.num_maps = len(self.map_frames)
         # Kept in config.json, not among the weights.
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32), persistent=False)

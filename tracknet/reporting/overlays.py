@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from tracknet.utils.geometry import Size, scaling
+from tracknet.utils.geometry import Size, scaling, transform_points
 
 Image = npt.NDArray[np.uint8]
 Point = tuple[float, float]
@@ -18,6 +18,7 @@ PREDICTION_RGB = (255, 60, 60)
 # OpenCV draws at fractions of a pixel when coordinates are given in 1/16.
 _SHIFT = 4
 _ZOOM = 5.0
+_TEXT_SIZE = 0.42
 
 
 def heat_over(frame: Image, heatmap: npt.NDArray[np.floating], *, strength: float = 0.65) -> Image:
@@ -100,24 +101,27 @@ def overlay(
         ("prediction", heat_over(frame, prediction)),
     ):
         close_up = np.asarray(cv2.warpAffine(picture, to_close_up, (height, height)), np.uint8)
-        mark(close_up, _move(to_close_up, true_xy_px), TRUTH_RGB, radius_px=24)
-        mark(close_up, _move(to_close_up, predicted_xy_px), PREDICTION_RGB, radius_px=8, cross=True)
+        mark(close_up, _moved(to_close_up, true_xy_px), TRUTH_RGB, radius_px=24)
+        mark(close_up, _moved(to_close_up, predicted_xy_px), PREDICTION_RGB, radius_px=8, cross=True)
         write(close_up, title)
         panels.append(close_up)
     return np.concatenate(panels, axis=1)
 
 
-def _move(matrix: npt.NDArray[np.floating], xy_px: Point | None) -> Point | None:
+def _moved(matrix: npt.NDArray[np.floating], xy_px: Point | None) -> Point | None:
     if xy_px is None:
         return None
-    x, y = matrix[:, :2] @ np.asarray(xy_px) + matrix[:, 2]
+    x, y = transform_points(matrix, xy_px)
     return float(x), float(y)
 
 
 def write(frame: Image, text: str) -> None:
-    """Small white text with a dark rim in the upper left corner, in place."""
-    for colour, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
-        cv2.putText(frame, text, (6, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.42, colour, thickness, cv2.LINE_AA)
+    """Small white text on a dark box in the upper left corner, in place."""
+    if not text:
+        return
+    (width, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, _TEXT_SIZE, 1)
+    cv2.rectangle(frame, (0, 0), (width + 11, 21), (16, 16, 16), cv2.FILLED)
+    cv2.putText(frame, text, (6, 15), cv2.FONT_HERSHEY_SIMPLEX, _TEXT_SIZE, (255, 255, 255), 1, cv2.LINE_AA)
 
 
 def sheet(images: Sequence[Image], *, columns: int = 1, gap_px: int = 4) -> Image:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -57,26 +56,25 @@ def run(argv: Sequence[str]) -> int:
     from tracknet.datasets.index import open_split
     from tracknet.models.model import TrackNet
     from tracknet.training.checkpoint import resolve_model_folder
+    from tracknet.utils.files import replace_file, write_json
 
     folder = resolve_model_folder(args.model)
     shards = open_split(args.shards, args.split)
     model = TrackNet.from_pretrained(folder)
     out = args.out or _default_out(args.model, args.split)
+    # Before minutes of evaluation, not after.
+    out.mkdir(parents=True, exist_ok=True)
     report, pictures = _evaluate(model, shards, args)
     report = {"model": str(folder), **report}
-    out.mkdir(parents=True, exist_ok=True)
-    # Strict JSON: a figure that does not exist is null.
-    text = json.dumps(_without_nan(report), indent=2, allow_nan=False) + "\n"
-    part = out / "metrics.json.tmp"
-    part.write_text(text)
-    part.replace(out / "metrics.json")
+    write_json(out / "metrics.json", report)
     written = [str(out / "metrics.json")]
     if pictures:
         import cv2
 
         from tracknet.reporting.overlays import sheet
 
-        cv2.imwrite(str(out / "overlays.png"), cv2.cvtColor(sheet(pictures), cv2.COLOR_RGB2BGR))
+        picture = cv2.cvtColor(sheet(pictures), cv2.COLOR_RGB2BGR)
+        replace_file(out / "overlays.png", cv2.imencode(".png", picture)[1].tobytes())
         written.append(str(out / "overlays.png"))
     print(_table(report))
     print("written: " + ", ".join(written))
@@ -162,14 +160,6 @@ def _table(report: dict[str, Any]) -> str:
 
 def _number(value: float) -> str:
     return f"{value:.0f}" if float(value).is_integer() and abs(value) > 1 else f"{value:.4g}"
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_without_nan(item) for item in value]
-    return None if isinstance(value, float) and value != value else value
 
 
 def main() -> int:

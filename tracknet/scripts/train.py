@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from tracknet.utils.config import load_config
 from tracknet.utils.errors import EXIT_DONE, UserError, cli_main
 
 if TYPE_CHECKING:
+    from tracknet.training.run_folder import RunFolder
     from tracknet.training.setup import Setup
+    from tracknet.training.trainer import Trainer
     from tracknet.utils.settings import Config
 
 
@@ -48,7 +52,13 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--traceback", action="store_true", help="show Python's traceback of an error")
     # Intermixed, so that overrides may stand before and after options.
-    return parser.parse_intermixed_args(list(argv))
+    args = parser.parse_intermixed_args(list(argv))
+    if args.name is not None and (Path(args.name).name != args.name or args.name in ("", ".", "..")):
+        raise UserError(
+            f"--name {args.name} is no plain folder name",
+            remedy="say where runs go with training.log_dir=FOLDER",
+        )
+    return args
 
 
 def run(argv: Sequence[str]) -> int:
@@ -71,12 +81,14 @@ def run(argv: Sequence[str]) -> int:
         RunFolder.refuse_existing(config, name)
     start = config.training.init_from
     setup = prepare(config, weights=resolve_model_folder(Path(start)) if start else None)
+    # A threshold belongs to the weights that it was chosen for.
+    setup.model.score_threshold = 0.5
     if args.dry_run:
         print("\n".join(dry_run(config, setup)))
         print("dry run: nothing was written")
         return EXIT_DONE
-    folder = RunFolder.create(config, name, _facts(config, setup))
-    return _fit(config, setup, folder)
+    run_folder = RunFolder.create(config, name, _facts(config, setup))
+    return _fit(_trainer(config, setup, run_folder))
 
 
 def _resume(path: Path, shards: list[str], overrides: list[str], args: argparse.Namespace) -> int:
@@ -88,42 +100,48 @@ def _resume(path: Path, shards: list[str], overrides: list[str], args: argparse.
         raise UserError(
             "--resume goes with neither --dry-run nor --name", remedy="the run has its name already"
         )
-    folder, config = RunFolder.open(path, overrides)
+    run_folder, config = RunFolder.open(path, overrides)
     if shards:
         config = _with_shards(config, shards)
-    weights, state, tensors = load_checkpoint(folder.checkpoints)
+    weights, state, tensors = load_checkpoint(run_folder.checkpoints)
     setup = prepare(config, weights=weights)
-    check_resumable(state, setup.shards.manifest.build_id, setup.train.stream.describe_plan())
-    folder.forget_after(state.step)
-    return _fit(config, setup, folder, state, tensors)
+    trainer = _trainer(config, setup, run_folder)
+    check_resumable(state, trainer.state.build_id, trainer.state.plan)
+    trainer.restore(state, tensors)
+    if trainer.complete:
+        _say(f"{path} is complete; raise training.epochs or training.max_steps to train on")
+        return EXIT_DONE
+    run_folder.note_resumption(config, state.step, _facts(config, setup))
+    return _fit(trainer)
 
 
-def _fit(config: Config, setup: Setup, folder: Any, state: Any = None, tensors: Any = None) -> int:
+def _trainer(config: Config, setup: Setup, run_folder: RunFolder) -> Trainer:
     from tracknet.training.trainer import Trainer
+
+    return Trainer(
+        config, setup.model, setup.shards, setup.train, setup.val, setup.precision, run_folder, say=_say
+    )
+
+
+def _fit(trainer: Trainer) -> int:
     from tracknet.utils.progress import format_duration
 
-    trainer = Trainer(
-        config, setup.model, setup.shards, setup.train, setup.val, setup.precision, folder, say=_say
-    )
-    if state is not None:
-        trainer.restore(state, tensors)
-    total = sum(p.numel() for p in setup.model.parameters())
+    run_folder, config, state = trainer.run, trainer.config, trainer.state
+    assert run_folder is not None
+    total = sum(p.numel() for p in trainer.model.parameters())
     _say(
-        f"{folder.path}: {total / 1e6:.1f} M parameters on {setup.precision.device} in {setup.precision.name}, "
-        f"{len(setup.shards):,} training frames, {trainer.total_steps} steps of {config.training.batch_size} windows"
-        + (f"; going on after step {state.step}" if state is not None else "")
+        f"{run_folder.path}: {total / 1e6:.1f} M parameters on {trainer.precision.device} in {trainer.precision.name}, "
+        f"{len(trainer.shards):,} training frames, {trainer.total_steps} steps of {config.training.batch_size} windows"
+        + (f" x {config.training.accumulate}" if config.training.accumulate > 1 else "")
+        + (f"; going on after step {state.step}" if state.step else "")
     )
-    if trainer.state.step >= trainer.total_steps:
-        _say("this run is complete; raise training.epochs or training.max_steps to train on")
-        return EXIT_DONE
-    import time
-
     started = time.monotonic()
     trainer.fit()
-    best = "best" if trainer.state.best is not None else "last"
+    which = "best" if (run_folder.checkpoints / "best").exists() else "last"
     _say(
-        f"done in {format_duration(time.monotonic() - started)}: {folder.checkpoints / best}\n"
-        f"next: python -m tracknet.scripts.evaluate {folder.path} --shards {setup.shards.folder} --split val"
+        f"done in {format_duration(time.monotonic() - started)}: {run_folder.checkpoints / which}\n"
+        f"next: python -m tracknet.scripts.evaluate {quote(str(run_folder.path))} "
+        f"--shards {quote(str(trainer.shards.folder))} --split val"
     )
     return EXIT_DONE
 

@@ -21,9 +21,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 from tracknet.models.model import TrackNet
 from tracknet.utils.errors import RunError, UserError
+from tracknet.utils.files import new_folder, restore_folders, write_json
 
 
 @dataclass
@@ -36,10 +38,11 @@ class TrainingState:
         batch: batches of that epoch already taken.
         build_id: of the shards.
         plan: parameters of the stream's order.
+        validated_step: the step of the last validation; -1 before the first.
         best: the monitored figure of the best checkpoint so far; `None` before the first validation.
-        best_step: its step.
-        validated_epoch: the last epoch that was validated; -1 before the first.
-        balls_found: training balls located since the start of the present collapse watch.
+        best_of: which figure that is.
+        skipped_steps: steps whose fp16 gradients overflowed; the schedule does not count them.
+        balls_found: training balls located so far, while the collapse watch lasts.
         balls_seen: training balls in that time.
     """
 
@@ -48,9 +51,10 @@ class TrainingState:
     batch: int = 0
     build_id: str = ""
     plan: dict[str, Any] = field(default_factory=dict)
+    validated_step: int = -1
     best: float | None = None
-    best_step: int | None = None
-    validated_epoch: int = -1
+    best_of: str = ""
+    skipped_steps: int = 0
     balls_found: int = 0
     balls_seen: int = 0
 
@@ -63,33 +67,30 @@ def save_checkpoint(
     Args:
         folder: the run's checkpoints.
         model: saved in its publishable form.
-        state: plain values.
+        state: where the training stands.
         tensors: optimizer, scheduler, scaler and random states: tensors and plain values only.
         is_best: whether `best` moves here.
         keep: newest checkpoints to keep; the best is kept beside them.
     """
+    folder.mkdir(parents=True, exist_ok=True)
+    restore_folders(folder)
     target = folder / f"step_{state.step:06d}"
-    part = folder / f".{target.name}.tmp-{os.getpid()}"
-    shutil.rmtree(part, ignore_errors=True)
-    (part / "training_state").mkdir(parents=True)
     try:
-        model.save_pretrained(part / "model")
-        torch.save(tensors, part / "training_state" / "optimizer.pt")
-        (part / "training_state" / "state.json").write_text(json.dumps(asdict(state), indent=2) + "\n")
-        # A second checkpoint of one step (a stop right after an epoch's end) replaces the first.
-        replaced = folder / f".{target.name}.old"
-        shutil.rmtree(replaced, ignore_errors=True)
-        if target.exists():
-            target.rename(replaced)
-        part.rename(target)
-        shutil.rmtree(replaced, ignore_errors=True)
-    except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
-        raise
+        with new_folder(target) as part:
+            (part / "training_state").mkdir()
+            model.save_pretrained(part / "model")
+            torch.save(tensors, part / "training_state" / "optimizer.pt")
+            write_json(part / "training_state" / "state.json", asdict(state))
+    except (SafetensorError, RuntimeError) as error:
+        # How torch and safetensors report a full disk.
+        raise RunError(
+            f"{target} cannot be written: {str(error).splitlines()[0]}",
+            remedy="is the disk full? The checkpoints before it are whole; free some room and go on with --resume",
+        ) from None
     _point(folder / "last", target.name)
     if is_best:
         _point(folder / "best", target.name)
-    _remove_old(folder, keep)
+    _remove_old(folder, keep, target)
     return target
 
 
@@ -100,7 +101,9 @@ def load_checkpoint(folder: Path) -> tuple[Path, TrainingState, dict[str, Any]]:
         UserError: there is none.
         RunError: its state cannot be read.
     """
-    steps = sorted(folder.glob("step_*")) if folder.is_dir() else []
+    if folder.is_dir():
+        restore_folders(folder)
+    steps = _by_step(folder)
     if not steps:
         raise UserError(
             f"{folder} holds no checkpoint yet",
@@ -174,9 +177,16 @@ def _point(link: Path, target: str) -> None:
     part.replace(link)
 
 
-def _remove_old(folder: Path, keep: int) -> None:
+def _by_step(folder: Path) -> list[Path]:
+    """The checkpoints of a folder, oldest first: by number, for 1,000,000 sorts before 999,999 as text."""
+    return sorted(folder.glob("step_*"), key=lambda path: int(path.name.removeprefix("step_")))
+
+
+def _remove_old(folder: Path, keep: int, newest: Path) -> None:
     best = folder / "best"
-    best_name = best.readlink().name if best.is_symlink() else None
-    for old in sorted(folder.glob("step_*"))[:-keep]:
-        if old.name != best_name:
-            shutil.rmtree(old, ignore_errors=True)
+    kept = {newest.name, best.readlink().name if best.is_symlink() else None}
+    for old in _by_step(folder)[:-keep]:
+        if old.name not in kept:
+            # Renamed first: a kill in the midst of removing must not leave half a checkpoint by its name.
+            doomed = old.rename(old.with_name(f".{old.name}.part"))
+            shutil.rmtree(doomed, ignore_errors=True)

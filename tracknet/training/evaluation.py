@@ -9,13 +9,11 @@ import torch
 
 from tracknet.datasets.batch import Batch, SampleSpec
 from tracknet.datasets.stream import StreamLoader
-from tracknet.datasets.windows import anchor_index
 from tracknet.models.model import TrackNet
 from tracknet.training.metrics.predictions import Predictions
 from tracknet.training.precision import Precision
 from tracknet.utils.geometry import scaling
 from tracknet.utils.heatmap import DECODERS, peak_score
-from tracknet.utils.settings import SequenceConfig
 
 OnBatch = Callable[[int, Batch, torch.Tensor], None]
 
@@ -24,7 +22,7 @@ def evaluation_spec(model: TrackNet) -> SampleSpec:
     """The samples that a model is evaluated on: its own windows, sizes and targets, without augmentation."""
     heatmap = model.config.heatmap
     return SampleSpec(
-        sequence=SequenceConfig(length=model.num_frames, stride=model.frame_stride, anchor=model.anchor),
+        sequence=model.sequence,
         input_size=model.input_size,
         heatmap_size=heatmap.size,
         sigma_cells=heatmap.sigma,
@@ -37,7 +35,7 @@ def evaluation_spec(model: TrackNet) -> SampleSpec:
 
 @torch.no_grad()
 def points_in_frame(model: TrackNet, batch: Batch, logits: torch.Tensor, decode: str) -> torch.Tensor:
-    """Where a decoder finds the ball: logits `[B, M, h, w]` to (x, y) in frame pixels, float64 `[B, M, 2]`.
+    """Where a decoder finds the ball: logits `[B, M, h, w]` to (x, y) in frame pixels, float64 `[B, M, 2]`, on the CPU.
 
     Args:
         model: whose heatmaps they are.
@@ -46,9 +44,9 @@ def points_in_frame(model: TrackNet, batch: Batch, logits: torch.Tensor, decode:
         decode: name of a decoder.
     """
     heatmap = model.config.heatmap
-    cells = DECODERS[decode](logits, heatmap.sigma).double()
-    to_input = torch.as_tensor(scaling(heatmap.size, model.input_size), device=cells.device)
-    matrix = batch.to_frame.to(cells.device) @ to_input
+    # Two numbers a map: float64 is had on the CPU everywhere, and on some devices not at all.
+    cells = DECODERS[decode](logits, heatmap.sigma).cpu().double()
+    matrix = batch.to_frame @ torch.as_tensor(scaling(heatmap.size, model.input_size))
     return torch.einsum("bij,bmj->bmi", matrix[:, :2, :2], cells) + matrix[:, None, :2, 2]
 
 
@@ -75,7 +73,7 @@ def predict_split(
     """
     was_training = model.training
     model.eval()
-    column = model.map_frames.index(anchor_index(loader.stream.spec.sequence))
+    column = model.map_frames.index(model.sequence.anchor_index)
     parts: dict[str, list[Predictions]] = {name: [] for name in decoders}
     try:
         for step, batch in enumerate(loader.epoch()):
@@ -90,7 +88,7 @@ def predict_split(
                 parts[name].append(
                     Predictions(
                         rows=batch.rows[:, column].numpy()[keep],
-                        xy_px=xy_px[:, column].cpu().numpy()[keep],
+                        xy_px=xy_px[:, column].numpy()[keep],
                         score=scores,
                         true_xy_px=batch.xy_px[:, column].double().numpy()[keep],
                         visibility=batch.visibility[:, column].numpy()[keep].astype(np.int64),

@@ -17,7 +17,7 @@ _PRETRAINED_LR_RATIO = 0.1
 def build_optimizer(
     model: nn.Module, config: OptimizerConfig, *, pretrained: bool, backbone_prefix: str = "backbone."
 ) -> torch.optim.Optimizer:
-    """AdamW over the trainable weights; no decay for biases, norms and other vectors.
+    """AdamW over the trainable weights; no decay for biases, norms and other one-dimensional weights.
 
     Args:
         model: frozen weights are left out.
@@ -46,11 +46,17 @@ def build_optimizer(
 
 
 def build_scheduler(
-    optimizer: torch.optim.Optimizer, config: SchedulerConfig, *, steps_per_epoch: int, total_steps: int
+    optimizer: torch.optim.Optimizer,
+    config: SchedulerConfig,
+    *,
+    steps_per_epoch: int,
+    total_steps: int,
+    steps_taken: int = 0,
 ) -> LambdaLR:
     """Linear warm-up over `warmup_epochs`, then a cosine down to `min_lr_ratio` at the last step.
 
-    A warm-up longer than half the training (an early `max_steps`) is cut to half of it.
+    A warm-up longer than half the training (an early `max_steps`) is cut to half of it. The course is a
+    function of the step alone, so that a resumed training needs to know no more than `steps_taken`.
     """
     warmup = min(round(config.warmup_epochs * steps_per_epoch), total_steps // 2)
 
@@ -62,4 +68,6 @@ def build_scheduler(
         progress = min(1.0, (step - warmup) / max(1, total_steps - warmup))
         return config.min_lr_ratio + (1.0 - config.min_lr_ratio) * 0.5 * (1.0 + math.cos(math.pi * progress))
 
-    return LambdaLR(optimizer, ratio)
+    for group in optimizer.param_groups:
+        group.setdefault("initial_lr", group["lr"])
+    return LambdaLR(optimizer, ratio, last_epoch=steps_taken - 1)

@@ -8,10 +8,10 @@ import torch
 
 from tracknet.datasets.batch import Batch
 from tracknet.datasets.stream import StreamLoader
-from tracknet.datasets.windows import anchor_index
 from tracknet.models.model import TrackNet
 from tracknet.reporting.overlays import overlay
 from tracknet.training.evaluation import points_in_frame
+from tracknet.utils.geometry import transform_points
 
 
 class OverlayCollector:
@@ -28,7 +28,7 @@ class OverlayCollector:
         stream = loader.stream
         self._model = model
         self._table = stream.table
-        self._position = anchor_index(stream.spec.sequence)
+        self._position = model.sequence.anchor_index
         self._column = model.map_frames.index(self._position)
         # Only frames with a ball: an empty one shows nothing of what was learned.
         rows = np.flatnonzero(stream.table.visibility > 0)
@@ -45,18 +45,17 @@ class OverlayCollector:
         slots = [slot for slot, row in enumerate(rows) if row in self._chosen and row not in self._images]
         if not slots:
             return
-        points = points_in_frame(self._model, batch, logits, self._model.config.heatmap.decode).cpu()
+        points = points_in_frame(self._model, batch, logits, self._model.config.heatmap.decode)
         to_input = torch.linalg.inv(batch.to_frame)
         probability = logits.sigmoid().float().cpu().numpy()
         for slot in slots:
             matrix = to_input[slot].numpy()
-            true_xy = _move(matrix, batch.xy_px[slot, self._column].double().numpy())
             self._images[rows[slot]] = overlay(
                 np.ascontiguousarray(batch.frames[slot, self._position].permute(1, 2, 0).numpy()),
                 target=batch.heatmaps[slot, self._column].float().numpy(),
                 prediction=probability[slot, self._column],
-                true_xy_px=true_xy,
-                predicted_xy_px=_move(matrix, points[slot, self._column].numpy()),
+                true_xy_px=_moved(matrix, batch.xy_px[slot, self._column]),
+                predicted_xy_px=_moved(matrix, points[slot, self._column]),
                 caption=f"{self._table.keys[rows[slot]]}  score {probability[slot, self._column].max():.2f}",
             )
 
@@ -65,6 +64,6 @@ class OverlayCollector:
         return [self._images[row] for row in sorted(self._images)]
 
 
-def _move(matrix: npt.NDArray[np.float64], xy: npt.NDArray[np.float64]) -> tuple[float, float]:
-    moved = matrix[:2, :2] @ xy + matrix[:2, 2]
-    return float(moved[0]), float(moved[1])
+def _moved(matrix: npt.NDArray[np.float64], xy: torch.Tensor) -> tuple[float, float]:
+    x, y = transform_points(matrix, xy.numpy())
+    return float(x), float(y)

@@ -11,22 +11,20 @@ from tracknet.utils.errors import UserError
 
 
 def resolve_device(name: str) -> torch.device:
-    """`auto` (CUDA, else MPS, else CPU) or a torch device name.
+    """`auto` (CUDA where there is one, else the CPU) or a torch device name.
 
     Raises:
         UserError: the device is not there.
     """
     if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         raise UserError(
-            f"training.device={name} cannot be used: {str(error).splitlines()[0]}",
-            remedy="training.device=auto takes what is there",
+            f"the device {name} cannot be used: {str(error).splitlines()[0]}",
+            remedy="`auto` takes what is there",
         ) from None
     return device
 
@@ -53,9 +51,10 @@ class Precision:
         if amp == "auto":
             if device.type != "cuda":
                 return cls(device, None)
-            amp = "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+            # Emulated bf16, which older GPUs offer, is slower than float32.
+            amp = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
         if amp == "fp16" and device.type != "cuda":
-            raise UserError("training.amp=fp16 needs a CUDA device", remedy="use training.amp=bf16 or off")
+            raise UserError("fp16 needs a CUDA device", remedy="use bf16 or off")
         return cls(device, {"bf16": torch.bfloat16, "fp16": torch.float16, "off": None}[amp])
 
     @property

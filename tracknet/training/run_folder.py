@@ -18,6 +18,7 @@ from typing import Any
 
 from tracknet.utils.config import load_saved_config, to_yaml
 from tracknet.utils.errors import UserError
+from tracknet.utils.files import finite_or_none, replace_file, write_json
 from tracknet.utils.settings import Config
 
 
@@ -30,50 +31,48 @@ def default_run_name(data: str, model: str, training: str) -> str:
 class RunFolder:
     """The files of one run."""
 
-    def __init__(self, path: Path, checkpoints: Path) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
-        self.checkpoints = checkpoints
-
-    @classmethod
-    def create(cls, config: Config, name: str, facts: dict[str, Any]) -> RunFolder:
-        """Makes `<log_dir>/<name>` with its config.yaml and run.json.
-
-        Raises:
-            UserError: there is such a folder already, with anything in it.
-        """
-        path = cls.refuse_existing(config, name)
-        run = cls(path, cls._checkpoints_of(config, path, name))
-        path.mkdir(parents=True, exist_ok=True)
-        (path / "config.yaml").write_text(to_yaml(config))
-        (path / "run.json").write_text(json.dumps(facts, indent=2) + "\n")
-        return run
+        self.checkpoints = path / "checkpoints"
 
     @staticmethod
     def refuse_existing(config: Config, name: str) -> Path:
-        """The folder that `create` would make; to be asked before hours of building begin.
+        """The folder that `create` would make; to be asked before minutes of building begin.
 
         Raises:
-            UserError: there is such a folder already, with anything in it.
+            UserError: there is such a folder already, or one for its checkpoints, with anything in it.
         """
         path = Path(config.training.log_dir) / name
-        if path.is_dir() and any(path.iterdir()):
-            raise UserError(
-                f"{path} exists already",
-                remedy=f"give this run another name (--name {name}-2), go on with that one (--resume {path}), "
-                "or remove the folder",
-            )
+        places = [path] if config.training.ckpt_dir is None else [path, Path(config.training.ckpt_dir) / name]
+        for place in places:
+            if place.is_dir() and any(place.iterdir()):
+                raise UserError(
+                    f"{place} exists already",
+                    remedy=f"give this run another name (--name {name}-2), go on with that one (--resume {path}), "
+                    "or remove the folder",
+                )
         return path
 
     @classmethod
-    def open(cls, path: Path, overrides: Sequence[str] = ()) -> tuple[RunFolder, Config]:
-        """A run that exists, and its configuration.
+    def create(cls, config: Config, name: str, facts: dict[str, Any]) -> RunFolder:
+        """Makes `<log_dir>/<name>` with its config.yaml and run.json. Raises as `refuse_existing` does."""
+        run = cls(cls.refuse_existing(config, name))
+        run.path.mkdir(parents=True, exist_ok=True)
+        if config.training.ckpt_dir is not None:
+            # Elsewhere, but found where everyone looks for it.
+            elsewhere = Path(config.training.ckpt_dir) / name
+            elsewhere.mkdir(parents=True, exist_ok=True)
+            run.checkpoints.symlink_to(elsewhere.resolve(), target_is_directory=True)
+        run.write_config(config)
+        write_json(run.path / "run.json", {**facts, "resumed": []})
+        return run
 
-        Args:
-            path: the run's folder.
-            overrides: `key=value` changes to the configuration; the file keeps what it says.
+    @classmethod
+    def open(cls, path: Path, overrides: Sequence[str] = ()) -> tuple[RunFolder, Config]:
+        """A run that exists, and its configuration with `key=value` changes.
 
         Raises:
-            UserError: the folder holds no run.
+            UserError: the folder holds no run, or the changes are wrong.
         """
         file = path / "config.yaml"
         if not file.is_file():
@@ -81,22 +80,27 @@ class RunFolder:
                 f"{path} is no run: it has no config.yaml",
                 remedy="give a folder that a training made, such as runs/NAME",
             )
-        config = load_saved_config(file, overrides)
-        return cls(path, cls._checkpoints_of(config, path, path.name)), config
+        return cls(path), load_saved_config(file, overrides)
 
-    @staticmethod
-    def _checkpoints_of(config: Config, path: Path, name: str) -> Path:
-        base = config.training.ckpt_dir
-        return path / "checkpoints" if base is None else Path(base) / name
+    def write_config(self, config: Config) -> None:
+        """Writes config.yaml: what the run is, or goes on as."""
+        replace_file(self.path / "config.yaml", to_yaml(config).encode())
+
+    def note_resumption(self, config: Config, step: int, facts: dict[str, Any]) -> None:
+        """Writes down that and as what the run goes on, and drops metrics of steps that it will take again."""
+        self.write_config(config)
+        file = self.path / "run.json"
+        record = json.loads(file.read_text())
+        record["resumed"] = [*record.get("resumed", []), {"step": step, **facts}]
+        write_json(file, record)
+        self._forget_after(step)
 
     def log(self, record: dict[str, Any]) -> None:
-        """Appends one line to metrics.jsonl. NaN is written as null, which JSON knows."""
-        plain = {key: None if isinstance(v, float) and v != v else v for key, v in record.items()}
+        """Appends one line to metrics.jsonl."""
         with (self.path / "metrics.jsonl").open("a") as file:
-            file.write(json.dumps(plain) + "\n")
+            file.write(json.dumps(finite_or_none(record), allow_nan=False) + "\n")
 
-    def forget_after(self, step: int) -> None:
-        """Drops metrics of steps that a resumed run will take again, and a line cut by a kill."""
+    def _forget_after(self, step: int) -> None:
         file = self.path / "metrics.jsonl"
         if not file.is_file():
             return
@@ -105,9 +109,7 @@ class RunFolder:
             try:
                 record = json.loads(line)
             except json.JSONDecodeError:
-                continue
+                continue  # cut by a kill
             if record.get("step", 0) <= step:
                 kept.append(line + "\n")
-        part = file.with_suffix(".tmp")
-        part.write_text("".join(kept))
-        part.replace(file)
+        replace_file(file, "".join(kept).encode())

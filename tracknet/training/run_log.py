@@ -24,7 +24,10 @@ class StepReport:
         loss: mean over the accumulated batches.
         lr: the largest learning rate of any group.
         grad_norm: before clipping.
-        found: share of the training balls whose highest cell is within the metrics' distance.
+        found: training balls whose highest cell is within the metrics' distance.
+        balls: training balls in all.
+        peak: mean of the highest probabilities.
+        skipped: fp16 gradients overflowed and the weights were left as they were.
         windows: trained on.
         data_s: time spent waiting for the loader.
         step_s: time of the whole step, the waiting included.
@@ -33,7 +36,10 @@ class StepReport:
     loss: float
     lr: float
     grad_norm: float
-    found: float
+    found: int
+    balls: int
+    peak: float
+    skipped: bool
     windows: int
     data_s: float
     step_s: float
@@ -65,11 +71,12 @@ class RunLog:
         """Tells of the step just taken."""
         state = self._state
         windows_per_s = report.windows / report.step_s
-        self._record("train", {**asdict(report), "windows_per_s": windows_per_s})
+        found_share = report.found / report.balls if report.balls else float("nan")
+        self._record("train", {**asdict(report), "found_share": found_share, "windows_per_s": windows_per_s})
         per_step_s = (time.monotonic() - self._started_s) / (state.step - self._first_step)
         self._say(
             f"step {state.step}/{self._total_steps}  epoch {state.epoch + 1}  loss {report.loss:.4f}  "
-            f"lr {report.lr:.1e}  grad {report.grad_norm:.2f}  found {report.found:4.0%}  |  "
+            f"lr {report.lr:.1e}  grad {report.grad_norm:.2f}  found {found_share:4.0%}  |  "
             f"{windows_per_s:.1f} windows/s  step {report.step_s * 1e3:.0f} ms (data {report.data_s * 1e3:.0f} ms)  "
             f"ETA {format_duration(per_step_s * (self._total_steps - state.step))}"
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -14,6 +15,7 @@ from tracknet.datasets.stream import StreamLoader, check_stored_size, evaluation
 from tracknet.models.model import TrackNet
 from tracknet.training.evaluation import evaluation_spec
 from tracknet.training.precision import Precision, resolve_device
+from tracknet.utils.config import to_plain
 from tracknet.utils.errors import UserError
 from tracknet.utils.processor import read_processor
 from tracknet.utils.settings import Config
@@ -55,11 +57,10 @@ def prepare(config: Config, *, weights: Path | None = None, say: Callable[[str],
     if weights is not None:
         model = TrackNet.from_pretrained(weights)
         _check_same_model(model, config, weights)
-        check_stored_size(shards, model.input_size)
         model.backbone.set_frozen(config.model.backbone.freeze)
+        model.config = config.model
     else:
         processor = read_processor(config.model.backbone, config.data.resize)
-        check_stored_size(shards, processor.size)
         model = TrackNet(
             config.model,
             input_size=processor.size,
@@ -69,6 +70,8 @@ def prepare(config: Config, *, weights: Path | None = None, say: Callable[[str],
             mean=processor.mean,
             std=processor.std,
         )
+    # After the model's own checks: shards need not be built for a size that the model cannot take.
+    check_stored_size(shards, model.input_size)
     model.gradient_checkpointing(training.gradient_checkpointing)
     model.to(precision.device)
     train, val = _streams(config, shards, model, precision, say)
@@ -98,24 +101,26 @@ def _streams(
     return train, StreamLoader(evaluation, config.data.loader, pin_memory=pin)
 
 
+# What may differ between a model's weights and the configuration that goes on with them.
+_MAY_DIFFER = ("model.backbone.freeze", "model.backbone.pretrained", "model.heatmap.decode")
+
+
 def _check_same_model(model: TrackNet, config: Config, weights: Path) -> None:
-    """Weights of another shape than the configuration asks for are refused by name."""
-    asked, have = config.model, model.config
-    pairs = {
-        "data.sequence.length": (config.data.sequence.length, model.num_frames),
-        "data.sequence.stride": (config.data.sequence.stride, model.frame_stride),
-        "data.sequence.anchor": (config.data.sequence.anchor, model.anchor),
-        "data.resize": (config.data.resize or model.input_size, model.input_size),
-        "model.fusion": (asked.fusion, have.fusion),
-        "model.decoder": (asked.decoder, have.decoder),
-        "model.head.maps": (asked.head.maps, have.head.maps),
-        "model.heatmap.size": (asked.heatmap.size, have.heatmap.size),
-        "model.heatmap.sigma": (asked.heatmap.sigma, have.heatmap.sigma),
+    """Refuses weights that are of another model than is configured, naming every difference."""
+    asked = {
+        **_leaves(to_plain(config.data.sequence), "data.sequence"),
+        **_leaves(to_plain(config.model), "model"),
+        "data.resize": to_plain(config.data.resize or model.input_size),
+    }
+    have = {
+        **_leaves(to_plain(model.sequence), "data.sequence"),
+        **_leaves(to_plain(model.config), "model"),
+        "data.resize": to_plain(model.input_size),
     }
     problems = [
-        f"{key}: asked for {want}, the weights have {got}"
-        for key, (want, got) in pairs.items()
-        if want != got
+        f"{key}: asked for {asked.get(key)}, the weights have {have.get(key)}"
+        for key in sorted({*asked, *have})
+        if asked.get(key) != have.get(key) and key not in _MAY_DIFFER
     ]
     if problems:
         raise UserError(
@@ -123,3 +128,12 @@ def _check_same_model(model: TrackNet, config: Config, weights: Path) -> None:
             problems=problems,
             remedy="set these keys to what the weights have",
         )
+
+
+def _leaves(tree: Any, key: str) -> dict[str, Any]:
+    """Nested plain values as dotted key -> value."""
+    if not isinstance(tree, dict):
+        return {key: tree}
+    return {
+        name: leaf for inner, item in tree.items() for name, leaf in _leaves(item, f"{key}.{inner}").items()
+    }

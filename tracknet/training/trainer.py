@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from shlex import quote
 from typing import Any
 
 import torch
+from torch.optim.lr_scheduler import LambdaLR
 
+from tracknet import __version__
 from tracknet.datasets.batch import Batch
 from tracknet.datasets.index import ShardSet
 from tracknet.datasets.stream import StreamLoader
@@ -15,7 +18,7 @@ from tracknet.models.model import TrackNet
 from tracknet.training.checkpoint import TrainingState, save_checkpoint
 from tracknet.training.evaluation import points_in_frame, predict_split
 from tracknet.training.losses import build_loss
-from tracknet.training.metrics import best_threshold, monitored, summarise
+from tracknet.training.metrics import best_threshold, monitored, monitored_figure, summarise
 from tracknet.training.optim import build_optimizer, build_scheduler
 from tracknet.training.pictures import OverlayCollector
 from tracknet.training.precision import Precision
@@ -23,9 +26,14 @@ from tracknet.training.run_folder import RunFolder
 from tracknet.training.run_log import RunLog, StepReport
 from tracknet.training.stop import StopRequest
 from tracknet.training.watch import EmptyMapWatch, stop_if_not_finite
-from tracknet.utils.errors import Interrupted
+from tracknet.utils.errors import Interrupted, RunError, UserError
+from tracknet.utils.files import finite_or_none
 from tracknet.utils.heatmap import peak_score
+from tracknet.utils.progress import Progress
 from tracknet.utils.settings import Config
+
+# Of fp16 gradients, in a row: the scaler halves its scale at each, so 2^20 are more than it starts with.
+_MOST_OVERFLOWS = 20
 
 
 class Trainer:
@@ -69,24 +77,32 @@ class Trainer:
             model, training.optimizer, pretrained=config.model.backbone.pretrained
         )
         self.steps_per_epoch = max(1, train.num_steps // training.accumulate)
-        self.total_steps = min(training.epochs * self.steps_per_epoch, training.max_steps or 2**62)
-        self.scheduler = build_scheduler(
-            self.optimizer,
-            training.scheduler,
-            steps_per_epoch=self.steps_per_epoch,
-            total_steps=self.total_steps,
-        )
+        self.total_steps = training.max_steps or training.epochs * self.steps_per_epoch
+        self.scheduler = self._new_scheduler(steps_taken=0)
         self.scaler = precision.scaler()
-        self.state = TrainingState(build_id=shards.manifest.build_id, plan=train.stream.describe_plan())
-        self.last_figures: dict[str, float] = {}
+        self.state = TrainingState(
+            build_id=shards.manifest.build_id,
+            plan={**train.stream.describe_plan(), "shards": list(shards.shard_names)},
+            best_of=monitored_figure(training.metrics),
+        )
+        self.last_validation: dict[str, Any] = {}
+        self._watch = EmptyMapWatch(
+            min(training.empty_map_steps, self.total_steps), training.loss, config.model.decoder.skip
+        )
+        self._overflows = 0
+        self._saved_step = 0
         self._stop = StopRequest(say)
-        self._log: RunLog | None = None
-        self._watch = self._new_watch()
 
     # ------------------------------------------------------------ the whole training
 
-    def fit(self) -> dict[str, float]:
-        """Trains to the end and returns the last validation's figures.
+    @property
+    def complete(self) -> bool:
+        """All steps are taken, and what they led to is validated."""
+        state = self.state
+        return state.step >= self.total_steps and (self.val is None or state.validated_step == state.step)
+
+    def fit(self) -> None:
+        """Trains to the end.
 
         Raises:
             Interrupted: Ctrl-C or SIGTERM came; a checkpoint was written first.
@@ -94,39 +110,56 @@ class Trainer:
         """
         assert self.run is not None, "a training without a run folder has nowhere to save"
         try:
-            with RunLog(self.run, self.state, self.total_steps, self.say) as self._log, self._stop:
-                while self.state.step < self.total_steps:
-                    self._train_epoch(self._log)
-                    self._end_epoch(self._log)
+            with RunLog(self.run, self.state, self.total_steps, self.say) as log, self._stop:
+                while not self.complete:
+                    self._train_epoch(log)
+                    self._end_epoch(log)
+        except RunError:
+            # Damaged data or a loss that is no number: the weights are those of the last good step.
+            if self.state.step > self._saved_step:
+                self._save()
+            raise
         finally:
             for loader in (self.train, self.val):
                 if loader is not None:
                     loader.close()
-        return self.last_figures
 
     def _train_epoch(self, log: RunLog) -> None:
+        """Goes on in the epoch to its end, or to the training's."""
         training, state = self.config.training, self.state
         self.model.train()
         batches = self.train.epoch(state.epoch, state.batch)
-        while state.step < self.total_steps and state.batch + training.accumulate <= self.train.num_steps:
+        while state.step < self.total_steps and not self._epoch_is_over:
             report = self.optimizer_step(batches)
             state.step += 1
             state.batch += training.accumulate
+            if report.skipped:
+                state.skipped_steps += 1
             if state.step % training.log_every_steps == 0 or state.step == self.total_steps:
                 log.step(report)
+            if advice := self._watch.after_step(state, report.found, report.balls, report.peak):
+                log.warning(advice)
             self._stop_if_asked()
-            if training.ckpt_every_steps and state.step % training.ckpt_every_steps == 0:
+            # An epoch's last step is saved at its end, validated.
+            due = training.ckpt_every_steps and state.step % training.ckpt_every_steps == 0
+            if due and not self._epoch_is_over and state.step < self.total_steps:
                 self._save()
 
     def _end_epoch(self, log: RunLog) -> None:
         training, state = self.config.training, self.state
-        done = state.step >= self.total_steps
         is_best = False
-        if self.val is not None and (done or (state.epoch + 1) % training.val_every_epochs == 0):
+        wanted = state.step >= self.total_steps or (state.epoch + 1) % training.val_every_epochs == 0
+        if self.val is not None and wanted and state.validated_step != state.step:
             is_best = self._validate(self.val, log)
-        state.epoch, state.batch = state.epoch + 1, 0
+        # A training that ends within an epoch stays in it: a longer one goes on from there.
+        if self._epoch_is_over:
+            state.epoch, state.batch = state.epoch + 1, 0
         self._save(is_best=is_best)
         self._stop_if_asked(saved=True)
+
+    @property
+    def _epoch_is_over(self) -> bool:
+        return self.state.batch + self.config.training.accumulate > self.train.num_steps
 
     # ------------------------------------------------------------ one step
 
@@ -137,7 +170,7 @@ class Trainer:
             RunError: loss or gradients are not finite; the weights are as before.
         """
         training = self.config.training
-        total_loss, data_s, windows, found = 0.0, 0.0, 0, [0, 0]
+        total_loss, data_s, windows, found, balls, peak = 0.0, 0.0, 0, 0, 0, 0.0
         keys: list[str] = []
         step, lr = self.state.step + 1, max(float(group["lr"]) for group in self.optimizer.param_groups)
         started = time.perf_counter()
@@ -155,44 +188,46 @@ class Trainer:
             stop_if_not_finite(total_loss, "loss", step=step, lr=lr, keys=keys)
             self.scaler.scale(loss).backward()
             windows += len(batch)
-            self._count_found(batch, logits.detach(), found)
+            error_px = self._training_errors(batch, logits.detach())
+            found += int((error_px <= training.metrics.distance_px).sum())
+            balls += int(error_px.isfinite().sum())
+            peak += float(peak_score(logits.detach()).mean()) / training.accumulate
         self.scaler.unscale_(self.optimizer)
         norm = torch.nn.utils.clip_grad_norm_(
             [p for p in self.model.parameters() if p.requires_grad], training.grad_clip or float("inf")
         )
         if not self.scaler.is_enabled():
-            # With fp16 an overflow is expected now and then: the scaler skips the step and lowers its scale.
             stop_if_not_finite(float(norm), "gradient norm", step=step, lr=lr, keys=keys)
+        scale_before = self.scaler.get_scale()
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        self.scheduler.step()
+        # With fp16 an overflow is expected now and then: the scaler leaves the step out and lowers its scale.
+        skipped = self.scaler.get_scale() < scale_before
+        self._overflows = self._overflows + 1 if skipped else 0
+        if self._overflows > _MOST_OVERFLOWS:
+            stop_if_not_finite(float("nan"), "fp16 gradient", step=step, lr=lr, keys=keys)
+        if not skipped:
+            self.scheduler.step()
         return StepReport(
             loss=total_loss,
             lr=lr,
             grad_norm=float(norm),
-            found=found[0] / found[1] if found[1] else float("nan"),
+            found=found,
+            balls=balls,
+            peak=peak,
+            skipped=skipped,
             windows=windows,
             data_s=data_s,
             step_s=time.perf_counter() - started,
         )
 
-    def _count_found(self, batch: Batch, logits: torch.Tensor, found: list[int]) -> None:
-        """Adds the balls found and seen in a training batch, and watches for maps that stay empty."""
+    def _training_errors(self, batch: Batch, logits: torch.Tensor) -> torch.Tensor:
+        """Distances of a training batch's highest cells from its balls: `[B, M]` frame pixels, NaN without a ball."""
         xy_px = points_in_frame(self.model, batch, logits, "argmax")
         error_px = torch.linalg.vector_norm(xy_px - batch.xy_px, dim=-1)
-        # What is masked (absent, moved out of the picture) is not asked for.
-        error_px = torch.where(batch.weights > 0, error_px, torch.nan).cpu().numpy()
-        found[0] += int((error_px <= self.config.training.metrics.distance_px).sum())
-        found[1] += int((error_px == error_px).sum())
-        advice = self._watch.update(error_px, float(peak_score(logits).mean()))
-        if advice and self._log is not None:
-            self._log.warning(advice)
-
-    def _new_watch(self) -> EmptyMapWatch:
-        training = self.config.training
-        return EmptyMapWatch(
-            self.state, after_steps=training.empty_map_steps, distance_px=training.metrics.distance_px
-        )
+        # An augmentation can move a ball out of the picture: its target is empty then.
+        drawn = batch.heatmaps.amax(dim=(-2, -1)).cpu() > 0
+        return torch.where(drawn, error_px, torch.nan)
 
     # ------------------------------------------------------------ validation
 
@@ -201,24 +236,26 @@ class Trainer:
         metrics, decode, state = self.config.training.metrics, self.config.model.heatmap.decode, self.state
         pictures = OverlayCollector(self.model, val, self.config.training.overlay_images)
 
-        def on_batch(step: int, batch: Batch, logits: torch.Tensor) -> None:
-            pictures.take(step, batch, logits)
-            self._stop_if_asked()
-
         started = time.perf_counter()
-        predictions = predict_split(self.model, val, self.precision, decoders=[decode], on_batch=on_batch)[
-            decode
-        ]
+        with Progress("validating", len(val.stream.table), "frames", line_every_s=30) as progress:
+
+            def on_batch(step: int, batch: Batch, logits: torch.Tensor) -> None:
+                pictures.take(step, batch, logits)
+                progress.advance(int(batch.valid.sum()))
+                self._stop_if_asked()
+
+            by_decoder = predict_split(self.model, val, self.precision, decoders=[decode], on_batch=on_batch)
+        predictions = by_decoder[decode]
         threshold = best_threshold(predictions, distance_px=metrics.distance_px)
         figures = summarise(predictions, metrics, threshold=threshold)
         self.model.score_threshold = threshold
-        self.last_figures = figures
+        self.last_validation = {"step": state.step, **figures}
+        state.validated_step = state.step
         value = monitored(figures, metrics)
-        # No number (a split without balls) is never the best.
-        is_best = value == value and (state.best is None or value > state.best)
+        # No number (a split without balls) is never the best; of equals the later one has learned more.
+        is_best = value == value and (state.best is None or value >= state.best)
         if is_best:
-            state.best, state.best_step = value, state.step
-        state.validated_epoch = state.epoch
+            state.best = value
         log.validation(figures, pictures.images(), is_best=is_best, took_s=time.perf_counter() - started)
         return is_best
 
@@ -229,37 +266,67 @@ class Trainer:
         self.model.provenance = {
             "run": self.run.path.name,
             "step": self.state.step,
+            "init_from": self.config.training.init_from,
             "build_id": self.state.build_id,
             "games": self.shards.manifest.games,
-            "threshold_chosen_on": [self.state.build_id, "val"] if self.last_figures else None,
-            "validation": {
-                key: None if value != value else value for key, value in self.last_figures.items()
-            },
+            "threshold_chosen_on": [self.state.build_id, "val"] if self.last_validation else None,
+            # Of the step that it names: a checkpoint between two validations carries the former's.
+            "validation": finite_or_none(self.last_validation),
+            "versions": {"tracknet": __version__, "torch": torch.__version__},
         }
         tensors: dict[str, Any] = {
             "optimizer": self.optimizer.state_dict(),
-            "scheduler": self.scheduler.state_dict(),
             "scaler": self.scaler.state_dict(),
             "random": torch.get_rng_state(),
             "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
         }
         keep = self.config.training.keep_checkpoints
         save_checkpoint(self.run.checkpoints, self.model, self.state, tensors, is_best=is_best, keep=keep)
+        self._saved_step = self.state.step
 
     def restore(self, state: TrainingState, tensors: dict[str, Any]) -> None:
-        """Goes back to a checkpoint's state; the model's weights are loaded by whoever built it."""
-        self.state = state
-        self._watch = self._new_watch()
-        validation = self.model.provenance.get("validation", {})
-        self.last_figures = {
-            name: float("nan") if value is None else value for name, value in validation.items()
-        }
+        """Goes back to a checkpoint's state; the model's weights are loaded by whoever built it.
+
+        Learning rates, decay and betas are the configuration's, which may have been changed on purpose.
+
+        Raises:
+            UserError: other weights are trained than in the checkpoint.
+        """
+        settings = [{k: v for k, v in g.items() if k != "params"} for g in self.optimizer.param_groups]
+        sizes = [len(group["params"]) for group in self.optimizer.param_groups]
+        saved = [(g["name"], len(g["params"])) for g in tensors["optimizer"]["param_groups"]]
+        asked = [(group["name"], size) for group, size in zip(settings, sizes, strict=True)]
+        if saved != asked:
+            raise UserError(
+                f"this run trained {_weights(saved)}, and is now asked to train {_weights(asked)}",
+                remedy="resume without changing what is frozen, or start a new run from its weights: "
+                "training.init_from=RUN",
+            )
         self.optimizer.load_state_dict(tensors["optimizer"])
-        self.scheduler.load_state_dict(tensors["scheduler"])
-        self.scaler.load_state_dict(tensors["scaler"])
+        for group, setting in zip(self.optimizer.param_groups, settings, strict=True):
+            group.update(setting, lr=setting["initial_lr"])
+        self.scheduler = self._new_scheduler(steps_taken=state.step - state.skipped_steps)
+        if self.scaler.is_enabled() and tensors["scaler"]:
+            self.scaler.load_state_dict(tensors["scaler"])
         torch.set_rng_state(tensors["random"])
         if torch.cuda.is_available() and len(tensors["random_cuda"]) == torch.cuda.device_count():
             torch.cuda.set_rng_state_all(tensors["random_cuda"])
+        best_of = self.state.best_of
+        self.state = state
+        if state.best_of != best_of:
+            # Another figure decides from here on: the old record says nothing of it.
+            state.best, state.best_of = None, best_of
+        self._saved_step = state.step
+        self.last_validation = dict(self.model.provenance.get("validation") or {})
+
+    def _new_scheduler(self, *, steps_taken: int) -> LambdaLR:
+        return build_scheduler(
+            self.optimizer,
+            self.config.training.scheduler,
+            steps_per_epoch=self.steps_per_epoch,
+            total_steps=self.total_steps,
+            steps_taken=steps_taken,
+        )
 
     def _stop_if_asked(self, *, saved: bool = False) -> None:
         if self._stop.signal is None:
@@ -269,5 +336,9 @@ class Trainer:
             self._save()
         raise Interrupted(
             f"{self._stop.signal.name} at step {self.state.step}; a checkpoint is written. Go on with: "
-            f"python -m tracknet.scripts.train --resume {self.run.path}"
+            f"python -m tracknet.scripts.train --resume {quote(str(self.run.path))}"
         )
+
+
+def _weights(groups: Sequence[tuple[str, int]]) -> str:
+    return ", ".join(f"{count} tensors of {name}" for name, count in groups)

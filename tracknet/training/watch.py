@@ -5,11 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import numpy as np
-import numpy.typing as npt
-
 from tracknet.training.checkpoint import TrainingState
 from tracknet.utils.errors import RunError
+from tracknet.utils.settings import LossConfig
 
 # An untrained map's highest cell is within 5 px of the ball in 1 frame of 10,000; a training that has begun
 # to learn is far above this share.
@@ -37,33 +35,42 @@ def stop_if_not_finite(value: float, what: str, *, step: int, lr: float, keys: S
 
 
 class EmptyMapWatch:
-    """Counts how many training balls are located, and says so once when nothing is being learned."""
+    """Counts how many balls the first steps locate, and says so when nothing is being learned."""
 
-    def __init__(self, state: TrainingState, *, after_steps: int, distance_px: float) -> None:
-        self._state = state
-        self._after_steps = after_steps
-        self._distance_px = distance_px
-        self._told = state.step >= after_steps
-
-    def update(self, error_px: npt.NDArray[np.floating], peak: float) -> str | None:
-        """Takes one batch in; returns advice the moment the watch ends without a learned map.
+    def __init__(self, after_steps: int, loss: LossConfig, skip: str) -> None:
+        """Prepares the advice.
 
         Args:
-            error_px: distances of the predicted points in frame pixels, NaN where there is no ball.
+            after_steps: when to judge.
+            loss: what is being trained with; what is set already is not advised.
+            skip: the decoder's, likewise.
+        """
+        self._after_steps = after_steps
+        self._advice = [
+            "look at the overlays in TensorBoard (is the green ring on the ball? then labels and sizes are right)",
+            *(["training.loss.name=quality_focal"] if loss.name == "mse" else []),
+            *(["model.decoder.skip=detail"] if skip == "none" else []),
+            "a larger model.heatmap.sigma",
+            "another training.optimizer.lr (a third, or three times)",
+            "more steps",
+        ]
+
+    def after_step(self, state: TrainingState, found: int, seen: int, peak: float) -> str | None:
+        """Takes the step just taken in; returns advice at the end of the watch if no map was learned.
+
+        Args:
+            state: keeps the counts, so that a resumed run goes on counting.
+            found: training balls located within the metrics' distance.
+            seen: training balls.
             peak: mean of the highest probabilities.
         """
-        self._state.balls_seen += int(np.isfinite(error_px).sum())
-        self._state.balls_found += int((error_px <= self._distance_px).sum())
-        if self._told or self._state.step < self._after_steps:
+        if state.step > self._after_steps:
             return None
-        self._told = True
-        found, seen = self._state.balls_found, self._state.balls_seen
-        if found > _LEARNING_SHARE * seen:
+        state.balls_found += found
+        state.balls_seen += seen
+        if state.step < self._after_steps or state.balls_found > _LEARNING_SHARE * state.balls_seen:
             return None
         return (
-            f"after {self._state.step} steps {found} of {seen} training balls were found within "
-            f"{self._distance_px:g} px (mean peak {peak:.3f}): the maps stay empty. What usually helps, in this order: "
-            "look at the overlays in TensorBoard (are the green rings on the ball? then the labels and sizes are "
-            "right); training.loss.name=focal; model.decoder.skip=detail; a larger model.heatmap.sigma; another "
-            "training.optimizer.lr (a third, or three times); more steps"
+            f"after {state.step} steps {state.balls_found} of {state.balls_seen} training balls were located "
+            f"(mean peak {peak:.3f}): the maps stay empty. What usually helps, in this order: {'; '.join(self._advice)}"
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -25,7 +26,7 @@ _PACKAGES = (
 def describe_environment() -> dict[str, Any]:
     """Plain values: Python, packages, platform, cores, git commit of the software, the command."""
     return {
-        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processor": _processor(),
@@ -56,6 +57,8 @@ def _git_commit() -> str | None:
     """The checkout's commit, with `+changes` when files differ from it; `None` outside a checkout."""
     folder = Path(__file__).resolve().parent
     try:
+        # Installed in an environment inside somebody's repository, that repository says nothing of this software.
+        _git(folder, "ls-files", "--error-unmatch", Path(__file__).name)
         commit = _git(folder, "rev-parse", "HEAD")
         return commit + ("+changes" if _git(folder, "status", "--porcelain", "-uno") else "")
     except (OSError, subprocess.SubprocessError):

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import math
 import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 _BLOCK_BYTES = 1 << 20
 
@@ -22,6 +27,58 @@ def replace_file(path: Path, data: bytes) -> None:
     finally:
         temporary.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes plain values as readable JSON, in one step. Numbers that JSON lacks (NaN, infinity) become null."""
+    replace_file(path, (json.dumps(finite_or_none(value), indent=2, allow_nan=False) + "\n").encode())
+
+
+def finite_or_none(value: Any) -> Any:
+    """The same plain values with `None` for every number that is not finite."""
+    if isinstance(value, Mapping):
+        return {key: finite_or_none(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite_or_none(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+@contextmanager
+def new_folder(target: Path) -> Iterator[Path]:
+    """A hidden folder to fill, which becomes `target` when the block ends well, and is gone when it does not.
+
+    A `target` that is there already is replaced; it is set aside first, and `restore_folders` finds it if the
+    process dies between the two renames.
+    """
+    part, aside = (target.with_name(f".{target.name}.{suffix}") for suffix in ("part", "aside"))
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    try:
+        yield part
+        for file in part.rglob("*"):
+            if file.is_file():
+                with file.open("rb") as handle:
+                    os.fsync(handle.fileno())
+        shutil.rmtree(aside, ignore_errors=True)
+        if target.exists():
+            target.rename(aside)
+        part.rename(target)
+        sync_folder(target.parent)
+        shutil.rmtree(aside, ignore_errors=True)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def restore_folders(parent: Path) -> None:
+    """Puts back what `new_folder` had set aside in `parent` when its process died, and removes unfinished ones."""
+    for aside in parent.glob(".*.aside"):
+        target = parent / aside.name[1 : -len(".aside")]
+        if target.exists():
+            shutil.rmtree(aside, ignore_errors=True)
+        else:
+            aside.rename(target)
+    for part in parent.glob(".*.part"):
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def sync_folder(folder: Path) -> None:

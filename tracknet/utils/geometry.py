@@ -8,7 +8,6 @@ With the naive `x * s` a perfect 256x144 heatmap misses 41 % of real tennis labe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -63,9 +62,3 @@ def transform_points(matrix: npt.ArrayLike, points_xy: npt.ArrayLike) -> FloatAr
     m = np.asarray(matrix, dtype=np.float64)
     points = np.asarray(points_xy, dtype=np.float64)
     return np.asarray(points @ m[:2, :2].T + m[:2, 2])
-
-
-def as_size(pair: Sequence[int]) -> Size:
-    """`[width, height]`, as configs and JSON write it, to a `Size`."""
-    width, height = pair
-    return Size(int(width), int(height))

@@ -52,7 +52,8 @@ def read_processor(backbone: BackboneConfig, resize: Size | None) -> ProcessorSp
     """
     folder = Path(backbone.name)
     if not backbone.pretrained and not folder.is_dir():
-        return ProcessorSpec(resize or _DEFAULT_SIZE, IMAGENET_MEAN, IMAGENET_STD, "ImageNet's values")
+        source = "transformers' default for a model without weights"
+        return ProcessorSpec(resize or _DEFAULT_SIZE, IMAGENET_MEAN, IMAGENET_STD, source)
     if folder.is_dir() and resize is not None and not (folder / _PROCESSOR_FILE).is_file():
         # A folder of bare weights: ImageNet's values are what every open ViT was trained with.
         return ProcessorSpec(resize, IMAGENET_MEAN, IMAGENET_STD, "ImageNet's values (no processor there)")

@@ -34,6 +34,11 @@ class SequenceConfig:
     anchor: Literal["middle", "last"] = "middle"
     """Which of the window's frames it stands for: `middle` sees both neighbours, `last` is causal."""
 
+    @property
+    def anchor_index(self) -> int:
+        """The position of the anchor frame in its window."""
+        return self.length - 1 if self.anchor == "last" else self.length // 2
+
 
 @dataclass(frozen=True)
 class AugmentConfig:
@@ -195,6 +200,11 @@ class OptimizerConfig:
     weight_decay: float = _bounded(0.05, 0.0)
     betas: tuple[float, float] = (0.9, 0.999)
 
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Betas outside of what AdamW takes."""
+        if not all(0.0 <= beta < 1.0 for beta in self.betas):
+            yield "betas", f"both must be at least 0 and below 1, got {list(self.betas)}"
+
 
 @dataclass(frozen=True)
 class SchedulerConfig:
@@ -224,6 +234,13 @@ class LossConfig:
                 yield "visibility_weights", f"there is no visibility {code}: use 0, 1, 2 or 3"
             if weight < 0:
                 yield "visibility_weights", f"weight {weight} of visibility {code} is below 0"
+        if all(self.visibility_weights.get(code, 1.0) == 0 for code in (1, 2, 3)):
+            yield "visibility_weights", "every frame with a ball weighs 0: nothing would be learned"
+        if self.absent == "mask" and self.visibility_weights.get(0, 0.0) > 0:
+            yield (
+                "visibility_weights",
+                "visibility 0 weighs nothing while absent is mask: set absent: negative",
+            )
 
 
 @dataclass(frozen=True)
@@ -235,6 +252,11 @@ class MetricsConfig:
     """A detection this near the truth counts as right, for precision, recall and F1."""
     monitor: Literal["pck", "f1", "l2"] = "pck"
     """What `best` means: PCK at `distance_px`, F1 over all frames, or mean L2."""
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Radii that no error is within."""
+        if any(radius <= 0 for radius in self.pck_px):
+            yield "pck_px", f"radii must be above 0, got {list(self.pck_px)}"
 
 
 @dataclass(frozen=True)
@@ -250,13 +272,14 @@ class TrainingConfig:
     accumulate: int = _bounded(1, 1)
     epochs: int = _bounded(30, 1)
     max_steps: int | None = _bounded(None, 1)
-    """Ends the training after so many optimizer steps, whatever `epochs` says."""
+    """Trains for so many optimizer steps, whatever `epochs` says."""
     amp: Literal["auto", "bf16", "fp16", "off"] = "auto"
     """`auto` is bf16 (else fp16) on CUDA and off on a CPU."""
     grad_clip: float | None = _bounded(1.0, above=0.0)
     gradient_checkpointing: bool = False
     seed: int = _bounded(0, 0, 2**32 - 1)
     device: str = "auto"
+    """`auto` is CUDA where there is one, else the CPU; or a torch device name."""
     threads: int | None = _bounded(None, 1)
     """CPU threads of the model; null leaves the choice to torch."""
     log_dir: str = "runs"
@@ -271,7 +294,7 @@ class TrainingConfig:
     overlay_images: int = _bounded(4, 0, 64)
     """Validation frames drawn for TensorBoard after every validation."""
     empty_map_steps: int = _bounded(500, 1)
-    """A run without a true positive after so many steps is told so, with advice."""
+    """A run that locates no balls in its first so many steps (or all, of a shorter run) is told so, with advice."""
     init_from: str | None = None
     """Start a new run from the weights of a model folder."""
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from pipelines.rally.camera import HALF_DOUBLES_M, HALF_LENGTH_M, broadcast_camera, net_height_m
-from pipelines.rally.physics import BALL_RADIUS_M, BOUNCE, FRAMES_PER_S, GRAVITY_MPS2, HIT, Rally
+from pipelines.rally.physics import BALL_RADIUS_M, FRAMES_PER_S, GRAVITY_MPS2, Rally
 from pipelines.rally.points import simulate_rally
+from tracknet.datasets.schema import Status
 
 DURATION_S = 6.0
 WALLS_M = 11.0, 18.5
@@ -30,7 +31,7 @@ def test_the_ball_stays_above_ground_and_inside_the_walls(rally: Rally) -> None:
 
 
 def test_bounces_touch_the_ground_and_turn_the_ball_upwards_with_less_speed(rally: Rally) -> None:
-    bounces = [event for event in rally.events if event.kind == BOUNCE]
+    bounces = [event for event in rally.events if event.kind == Status.BOUNCE]
     assert bounces
     for event in bounces:
         assert event.position_m[2] == pytest.approx(BALL_RADIUS_M, abs=1e-6)
@@ -81,13 +82,13 @@ def test_status_is_on_the_frame_nearest_the_event(rally: Rally) -> None:
     for event in rally.events:
         frame = round(event.time_s * FRAMES_PER_S)
         if 0 <= frame < frames:
-            assert status[frame] in (event.kind, HIT)
+            assert status[frame] in (event.kind, Status.HIT)
     inside = {round(e.time_s * FRAMES_PER_S) for e in rally.events} & set(range(frames))
     assert {frame for frame, code in enumerate(status) if code} == inside
 
 
 def test_players_alternate(rally: Rally) -> None:
-    hits = [event for event in rally.events if event.kind == HIT]
+    hits = [event for event in rally.events if event.kind == Status.HIT]
     for before, after in itertools.pairwise(hits):
         if not after.serve:
             assert after.side == -before.side

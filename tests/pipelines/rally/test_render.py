@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from pipelines.rally.looks import VENUES, game_look
-from pipelines.rally.render import ABSENT, CLEAR, HARD, OCCLUDED, ClipRenderer
+from pipelines.rally.render import ClipRenderer
+from tracknet.datasets.schema import Visibility
 
 SIZE_PX = 640, 360
 FRAMES = 45
@@ -26,7 +27,12 @@ def test_the_ball_is_where_the_label_says(renderers: list[ClipRenderer]) -> None
             near_event = any(
                 abs(e.time_s - frame / 30) < renderer.look.exposure_s for e in renderer.rally.events
             )
-            if truth.visibility != CLEAR or truth.xy_px is None or truth.uncovered < 0.999 or near_event:
+            if (
+                truth.visibility != Visibility.CLEAR
+                or truth.xy_px is None
+                or truth.uncovered < 0.999
+                or near_event
+            ):
                 continue
             with_ball = renderer.render(frame, noise=False).astype(float)
             change = np.abs(with_ball - renderer.render(frame, ball=False, noise=False)).sum(axis=2)
@@ -52,7 +58,7 @@ def test_frames_without_a_ball_show_none(renderers: list[ClipRenderer]) -> None:
     for renderer in renderers:
         for frame in range(FRAMES):
             if renderer.rally.ball_at(frame / 30) is None:
-                assert renderer.truth(frame).visibility == ABSENT
+                assert renderer.truth(frame).visibility == Visibility.ABSENT
                 plain = renderer.render(frame, noise=False)
                 np.testing.assert_array_equal(plain, renderer.render(frame, ball=False, noise=False))
 
@@ -82,13 +88,13 @@ def test_visibility_follows_from_what_is_seen(renderers: list[ClipRenderer]) -> 
     for renderer in renderers:
         for frame in range(FRAMES):
             truth = renderer.truth(frame)
-            if truth.visibility == OCCLUDED:
+            if truth.visibility == Visibility.OCCLUDED:
                 assert truth.uncovered < 0.35
-            if truth.visibility in (CLEAR, HARD):
+            if truth.visibility in (Visibility.CLEAR, Visibility.HARD):
                 assert truth.uncovered >= 0.35
-            if truth.visibility == CLEAR:
+            if truth.visibility == Visibility.CLEAR:
                 assert truth.contrast_levels > 20
-            assert (truth.xy_px is None) == (truth.visibility == ABSENT) == (truth.status is None)
+            assert (truth.xy_px is None) == (truth.visibility == Visibility.ABSENT) == (truth.status is None)
 
 
 def test_games_look_different_and_every_venue_occurs() -> None:

@@ -36,10 +36,13 @@ def summarise(predictions: Predictions, config: MetricsConfig, *, threshold: flo
     }
 
 
+def monitored_figure(config: MetricsConfig) -> str:
+    """The name of the figure that decides which checkpoint is best."""
+    names = {"pck": f"pck@{config.distance_px:g}px", "f1": "f1_all_frames", "l2": "l2_mean_px"}
+    return names[config.monitor]
+
+
 def monitored(figures: dict[str, float], config: MetricsConfig) -> float:
-    """The figure that decides which checkpoint is best; higher is better (L2 is negated)."""
-    if config.monitor == "pck":
-        return figures[f"pck@{config.distance_px:g}px"]
-    if config.monitor == "f1":
-        return figures["f1_all_frames"]
-    return -figures["l2_mean_px"]
+    """The value of that figure, turned so that higher is better (L2 is negated)."""
+    value = figures[monitored_figure(config)]
+    return -value if config.monitor == "l2" else value

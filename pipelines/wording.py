@@ -1,0 +1,19 @@
+"""Numbers and names as a person would write them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+LISTED_GAMES = 6
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 shard`, `1,200 shards`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def listed_games(games: Sequence[str]) -> str:
+    """The games by name while they are few; else how many, the first and the last."""
+    if len(games) <= LISTED_GAMES:
+        return ", ".join(games)
+    return f"{counted(len(games), 'game')}, {games[0]} to {games[-1]}"
