@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from pipelines.publish import index_bytes, make_manifest, sort_rows
 from pipelines.shard_writer import FrameTask, ShardResult, ShardTask, write_shard
 from pipelines.sources import read_clips
 from pipelines.wording import counted
-from tracknet.datasets.label_csv import FaultKind, LabelFault, Policy, list_faults
+from tracknet.datasets.label_csv import LABEL_NAME, FaultKind, LabelFault, Policy, list_faults
 from tracknet.datasets.schema import Manifest
 from tracknet.utils.errors import Interrupted, RunError
 from tracknet.utils.geometry import Size
@@ -57,6 +57,23 @@ class Prepared:
     request: BuildRequest
     plan: Plan
     warnings: tuple[str, ...]
+
+    def with_rows(self, faults: Sequence[LabelFault]) -> list[LabelFault]:
+        """The same faults of frames, said of their rows in the label files."""
+        rows = {
+            frame.path: frame.row
+            for shard in self.plan.shards
+            for segment in shard.segments
+            for frame in segment.frames
+        }
+
+        def with_row(fault: LabelFault) -> LabelFault:
+            if fault.kind is FaultKind.FILE or rows.get(fault.file) is None:
+                return fault  # the system's refusal to read is no matter of a row
+            message = f"{fault.file} {fault.message}"
+            return replace(fault, file=fault.file.parent / LABEL_NAME, row=rows[fault.file], message=message)
+
+        return [with_row(fault) for fault in faults]
 
     def tasks(self) -> list[ShardTask]:
         """One task per shard, with the sources' present sizes and times."""
@@ -127,7 +144,7 @@ def build(prepared: Prepared, executor: Executor | None = None) -> BuildReport:
         to_do = [task for task in tasks if task.name not in done]
         if to_do:
             folder.begin(to_do)
-            done |= _write(folder, to_do, len(tasks), executor)
+            done |= _write(prepared, folder, to_do, len(tasks), executor)
         rows = sort_rows(row for shard in done.values() for row in shard.rows)
         index = index_bytes(rows)
         manifest = make_manifest(
@@ -150,7 +167,11 @@ def build(prepared: Prepared, executor: Executor | None = None) -> BuildReport:
 
 
 def _write(
-    folder: BuildFolder, tasks: Sequence[ShardTask], shards_in_all: int, executor: Executor | None
+    prepared: Prepared,
+    folder: BuildFolder,
+    tasks: Sequence[ShardTask],
+    shards_in_all: int,
+    executor: Executor | None,
 ) -> dict[str, FinishedShard]:
     done: dict[str, FinishedShard] = {}
     faults: list[LabelFault] = []
@@ -174,6 +195,7 @@ def _write(
             remedy="most often memory ran out: run the same command with fewer --workers",
         ) from None
     if faults:
+        faults = prepared.with_rows(faults)
         faults.sort(key=lambda fault: (fault.kind is not FaultKind.FILE, str(fault.file)))
         raise RunError(
             f"{counted(len(faults), 'frame')} cannot be stored; "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from pipelines.plan import Plan
 from pipelines.wording import counted, listed_games
 from tracknet.datasets.schema import Manifest
 from tracknet.utils.geometry import Size
+from tracknet.utils.settings import DataConfig
 
 BALL_PX, BALL_LINES = 5.0, 720
 """A tennis ball's usual size in a broadcast frame of so many lines."""
@@ -84,17 +86,23 @@ def describe_result(report: BuildReport, out: Path) -> str:
             f"{part['shards']:>8,}{_megabytes(part['bytes']):>11}"
         )
     lines.append(f"  in all {totals['frames']:,} frames, {_megabytes(totals['bytes'])}")
-    lines.append(f"next: python -m tracknet.train {shard_pattern(manifest, out)}")
+    size = manifest.image_size
+    resize = "" if size == DataConfig().resize else f" data.resize=[{size.width},{size.height}]"
+    lines.append(
+        f"next: python -m tracknet.train {shard_pattern(manifest, out)}{resize}"
+        "   (on a CPU: --model vit_tiny --training cpu)"
+    )
     return "\n".join(lines)
 
 
 def shard_pattern(manifest: Manifest, out: Path) -> str:
     """The training shards as a shell's brace pattern."""
     names = [entry.name for entry in manifest.shards_of("train")]
+    folder = shlex.quote(f"{out}/")
     if len(names) == 1:
-        return str(out / names[0])
+        return folder + names[0]
     first, last = (Path(name).stem.removeprefix("train-") for name in (names[0], names[-1]))
-    return str(out / f"train-{{{first}..{last}}}.tar")
+    return f"{folder}train-{{{first}..{last}}}.tar"
 
 
 def _ball_px(source: Size, stored: Size) -> tuple[float, float]:

@@ -354,7 +354,8 @@ def test_damaged_frames_end_the_build_and_are_all_named(
     assert run(root, out) == EXIT_FAILED
     message = capsys.readouterr().err
     assert "2 frames cannot be stored" in message
-    assert all(f"{path}: is cut short" in message for path in damaged)
+    for path, row in zip(damaged, (7, 11), strict=True):
+        assert f"{path.parent}/Label.csv:{row}: {path} is cut short" in message
     assert not (out / "manifest.json").exists()
     assert run(root, out, *SMALL, "--on-bad-label", "drop") == EXIT_DONE
     assert "left out 2 frames that cannot be decoded or found" in capsys.readouterr().err

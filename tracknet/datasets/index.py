@@ -18,6 +18,10 @@ from tracknet.datasets.schema import INDEX_NAME, MANIFEST_NAME, Manifest, ShardE
 from tracknet.datasets.table import NO_STATUS, FrameTable
 from tracknet.utils.errors import RunError, UserError
 
+_COLUMNS = (
+    *("key", "game", "clip", "frame", "shard", "offset", "size", "crc32c"),
+    *("x_px", "y_px", "visibility", "status", "source_width", "source_height"),
+)
 _BUILD_AGAIN = "run the build command again: it replaces what is missing or damaged and keeps the rest"
 
 
@@ -230,7 +234,7 @@ def _read_index(folder: Path, manifest: Manifest) -> dict[str, list[Any]]:
         raise RunError(f"{path} is missing", remedy=_BUILD_AGAIN) from None
     if hashlib.sha256(content).hexdigest() != manifest.index_sha256:
         raise RunError(f"{path} is not the index that its manifest was written with", remedy=_BUILD_AGAIN)
-    columns: dict[str, list[Any]] = pq.read_table(io.BytesIO(content)).to_pydict()
+    columns: dict[str, list[Any]] = pq.read_table(io.BytesIO(content), columns=list(_COLUMNS)).to_pydict()
     return columns
 
 

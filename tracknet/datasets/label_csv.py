@@ -238,7 +238,7 @@ def _parse_rows(
         except ValueError as error:
             rows.append(ParsedRow(None, LabelFault(path, line, str(error), FaultKind.STRUCTURE)))
         else:
-            rows.append(ParsedRow(label, _off_picture(label, path, line, size)))
+            rows.append(ParsedRow(replace(label, row=line), _off_picture(label, path, line, size)))
         match = FRAME_NAME.fullmatch(row[0]) if row else None
         if match is not None:
             previous = int(match[1])

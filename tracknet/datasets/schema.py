@@ -54,6 +54,7 @@ class FrameLabel:
         visibility: a `Visibility` code.
         xy_px: the ball's (x, y) in frame pixels, pixel centres at integers; `None` exactly when absent.
         status: a `Status` code, `None` exactly when absent.
+        row: line of the label file, the header's being 1; `None` where labels come from elsewhere.
     """
 
     path: Path
@@ -61,6 +62,7 @@ class FrameLabel:
     visibility: Visibility
     xy_px: tuple[float, float] | None
     status: Status | None
+    row: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,6 +76,10 @@ class WindowStream(IterableDataset[Any]):
         sample = {f"sample.{name}": value for name, value in to_plain(self.spec).items()}
         return {**plan, "windows": len(self.windows), **sample}
 
+    def frames_kept(self, workers: int) -> int:
+        """Decoded frames that so many workers keep between them."""
+        return max(1, workers) * self._frames_in_reach(self._plan_of(0), max(1, workers))
+
     def __iter__(self) -> Iterator[Batch | _Failure]:
         worker = get_worker_info()
         number, count = (worker.id, worker.num_workers) if worker else (0, 1)

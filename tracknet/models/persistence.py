@@ -127,7 +127,7 @@ def read_config(folder: str | Path) -> tuple[Path, SavedModel]:
 
 def empty_backbone(saved: SavedModel) -> ViTBackbone:
     """The backbone of a saved model, before its weights."""
-    with no_init_weights():  # `load_weights` sets every one of them; drawing a ViT-B's would take 3 s
+    with no_init_weights():  # `load_weights` sets every one of them; drawing a ViT-B's takes seconds
         vit = vit_from_config(hf_config_from_dict(dict(saved.backbone_config)))
     return ViTBackbone(vit, freeze=saved.model.backbone.freeze)
 

@@ -26,7 +26,7 @@ _NEWTON_STEPS = 8
 def draw_gaussian(heatmap: npt.NDArray[Any], x_cells: float, y_cells: float, sigma_cells: float) -> None:
     """Draws `exp(-d^2 / (2 sigma^2))` at a float centre into `heatmap` `[h, w]`, in place, by maximum.
 
-    Only the window within 4 sigma is computed: 9 to 75 times cheaper than the whole map. The centre may lie
+    Only the window within 4 sigma is computed, not the whole map. The centre may lie
     outside the map, then just the tail that reaches inside is drawn.
 
     Args:

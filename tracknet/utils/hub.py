@@ -1,7 +1,7 @@
 """Loading by name: a local folder, the local cache, and only then the Hugging Face hub.
 
 What is cached is loaded without a word to the network. What is not is asked for once with a short time-out:
-left alone, transformers retries an unreachable hub for 23 seconds per file.
+left alone, transformers retries an unreachable hub for many seconds per file.
 """
 
 from __future__ import annotations

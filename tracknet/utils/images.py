@@ -78,8 +78,7 @@ def encode_jpeg(image: RGBImage, quality: int = JPEG_QUALITY) -> bytes:
     """The bytes of an RGB `uint8 [H, W, 3]` picture as a JPEG file; equal pictures give equal bytes.
 
     Colour is kept at full resolution (4:4:4). The usual halving (4:2:0) would smear a ball of a few pixels
-    whose colour is what sets it apart: around the ball 38.8 dB against 41.7 dB on broadcast frames of
-    1280x720 stored at 512x288, quality 95, for 49 against 60 KB a frame.
+    whose colour is what sets it apart; `benchmarks/fidelity.py` measures both.
     """
     options = [
         cv2.IMWRITE_JPEG_QUALITY,
@@ -97,9 +96,8 @@ def resize_frame(frame: RGBImage, size: Size) -> RGBImage:
     """The frame at another size, antialiased; pixel centres map as `geometry.scaling` says.
 
     Shrinking averages areas, so that a ball of 5 px is dimmed in proportion and never skipped, as it is by
-    plain bilinear sampling. Against the Hugging Face processors' antialiased resize, on broadcast frames of
-    1280x720 shrunk to 512x288, 37 dB PSNR (bilinear) and 41 dB (bicubic; those two differ by 38 dB); plain
-    bilinear sampling has 30 dB. `tests/utils/test_images.py` holds it to that.
+    plain bilinear sampling. How near it comes to the Hugging Face processors' antialiased resize is held by
+    `tests/utils/test_images.py` and measured on broadcast frames by `benchmarks/fidelity.py`.
 
     Args:
         frame: `uint8 [H, W, 3]`.

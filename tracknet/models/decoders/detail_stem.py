@@ -1,7 +1,6 @@
 """A shallow convolutional look at the pixels: what a patch of 16 pixels has averaged away.
 
-A ball is 2-12 pixels wide and moves; a ViT's token sees 40x40 pixels of the source. On rendered rallies a
-small model with this stem found 86 % of the balls after 100 steps, without it none after 200.
+A ball is 2-12 pixels wide and moves; a ViT's token sees 40x40 pixels of the source.
 """
 
 from __future__ import annotations
@@ -20,8 +19,7 @@ class DetailStem(nn.Module):
     """Stacked frames and their differences to maps of stride 2, 4, 8.
 
     The signed differences of neighbouring frames are channels of their own: the ball moves and the court does
-    not. On drawn balls, after 60 steps of batch 8 (two seeds), 80 % and 84 % were found with them, 62 % and
-    78 % with absolute differences, 27 % and 17 % without any.
+    not.
 
     Args:
         num_frames: T.
