@@ -6,10 +6,12 @@ RUN ?= quickstart
 
 .PHONY: quickstart test lint
 
+# A second `make quickstart` goes on with what the first one left.
 quickstart: $(VENV)/installed
 	$(BIN)/python -m pipelines.synthesize --out data/tracknet
 	$(BIN)/python -m pipelines.build_shards --root data/tracknet
-	$(BIN)/python -m tracknet.scripts.train --data tracknet --model vit_tiny --training cpu --name $(RUN)
+	if [ -d runs/$(RUN)/checkpoints ]; then $(BIN)/python -m tracknet.scripts.train --resume runs/$(RUN); else \
+	$(BIN)/python -m tracknet.scripts.train --data tracknet --model vit_tiny --training cpu --name $(RUN); fi
 	$(BIN)/python -m tracknet.scripts.evaluate runs/$(RUN) --shards shards --split val
 
 test: $(VENV)/installed

@@ -105,6 +105,10 @@ def test_the_commands_for_ones_own_data(
         assert (in_empty_folder / "runs" / "mine" / path).exists()
 
 
+def test_the_readme_is_finished():
+    assert "@@" not in README.read_text()
+
+
 def test_every_file_that_the_readme_links_is_there():
     for target in re.findall(r"\]\(([^)#]+)\)", README.read_text()):
         assert (README.parent / target).exists(), target
