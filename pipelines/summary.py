@@ -18,6 +18,7 @@ BALL_PX, BALL_LINES = 5.0, 720
 SMALLEST_BALL_PX = 1.5
 LARGEST_SQUEEZE = 0.02
 PATCH_PX = 16
+PATCHES_PX = (8, 14, 16)
 
 
 def describe_plan(prepared: Prepared) -> str:
@@ -42,7 +43,13 @@ def describe_plan(prepared: Prepared) -> str:
 
 
 def size_warnings(stored: Size, sources: set[Size]) -> Iterator[str]:
-    """What the stored size does to a ball: too small to be seen, or squeezed."""
+    """What the stored size does: fits no ViT, or makes a ball too small to be seen, or squeezes it."""
+    if not any(stored.width % patch == 0 and stored.height % patch == 0 for patch in PATCHES_PX):
+        whole = Size(*(max(PATCH_PX, round(length / PATCH_PX) * PATCH_PX) for length in stored))
+        yield (
+            f"stored frames of {stored} are no whole number of patches for a ViT of 8, 14 or 16-pixel patches: "
+            f"data.resize=[{whole.width},{whole.height}] is"
+        )
     for source in sorted(sources):
         ball = _ball_px(source, source)[0]
         width, height = _ball_px(source, stored)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -154,6 +155,14 @@ def test_no_manifest(folder: Path) -> None:
 def test_a_damaged_or_foreign_manifest(folder: Path, content: str, message: str) -> None:
     (folder / "manifest.json").write_text(content)
     with pytest.raises(UserError, match=message):
+        open_split(folder, "train")
+
+
+def test_a_manifest_with_a_word_for_a_number(folder: Path) -> None:
+    body = json.loads((folder / "manifest.json").read_text())
+    body["shards"][0]["frames"] = "many"
+    (folder / "manifest.json").write_text(json.dumps(body))
+    with pytest.raises(UserError, match="lacks or garbles a field: .*many"):
         open_split(folder, "train")
 
 

@@ -46,3 +46,11 @@ def test_numbers_and_names() -> None:
     games = [f"game{number}" for number in range(1, 27)]
     assert listed_games(games[:6]) == "game1, game2, game3, game4, game5, game6"
     assert listed_games(games) == "26 games, game1 to game26"
+
+
+def test_a_size_that_fits_no_vit_is_told_with_one_that_does() -> None:
+    (warning,) = size_warnings(Size(500, 288), {Size(1250, 720)})
+    assert "500x288" in warning
+    assert "data.resize=[496,288]" in warning
+    for fits in (Size(504, 280), Size(512, 288), Size(520, 296)):
+        assert not any("patches" in warning for warning in size_warnings(fits, {Size(1280, 720)}))

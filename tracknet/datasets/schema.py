@@ -221,11 +221,20 @@ class Manifest:
                 image_size=Size(*body["image_size"]),
                 config=body["config"],
                 games=body["games"],
-                shards=tuple(ShardEntry(**entry) for entry in body["shards"]),
+                shards=tuple(
+                    ShardEntry(
+                        name=str(entry["name"]),
+                        split=str(entry["split"]),
+                        frames=int(entry["frames"]),
+                        bytes=int(entry["bytes"]),
+                        sha256=str(entry["sha256"]),
+                    )
+                    for entry in body["shards"]
+                ),
                 index_sha256=body["index_sha256"],
                 totals=body["totals"],
             )
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise UserError(
                 f"{path} lacks or garbles a field: {error}",
                 remedy="delete it and run the build command again; whole shards are reused",
