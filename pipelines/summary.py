@@ -44,12 +44,6 @@ def describe_plan(prepared: Prepared) -> str:
 
 def size_warnings(stored: Size, sources: set[Size]) -> Iterator[str]:
     """What the stored size does: fits no ViT, or makes a ball too small to be seen, or squeezes it."""
-    if not any(stored.width % patch == 0 and stored.height % patch == 0 for patch in PATCHES_PX):
-        whole = Size(*(max(PATCH_PX, round(length / PATCH_PX) * PATCH_PX) for length in stored))
-        yield (
-            f"stored frames of {stored} are no whole number of patches for a ViT of 8, 14 or 16-pixel patches: "
-            f"data.resize=[{whole.width},{whole.height}] is"
-        )
     for source in sorted(sources):
         ball = _ball_px(source, source)[0]
         width, height = _ball_px(source, stored)
@@ -70,6 +64,12 @@ def size_warnings(stored: Size, sources: set[Size]) -> Iterator[str]:
                 f"{source} frames are squeezed by {squeeze:.0%} to {stored}: a height of "
                 f"{round(stored.width * source.height / source.width)} would keep their shape"
             )
+    if not any(stored.width % patch == 0 and stored.height % patch == 0 for patch in PATCHES_PX):
+        whole = Size(*(max(PATCH_PX, round(length / PATCH_PX) * PATCH_PX) for length in stored))
+        yield (
+            f"stored frames of {stored} are no whole number of patches for a ViT of 8, 14 or 16-pixel patches: "
+            f"data.resize=[{whole.width},{whole.height}] is"
+        )
 
 
 def describe_result(report: BuildReport, out: Path) -> str:

@@ -162,7 +162,7 @@ def test_a_manifest_with_a_word_for_a_number(folder: Path) -> None:
     body = json.loads((folder / "manifest.json").read_text())
     body["shards"][0]["frames"] = "many"
     (folder / "manifest.json").write_text(json.dumps(body))
-    with pytest.raises(UserError, match="lacks or garbles a field: .*many"):
+    with pytest.raises(UserError, match=r"lacks or garbles a field: .*many"):
         open_split(folder, "train")
 
 
