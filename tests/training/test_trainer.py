@@ -15,6 +15,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from tracknet.scripts import train
 from tracknet.training.checkpoint import load_checkpoint, resolve_model_folder
+from tracknet.training.learner import Learner
 from tracknet.training.pictures import OverlayCollector
 from tracknet.training.precision import Precision
 from tracknet.training.run_log import StepReport
@@ -40,15 +41,15 @@ def interrupt_after(
     monkeypatch: pytest.MonkeyPatch, steps: int, number: signal.Signals = signal.SIGTERM
 ) -> None:
     """A signal arrives during the given step."""
-    take = Trainer.optimizer_step
+    take = Learner.step
 
-    def step_then_signal(self: Trainer, batches: object) -> StepReport:
-        report = take(self, batches)  # type: ignore[arg-type]
-        if self.state.step + 1 == steps:
+    def step_then_signal(self: Learner, batches: object, taken: int) -> StepReport:
+        report = take(self, batches, taken)  # type: ignore[arg-type]
+        if taken == steps:
             os.kill(os.getpid(), number)
         return report
 
-    monkeypatch.setattr(Trainer, "optimizer_step", step_then_signal)
+    monkeypatch.setattr(Learner, "step", step_then_signal)
 
 
 def test_a_run_leaves_everything_that_it_should(small_train_args: list[str]):
@@ -283,7 +284,7 @@ def test_a_loss_that_is_no_number_stops_before_the_update(
 
     def poisoned(self: Trainer, *args: object, **kwargs: object) -> None:
         prepare(self, *args, **kwargs)  # type: ignore[arg-type]
-        self.loss = Poison()  # type: ignore[assignment]
+        self.learner.loss = Poison()  # type: ignore[assignment]
         seen.update({name: value.clone() for name, value in self.model.state_dict().items()})
         seen["model"] = self.model  # type: ignore[assignment]
 

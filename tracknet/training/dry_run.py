@@ -31,7 +31,7 @@ def dry_run(config: Config, setup: Setup) -> list[str]:
     with torch.no_grad(), setup.precision.autocast():
         logits = model(first.frames[:1].to(device))
     batches = _enough_batches(setup, 2 * config.training.accumulate)
-    reports = [trainer.optimizer_step(batches) for _ in range(min(2, setup.train.num_steps))]
+    reports = [trainer.learner.step(batches, number) for number in (1, 2)]
     step_s = reports[-1].step_s
     epoch_s = step_s * trainer.steps_per_epoch
     total = sum(p.numel() for p in model.parameters())

@@ -1,14 +1,13 @@
-"""The loop: one linear optimizer step, validation, checkpoints, and a stop that loses nothing."""
+"""The loop: epochs of steps, validation, checkpoints, and a stop that loses nothing."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from shlex import quote
 from typing import Any
 
 import torch
-from torch.optim.lr_scheduler import LambdaLR
 
 from tracknet import __version__
 from tracknet.datasets.batch import Batch
@@ -16,24 +15,19 @@ from tracknet.datasets.index import ShardSet
 from tracknet.datasets.stream import StreamLoader
 from tracknet.models.model import TrackNet
 from tracknet.training.checkpoint import TrainingState, save_checkpoint
-from tracknet.training.evaluation import points_in_frame, predict_split
-from tracknet.training.losses import build_loss
+from tracknet.training.evaluation import predict_split
+from tracknet.training.learner import Learner
 from tracknet.training.metrics import best_threshold, monitored, monitored_figure, summarise
-from tracknet.training.optim import build_optimizer, build_scheduler
 from tracknet.training.pictures import OverlayCollector
 from tracknet.training.precision import Precision
 from tracknet.training.run_folder import RunFolder
-from tracknet.training.run_log import RunLog, StepReport
+from tracknet.training.run_log import RunLog
 from tracknet.training.stop import StopRequest
-from tracknet.training.watch import EmptyMapWatch, stop_if_not_finite
-from tracknet.utils.errors import Interrupted, RunError, UserError
+from tracknet.training.watch import EmptyMapWatch
+from tracknet.utils.errors import Interrupted, RunError
 from tracknet.utils.files import finite_or_none
-from tracknet.utils.heatmap import peak_score
 from tracknet.utils.progress import Progress
 from tracknet.utils.settings import Config
-
-# Of fp16 gradients, in a row: the scaler halves its scale at each, so 2^20 are more than it starts with.
-_MOST_OVERFLOWS = 20
 
 
 class Trainer:
@@ -51,7 +45,7 @@ class Trainer:
         *,
         say: Callable[[str], None] = print,
     ) -> None:
-        """Prepares optimizer and schedule; touches no file.
+        """Prepares the training; touches no file.
 
         Args:
             config: the whole configuration.
@@ -72,14 +66,16 @@ class Trainer:
         self.run = run
         self.say = say
         training = config.training
-        self.loss = build_loss(training.loss)
-        self.optimizer = build_optimizer(
-            model, training.optimizer, pretrained=config.model.backbone.pretrained
-        )
         self.steps_per_epoch = max(1, train.num_steps // training.accumulate)
         self.total_steps = training.max_steps or training.epochs * self.steps_per_epoch
-        self.scheduler = self._new_scheduler(steps_taken=0)
-        self.scaler = precision.scaler()
+        self.learner = Learner(
+            config,
+            model,
+            precision,
+            keys=shards.table.keys,
+            steps_per_epoch=self.steps_per_epoch,
+            total_steps=self.total_steps,
+        )
         self.state = TrainingState(
             build_id=shards.manifest.build_id,
             plan={**train.stream.describe_plan(), "shards": list(shards.shard_names)},
@@ -89,7 +85,6 @@ class Trainer:
         self._watch = EmptyMapWatch(
             min(training.empty_map_steps, self.total_steps), training.loss, config.model.decoder.skip
         )
-        self._overflows = 0
         self._saved_step = 0
         self._stop = StopRequest(say)
 
@@ -130,7 +125,7 @@ class Trainer:
         self.model.train()
         batches = self.train.epoch(state.epoch, state.batch)
         while state.step < self.total_steps and not self._epoch_is_over:
-            report = self.optimizer_step(batches)
+            report = self.learner.step(batches, state.step + 1)
             state.step += 1
             state.batch += training.accumulate
             if report.skipped:
@@ -160,74 +155,6 @@ class Trainer:
     @property
     def _epoch_is_over(self) -> bool:
         return self.state.batch + self.config.training.accumulate > self.train.num_steps
-
-    # ------------------------------------------------------------ one step
-
-    def optimizer_step(self, batches: Iterator[Batch]) -> StepReport:
-        """Takes `accumulate` batches, one update of the weights, one step of the schedule.
-
-        Raises:
-            RunError: loss or gradients are not finite; the weights are as before.
-        """
-        training = self.config.training
-        total_loss, data_s, windows, found, balls, peak = 0.0, 0.0, 0, 0, 0, 0.0
-        keys: list[str] = []
-        step, lr = self.state.step + 1, max(float(group["lr"]) for group in self.optimizer.param_groups)
-        started = time.perf_counter()
-        self.optimizer.zero_grad(set_to_none=True)
-        for _ in range(training.accumulate):
-            waited = time.perf_counter()
-            batch = next(batches)
-            data_s += time.perf_counter() - waited
-            batch = batch.to(self.precision.device)
-            keys += [self.shards.table.keys[row] for row in batch.rows[:, 0].tolist()]
-            with self.precision.autocast():
-                logits = self.model(batch.frames)
-            loss = self.loss(logits, batch.heatmaps, batch.weights) / training.accumulate
-            total_loss += float(loss.detach())
-            stop_if_not_finite(total_loss, "loss", step=step, lr=lr, keys=keys)
-            self.scaler.scale(loss).backward()
-            windows += len(batch)
-            error_px = self._training_errors(batch, logits.detach())
-            found += int((error_px <= training.metrics.distance_px).sum())
-            balls += int(error_px.isfinite().sum())
-            peak += float(peak_score(logits.detach()).mean()) / training.accumulate
-        self.scaler.unscale_(self.optimizer)
-        norm = torch.nn.utils.clip_grad_norm_(
-            [p for p in self.model.parameters() if p.requires_grad], training.grad_clip or float("inf")
-        )
-        if not self.scaler.is_enabled():
-            stop_if_not_finite(float(norm), "gradient norm", step=step, lr=lr, keys=keys)
-        scale_before = self.scaler.get_scale()
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        # With fp16 an overflow is expected now and then: the scaler leaves the step out and lowers its scale.
-        skipped = self.scaler.get_scale() < scale_before
-        self._overflows = self._overflows + 1 if skipped else 0
-        if self._overflows > _MOST_OVERFLOWS:
-            stop_if_not_finite(float("nan"), "fp16 gradient", step=step, lr=lr, keys=keys)
-        if not skipped:
-            self.scheduler.step()
-        return StepReport(
-            loss=total_loss,
-            lr=lr,
-            grad_norm=float(norm),
-            found=found,
-            balls=balls,
-            peak=peak,
-            skipped=skipped,
-            windows=windows,
-            data_s=data_s,
-            step_s=time.perf_counter() - started,
-        )
-
-    def _training_errors(self, batch: Batch, logits: torch.Tensor) -> torch.Tensor:
-        """Distances of a training batch's highest cells from its balls: `[B, M]` frame pixels, NaN without a ball."""
-        xy_px = points_in_frame(self.model, batch, logits, "argmax")
-        error_px = torch.linalg.vector_norm(xy_px - batch.xy_px, dim=-1)
-        # An augmentation can move a ball out of the picture: its target is empty then.
-        drawn = batch.heatmaps.amax(dim=(-2, -1)).cpu() > 0
-        return torch.where(drawn, error_px, torch.nan)
 
     # ------------------------------------------------------------ validation
 
@@ -274,43 +201,19 @@ class Trainer:
             "validation": finite_or_none(self.last_validation),
             "versions": {"tracknet": __version__, "torch": torch.__version__},
         }
-        tensors: dict[str, Any] = {
-            "optimizer": self.optimizer.state_dict(),
-            "scaler": self.scaler.state_dict(),
-            "random": torch.get_rng_state(),
-            "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-        }
         keep = self.config.training.keep_checkpoints
-        save_checkpoint(self.run.checkpoints, self.model, self.state, tensors, is_best=is_best, keep=keep)
+        save_checkpoint(
+            self.run.checkpoints, self.model, self.state, self.learner.tensors(), is_best=is_best, keep=keep
+        )
         self._saved_step = self.state.step
 
     def restore(self, state: TrainingState, tensors: dict[str, Any]) -> None:
         """Goes back to a checkpoint's state; the model's weights are loaded by whoever built it.
 
-        Learning rates, decay and betas are the configuration's, which may have been changed on purpose.
-
         Raises:
             UserError: other weights are trained than in the checkpoint.
         """
-        settings = [{k: v for k, v in g.items() if k != "params"} for g in self.optimizer.param_groups]
-        sizes = [len(group["params"]) for group in self.optimizer.param_groups]
-        saved = [(g["name"], len(g["params"])) for g in tensors["optimizer"]["param_groups"]]
-        asked = [(group["name"], size) for group, size in zip(settings, sizes, strict=True)]
-        if saved != asked:
-            raise UserError(
-                f"this run trained {_weights(saved)}, and is now asked to train {_weights(asked)}",
-                remedy="resume without changing what is frozen, or start a new run from its weights: "
-                "training.init_from=RUN",
-            )
-        self.optimizer.load_state_dict(tensors["optimizer"])
-        for group, setting in zip(self.optimizer.param_groups, settings, strict=True):
-            group.update(setting, lr=setting["initial_lr"])
-        self.scheduler = self._new_scheduler(steps_taken=state.step - state.skipped_steps)
-        if self.scaler.is_enabled() and tensors["scaler"]:
-            self.scaler.load_state_dict(tensors["scaler"])
-        torch.set_rng_state(tensors["random"])
-        if torch.cuda.is_available() and len(tensors["random_cuda"]) == torch.cuda.device_count():
-            torch.cuda.set_rng_state_all(tensors["random_cuda"])
+        self.learner.restore(tensors, steps_taken=state.step - state.skipped_steps)
         best_of = self.state.best_of
         self.state = state
         if state.best_of != best_of:
@@ -318,15 +221,6 @@ class Trainer:
             state.best, state.best_of = None, best_of
         self._saved_step = state.step
         self.last_validation = dict(self.model.provenance.get("validation") or {})
-
-    def _new_scheduler(self, *, steps_taken: int) -> LambdaLR:
-        return build_scheduler(
-            self.optimizer,
-            self.config.training.scheduler,
-            steps_per_epoch=self.steps_per_epoch,
-            total_steps=self.total_steps,
-            steps_taken=steps_taken,
-        )
 
     def _stop_if_asked(self, *, saved: bool = False) -> None:
         if self._stop.signal is None:
@@ -338,7 +232,3 @@ class Trainer:
             f"{self._stop.signal.name} at step {self.state.step}; a checkpoint is written. Go on with: "
             f"python -m tracknet.scripts.train --resume {quote(str(self.run.path))}"
         )
-
-
-def _weights(groups: Sequence[tuple[str, int]]) -> str:
-    return ", ".join(f"{count} tensors of {name}" for name, count in groups)
