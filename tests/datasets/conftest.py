@@ -15,7 +15,10 @@ from pipelines.sources import read_clips
 from tests.conftest import draw_dataset
 from tracknet.datasets.batch import SampleSpec
 from tracknet.datasets.index import ShardSet, open_split
+from tracknet.datasets.plan import PlanConfig
+from tracknet.datasets.reader import Frame, FrameSource
 from tracknet.datasets.schema import LabelledClip
+from tracknet.datasets.stream import WindowStream
 from tracknet.datasets.table import FrameTable
 from tracknet.utils.config import load_config
 from tracknet.utils.geometry import Size
@@ -116,3 +119,29 @@ def table_of(*clips: list[int], size: Size = Size(160, 90)) -> FrameTable:
         status=np.zeros(len(numbers), np.int8),
         source_size=np.tile(np.array(size, np.int32), (len(numbers), 1)),
     )
+
+
+class CountingSource:
+    """Empty pictures; how many were read is what a worker would have decoded."""
+
+    def __init__(self) -> None:
+        self.reads = 0
+        self._frame = np.zeros((2, 4, 3), np.uint8)
+
+    def read(self, row: int) -> Frame:
+        self.reads += 1
+        return self._frame
+
+
+def fake_stream(
+    spec: SampleSpec,
+    source: FrameSource,
+    clips: list[list[int]],
+    *,
+    batch_size: int,
+    lanes: int = 24,
+    training: bool = True,
+) -> WindowStream:
+    spec = replace(spec, input_size=Size(4, 2), heatmap_size=Size(2, 1), augment=None)
+    plan = PlanConfig(seed=0, batch_size=batch_size, lanes=lanes, run_length=32) if training else None
+    return WindowStream(table_of(*clips), lambda: source, spec, batch_size=batch_size, plan=plan)

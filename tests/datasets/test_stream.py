@@ -7,24 +7,23 @@ import shutil
 import signal
 import time
 import traceback
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
 
-from tests.datasets.conftest import REAL_CLIP_LENGTHS, STORED, SmallBuild, table_of
-from tracknet.datasets import stream as stream_module
+from tests.datasets.conftest import (
+    STORED,
+    CountingSource,
+    SmallBuild,
+    fake_stream,
+)
 from tracknet.datasets.batch import Batch, SampleSpec
 from tracknet.datasets.index import ShardSet, open_split
-from tracknet.datasets.plan import PlanConfig
 from tracknet.datasets.reader import Frame
 from tracknet.datasets.stream import (
     StreamLoader,
-    WindowStream,
     check_stored_size,
     evaluation_stream,
     training_stream,
@@ -313,91 +312,3 @@ def test_frames_of_another_size_than_the_models(small_build: SmallBuild) -> None
     assert caught.value.what == f"the shards in {shards.folder} hold frames of 96x48, the model takes 512x288"
     assert "data.resize=[96,48]" in str(caught.value.remedy)
     assert "data.resize=[512,288]" in str(caught.value.remedy)
-
-
-# ---------------------------------------------------------------- what it costs
-
-
-class CountingSource:
-    """Empty pictures; how many were read is what a worker would have decoded."""
-
-    def __init__(self) -> None:
-        self.reads = 0
-        self._frame = np.zeros((2, 4, 3), np.uint8)
-
-    def read(self, row: int) -> Frame:
-        self.reads += 1
-        return self._frame
-
-
-def fake_stream(
-    spec: SampleSpec,
-    source: CountingSource | FailingSource,
-    clips: list[list[int]],
-    *,
-    batch_size: int,
-    lanes: int = 24,
-    training: bool = True,
-) -> WindowStream:
-    spec = replace(spec, input_size=Size(4, 2), heatmap_size=Size(2, 1), augment=None)
-    plan = PlanConfig(seed=0, batch_size=batch_size, lanes=lanes, run_length=32) if training else None
-    return WindowStream(table_of(*clips), lambda: source, spec, batch_size=batch_size, plan=plan)
-
-
-def decodes_per_window(stream: WindowStream, source: CountingSource, steps: Iterator[Batch]) -> float:
-    windows = sum(len(batch) for batch in steps)
-    assert windows > 0.9 * len(stream.windows)
-    return source.reads / windows
-
-
-# The stream's own cache at work on the real data set's clips; measured 1.080, 1.157 and 1.156.
-@pytest.mark.parametrize(
-    ("sequence", "most"), [(SequenceConfig(3), 1.09), (SequenceConfig(3, 2), 1.17), (SequenceConfig(5), 1.17)]
-)
-def test_about_one_decode_per_window_at_real_size(
-    spec: SampleSpec, sequence: SequenceConfig, most: float
-) -> None:
-    source = CountingSource()
-    clips = [list(range(length)) for length in REAL_CLIP_LENGTHS]
-    spec = replace(spec, sequence=sequence, map_frames=(0,))
-    stream = fake_stream(spec, source, clips, batch_size=8)
-    assert 1.0 < decodes_per_window(stream, source, iter(stream)) < most
-
-
-@pytest.mark.parametrize("workers", [2, 3, 4])
-def test_one_of_several_workers_decodes_no_more(
-    spec: SampleSpec, workers: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    source = CountingSource()
-    stream = fake_stream(spec, source, [list(range(700)), list(range(500))], batch_size=4, lanes=12)
-    batches: list[Batch] = []
-    for worker in range(workers):
-        info = SimpleNamespace(id=worker, num_workers=workers)
-        monkeypatch.setattr(stream_module, "get_worker_info", lambda info=info: info)
-        batches += stream
-    assert sorted(batch.step for batch in batches) == list(range(300))
-    # Pieces of 32 in stretches of 25 windows: (2 + 2 * 25 / 32) / 25 more than 1.
-    assert source.reads / 1200 < 1.16
-
-
-def test_evaluation_decodes_each_frame_about_once(spec: SampleSpec) -> None:
-    source = CountingSource()
-    stream = fake_stream(spec, source, [list(range(30)), list(range(50))], batch_size=8, training=False)
-    assert decodes_per_window(stream, source, iter(stream)) == 1.0
-
-
-@pytest.mark.parametrize(
-    ("wanted", "lanes", "workers"),
-    # A number of workers that does not divide the lanes would decode every frame of every window.
-    [(0, 24, 0), (1, 24, 1), (2, 24, 2), (5, 24, 4), (7, 24, 6), (16, 24, 12), (3, 7, 1), (7, 7, 7)],
-)
-def test_workers_that_help(spec: SampleSpec, wanted: int, lanes: int, workers: int) -> None:
-    stream = fake_stream(spec, CountingSource(), [list(range(400))], batch_size=4, lanes=lanes)
-    assert StreamLoader(stream, with_workers(wanted)).workers == workers
-
-
-def test_no_more_workers_than_batches(spec: SampleSpec) -> None:
-    stream = fake_stream(spec, CountingSource(), [list(range(13))], batch_size=4)
-    assert StreamLoader(stream, with_workers(16)).workers == 3
-    stream = fake_stream(spec, CountingSource(), [list(range(13))], batch_size=4, training=False)
-    assert StreamLoader(stream, with_workers(16)).workers == 4

@@ -111,8 +111,7 @@ class Trainer:
                     self._end_epoch(log)
         except RunError:
             # Damaged data or a loss that is no number: the weights are those of the last good step.
-            if self.state.step > self._saved_step:
-                self._save()
+            self._save_what_is_new()
             raise
         finally:
             for loader in (self.train, self.val):
@@ -150,7 +149,7 @@ class Trainer:
         if self._epoch_is_over:
             state.epoch, state.batch = state.epoch + 1, 0
         self._save(is_best=is_best)
-        self._stop_if_asked(saved=True)
+        self._stop_if_asked()
 
     @property
     def _epoch_is_over(self) -> bool:
@@ -222,12 +221,15 @@ class Trainer:
         self._saved_step = state.step
         self.last_validation = dict(self.model.provenance.get("validation") or {})
 
-    def _stop_if_asked(self, *, saved: bool = False) -> None:
+    def _save_what_is_new(self) -> None:
+        if self.state.step > self._saved_step:
+            self._save()
+
+    def _stop_if_asked(self) -> None:
         if self._stop.signal is None:
             return
         assert self.run is not None
-        if not saved:
-            self._save()
+        self._save_what_is_new()
         raise Interrupted(
             f"{self._stop.signal.name} at step {self.state.step}; a checkpoint is written. Go on with: "
             f"python -m tracknet.scripts.train --resume {quote(str(self.run.path))}"
