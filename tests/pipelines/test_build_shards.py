@@ -27,7 +27,7 @@ from PIL import Image
 from pipelines import build as build_module
 from pipelines.build import BuildRequest
 from pipelines.build_folder import BuildFolder
-from tests.pipelines.conftest import SMALL, contents, run
+from tests.pipelines.conftest import SMALL, MakeDataset, contents, run
 from tracknet.datasets.schema import INDEX_COLUMNS, Manifest, index_schema
 from tracknet.utils.errors import EXIT_DONE, EXIT_INTERRUPTED, RunError
 from tracknet.utils.geometry import Size
