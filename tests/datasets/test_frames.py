@@ -13,8 +13,9 @@ from torch.utils.data import DataLoader
 from tests.datasets.conftest import STORED, SmallBuild
 from tracknet.datasets.batch import Batch, BatchAssembler, SampleSpec
 from tracknet.datasets.frames import RawFrameReader, RawFrames
+from tracknet.datasets.loader import StreamLoader
 from tracknet.datasets.reader import Frame
-from tracknet.datasets.stream import StreamLoader, WindowStream, evaluation_stream, training_stream
+from tracknet.datasets.stream import WindowStream, evaluation_stream, training_stream
 from tracknet.datasets.windows import make_windows
 from tracknet.utils.errors import RunError
 from tracknet.utils.images import decode_image, encode_jpeg

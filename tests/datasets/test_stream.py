@@ -21,9 +21,9 @@ from tests.datasets.conftest import (
 )
 from tracknet.datasets.batch import Batch, SampleSpec
 from tracknet.datasets.index import ShardSet, open_split
+from tracknet.datasets.loader import StreamLoader
 from tracknet.datasets.reader import Frame
 from tracknet.datasets.stream import (
-    StreamLoader,
     check_stored_size,
     evaluation_stream,
     training_stream,

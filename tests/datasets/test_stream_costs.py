@@ -15,8 +15,8 @@ from tests.datasets.conftest import (
 )
 from tracknet.datasets import stream as stream_module
 from tracknet.datasets.batch import Batch, SampleSpec
+from tracknet.datasets.loader import StreamLoader
 from tracknet.datasets.stream import (
-    StreamLoader,
     WindowStream,
 )
 from tracknet.utils.settings import LoaderConfig, SequenceConfig

@@ -84,7 +84,8 @@ def run(argv: Sequence[str]) -> int:
 def _evaluate(
     model: TrackNet, shards: ShardSet, args: argparse.Namespace
 ) -> tuple[dict[str, Any], list[Any]]:
-    from tracknet.datasets.stream import StreamLoader, check_stored_size, evaluation_stream
+    from tracknet.datasets.loader import StreamLoader
+    from tracknet.datasets.stream import check_stored_size, evaluation_stream
     from tracknet.training.evaluation import evaluation_spec, predict_split
     from tracknet.training.metrics import summarise
     from tracknet.training.pictures import OverlayCollector

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from tracknet.datasets.batch import Batch, SampleSpec
-from tracknet.datasets.stream import StreamLoader
+from tracknet.datasets.loader import StreamLoader
 from tracknet.models.model import TrackNet
 from tracknet.training.metrics.predictions import Predictions
 from tracknet.training.precision import Precision

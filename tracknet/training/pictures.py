@@ -7,7 +7,7 @@ import numpy.typing as npt
 import torch
 
 from tracknet.datasets.batch import Batch
-from tracknet.datasets.stream import StreamLoader
+from tracknet.datasets.loader import StreamLoader
 from tracknet.models.model import TrackNet
 from tracknet.reporting.overlays import overlay
 from tracknet.training.evaluation import points_in_frame

@@ -11,7 +11,8 @@ import torch
 
 from tracknet.datasets.batch import SampleSpec
 from tracknet.datasets.index import ShardSet, expand_shards, open_shards, open_split
-from tracknet.datasets.stream import StreamLoader, check_stored_size, evaluation_stream, training_stream
+from tracknet.datasets.loader import StreamLoader
+from tracknet.datasets.stream import check_stored_size, evaluation_stream, training_stream
 from tracknet.models.model import TrackNet
 from tracknet.training.evaluation import evaluation_spec
 from tracknet.training.precision import Precision, resolve_device

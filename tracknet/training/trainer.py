@@ -12,7 +12,7 @@ import torch
 from tracknet import __version__
 from tracknet.datasets.batch import Batch
 from tracknet.datasets.index import ShardSet
-from tracknet.datasets.stream import StreamLoader
+from tracknet.datasets.loader import StreamLoader
 from tracknet.models.model import TrackNet
 from tracknet.training.checkpoint import TrainingState, save_checkpoint
 from tracknet.training.evaluation import predict_split
