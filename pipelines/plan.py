@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from pipelines.wording import counted
 from tracknet.datasets.schema import FrameLabel, LabelledClip, frame_key
 from tracknet.utils.errors import UserError
 from tracknet.utils.geometry import Size
-from tracknet.utils.naming import did_you_mean, natural_key
+from tracknet.utils.naming import find_game, natural_key
 
 USTAR_NAME_BYTES = 100
 _LONGEST_SUFFIX = len(".json")
@@ -85,7 +84,7 @@ def split_games(games: Iterable[str], val_games: Sequence[str] | None) -> dict[s
             )
         chosen = set(known[-max(1, round(len(known) / 5)) :])
     else:
-        chosen = {_find_game(name, known) for name in val_games}
+        chosen = {find_game(name, known, asked_by="--val-games") for name in val_games}
     train = [game for game in known if game not in chosen]
     if not train:
         raise UserError(
@@ -181,25 +180,6 @@ def check_keys(clips: Iterable[LabelledClip]) -> None:
                     f"{owner[key]} and {frame.path} would both get the key {key!r}",
                     remedy="rename one of the folders: `.`, `-` and `_` are not told apart at their seams",
                 )
-
-
-def _find_game(name: str, known: Sequence[str]) -> str:
-    if name in known:
-        return name
-    matches = []
-    if name.isdigit():
-        numbered = {game: re.search(r"(\d+)$", game) for game in known}
-        matches = [game for game, match in numbered.items() if match and int(match[1]) == int(name)]
-    if len(matches) == 1:
-        return matches[0]
-    if matches:
-        raise UserError(
-            f"--val-games {name}: could be {' or '.join(matches)}", remedy="give the game's full name"
-        )
-    raise UserError(
-        f"--val-games {name}: there is no such game{did_you_mean(name, known)}",
-        remedy=f"the games are {', '.join(known)}",
-    )
 
 
 def _segment_order(segment: Segment) -> tuple[object, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from pipelines.sources import read_clips
 from tests.conftest import draw_dataset
 from tracknet.datasets.batch import SampleSpec
 from tracknet.datasets.index import ShardSet, open_split
-from tracknet.datasets.plan import PlanConfig
+from tracknet.datasets.plan import Plan, PlanConfig
 from tracknet.datasets.reader import Frame, FrameSource
 from tracknet.datasets.schema import LabelledClip
 from tracknet.datasets.stream import WindowStream
@@ -100,6 +101,17 @@ def spec() -> SampleSpec:
 def plain_spec(spec: SampleSpec) -> SampleSpec:
     """The same without augmentation."""
     return replace(spec, augment=None)
+
+
+def bounds_of(lengths: Sequence[int]) -> np.ndarray:
+    """First and one past the last window of runs of these lengths: int64 `[R, 2]`."""
+    ends = np.cumsum(lengths)
+    return np.stack([ends - lengths, ends], axis=1).astype(np.int64)
+
+
+def steps_of(plan: Plan) -> np.ndarray:
+    """All batches of a plan: int64 `[S, B]`."""
+    return np.stack([plan.batch(step) for step in range(plan.num_steps)])
 
 
 def table_of(*clips: list[int], size: Size = Size(160, 90)) -> FrameTable:

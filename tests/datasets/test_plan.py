@@ -1,4 +1,4 @@
-"""The order of an epoch: what it covers, what it depends on, and what it costs to serve."""
+"""The order of an epoch: what it covers, and what it depends on."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.datasets.conftest import REAL_CLIP_LENGTHS
+from tests.datasets.conftest import REAL_CLIP_LENGTHS, bounds_of, steps_of
+from tracknet.datasets.pieces import WindowRuns
 from tracknet.datasets.plan import EpochPlan, EvaluationPlan, PlanConfig, window_rng
-from tracknet.datasets.reader import CachedFrames, Frame
+from tracknet.datasets.topology import Topology
 from tracknet.utils.errors import UserError
 
 RUN_LENGTHS = st.lists(st.integers(1, 60), min_size=1, max_size=8)
@@ -22,13 +23,8 @@ CONFIGS = st.builds(
 )
 
 
-def bounds_of(lengths: list[int] | tuple[int, ...]) -> np.ndarray:
-    ends = np.cumsum(lengths)
-    return np.stack([ends - lengths, ends], axis=1).astype(np.int64)
-
-
-def steps_of(plan: EpochPlan | EvaluationPlan) -> np.ndarray:
-    return np.stack([plan.batch(step) for step in range(plan.num_steps)])
+def runs_of(lengths: list[int] | tuple[int, ...]) -> WindowRuns:
+    return WindowRuns.all_of(bounds_of(lengths))
 
 
 @given(RUN_LENGTHS, CONFIGS, st.integers(0, 2**31))
@@ -37,10 +33,10 @@ def test_every_window_at_most_once_and_fewer_than_a_batch_left_out(
 ) -> None:
     windows = sum(lengths)
     if windows < config.batch_size:
-        with pytest.raises(UserError, match=f"at most {windows},"):
-            EpochPlan(bounds_of(lengths), config, epoch)
+        with pytest.raises(UserError, match=f"cannot be filled: there are {windows}"):
+            EpochPlan(runs_of(lengths), config, epoch)
         return
-    plan = EpochPlan(bounds_of(lengths), config, epoch)
+    plan = EpochPlan(runs_of(lengths), config, epoch)
     steps = steps_of(plan)
     assert steps.shape == (windows // config.batch_size, config.batch_size)
     served = steps.ravel()
@@ -54,24 +50,80 @@ def test_every_window_at_most_once_and_fewer_than_a_batch_left_out(
 def test_the_order_is_a_function_of_seed_and_epoch(
     lengths: list[int], config: PlanConfig, epoch: int
 ) -> None:
-    bounds = bounds_of(lengths)
     np.testing.assert_array_equal(
-        steps_of(EpochPlan(bounds, config, epoch)), steps_of(EpochPlan(bounds.copy(), config, epoch))
+        steps_of(EpochPlan(runs_of(lengths), config, epoch)),
+        steps_of(EpochPlan(runs_of(lengths), config, epoch)),
     )
 
 
 @given(RUN_LENGTHS.filter(lambda lengths: sum(lengths) >= 9), CONFIGS)
 def test_a_step_can_be_asked_for_alone_and_in_any_order(lengths: list[int], config: PlanConfig) -> None:
-    plan = EpochPlan(bounds_of(lengths), config, 3)
+    plan = EpochPlan(runs_of(lengths), config, 3)
     backwards = [plan.batch(step) for step in reversed(range(plan.num_steps))]
     np.testing.assert_array_equal(steps_of(plan), backwards[::-1])
 
 
+@given(RUN_LENGTHS.filter(lambda lengths: sum(lengths) >= 9), CONFIGS)
+def test_every_lane_and_slot_walks_one_stretch_of_the_sequence(
+    lengths: list[int], config: PlanConfig
+) -> None:
+    """What decoding once rests on."""
+    plan = EpochPlan(runs_of(lengths), config, 0)
+    place = np.argsort(plan.sequence)
+    steps = steps_of(plan)
+    for lane in range(plan.lanes):
+        assert (np.diff(place[steps[lane :: plan.lanes]], axis=0) == 1).all()
+
+
+@given(
+    RUN_LENGTHS,
+    st.sampled_from([8, 16, 24]),
+    st.integers(1, 30),
+    st.integers(1, 40),
+    st.integers(0, 50),
+)
+def test_ranks_and_workers_share_the_epoch_without_a_rest(
+    lengths: list[int], batch_size: int, lanes: int, run_length: int, epoch: int
+) -> None:
+    """Whatever the topology: equal steps on every rank, and together the batches of one process."""
+    if sum(lengths) < batch_size:
+        return
+    config = PlanConfig(1, batch_size, lanes, run_length)
+    whole = steps_of(EpochPlan(runs_of(lengths), config, epoch))
+    for ranks in (1, 2, 4, 8):
+        for workers in (1, 2, 3, 4, 8):
+            served = np.full_like(whole, -1)
+            for rank in range(ranks):
+                plan = EpochPlan(runs_of(lengths), config, epoch)
+                slots = Topology(rank, ranks).slots(batch_size)
+                assert plan.num_steps == len(whole)
+                for worker in range(workers):
+                    for step in range(worker, plan.num_steps, workers):
+                        served[step, slots] = plan.batch(step)[slots]
+            np.testing.assert_array_equal(served, whole)
+
+
+def test_a_batch_that_cannot_be_split_is_refused_with_the_nearest_that_can() -> None:
+    assert [Topology(rank, 4).slots(8) for rank in range(4)] == [slice(n, n + 2) for n in (0, 2, 4, 6)]
+    with pytest.raises(UserError, match="batch_size=10 windows cannot be split evenly over 4") as caught:
+        Topology(1, 4).slots(10)
+    assert caught.value.remedy == "set training.batch_size to 8 or 12"
+    with pytest.raises(UserError) as caught:
+        Topology(1, 4).slots(3)
+    assert caught.value.remedy == "set training.batch_size to 4"
+
+
+@pytest.mark.parametrize(("rank", "ranks"), [(2, 2), (-1, 2), (0, 0)])
+def test_a_rank_that_there_is_not(rank: int, ranks: int) -> None:
+    with pytest.raises(ValueError, match=f"rank {rank} of {ranks}"):
+        Topology(rank, ranks)
+
+
 def test_epochs_and_seeds_differ_and_leave_out_others() -> None:
-    bounds = bounds_of(REAL_CLIP_LENGTHS)
+    runs = runs_of(REAL_CLIP_LENGTHS)
     config = PlanConfig(seed=5, batch_size=64, lanes=24, run_length=32)
-    plans = [EpochPlan(bounds, config, epoch) for epoch in range(3)]
-    plans.append(EpochPlan(bounds, PlanConfig(6, 64, 24, 32), 0))
+    plans = [EpochPlan(runs, config, epoch) for epoch in range(3)]
+    plans.append(EpochPlan(runs, PlanConfig(6, 64, 24, 32), 0))
     left_out = set()
     for plan in plans:
         left_out.add(tuple(sorted(set(range(19_835)) - set(steps_of(plan).ravel().tolist()))))
@@ -84,53 +136,13 @@ def test_epochs_and_seeds_differ_and_leave_out_others() -> None:
 
 
 def test_the_order_of_one_seed_is_the_same_for_ever() -> None:
-    plan = EpochPlan(bounds_of([7, 5]), PlanConfig(seed=1, batch_size=2, lanes=2, run_length=3), 4)
-    assert steps_of(plan).tolist() == [[0, 11], [9, 3], [1, 7], [10, 4], [2, 8], [6, 5]]
+    """A change here is a change of `ORDER_VERSION`."""
+    plan = EpochPlan(runs_of([7, 5]), PlanConfig(seed=1, batch_size=2, lanes=2, run_length=3), 4)
+    assert plan.sequence.tolist() == [0, 1, 2, 11, 7, 8, 9, 10, 6, 3, 4, 5]
+    assert steps_of(plan).tolist() == [[0, 9], [11, 3], [1, 10], [7, 4], [2, 6], [8, 5]]
 
 
-# Measured: 1.080, 1.156, 1.096 and 1.186 with one worker, 0.01 more with twelve. The design promises 1.25.
-@pytest.mark.parametrize(
-    ("batch_size", "length", "most"), [(8, 3, 1.09), (8, 5, 1.17), (16, 3, 1.11), (16, 5, 1.20)]
-)
-@pytest.mark.parametrize("workers", [1, 2, 3, 4, 8, 12])
-def test_about_one_decode_per_window_at_real_size(
-    workers: int, batch_size: int, length: int, most: float
-) -> None:
-    bounds = bounds_of(REAL_CLIP_LENGTHS)
-    assert (len(bounds), bounds[-1, 1]) == (95, 19_835)
-    run_of = np.repeat(np.arange(95), REAL_CLIP_LENGTHS)
-    plan = EpochPlan(bounds, PlanConfig(seed=0, batch_size=batch_size, lanes=24, run_length=32), epoch=0)
-    # What the first worker keeps and reads; the others do likewise.
-    cache = CachedFrames(_NoFrames(), capacity=24 // workers * batch_size * length)
-    windows = 0
-    for step in range(0, plan.num_steps, workers):
-        for window in plan.batch(step).tolist():
-            first, end = bounds[run_of[window]].tolist()
-            for row in range(window - length // 2, window + length // 2 + 1):
-                cache.read(min(max(row, first), end - 1))
-            windows += 1
-    assert windows > 19_800 // workers - batch_size * workers
-    assert 1.0 < cache.decodes / windows < most
-
-
-class _NoFrames:
-    def read(self, row: int) -> Frame:
-        return np.zeros((0, 0, 3), np.uint8)
-
-
-def test_batches_mix_clips_and_do_not_meet_again_soon() -> None:
-    bounds = bounds_of(REAL_CLIP_LENGTHS)
-    steps = steps_of(EpochPlan(bounds, PlanConfig(seed=0, batch_size=16, lanes=24, run_length=32), 0))
-    clip_of = np.repeat(np.arange(95), REAL_CLIP_LENGTHS)
-    distinct = np.mean([len(set(clip_of[batch])) for batch in steps])
-    # 14.4 on this plan; drawing 16 of all frames at random gives 14.1.
-    assert distinct > 14.0
-    # Windows within 2 frames of each other, that is near-duplicates, among a batch and the 8 that follow it:
-    # in 2 % of the batches here, in 33 % of those of a random order.
-    near = [
-        np.abs(steps[s][:, None] - steps[s + 1 : s + 9].ravel()).min() <= 2 for s in range(len(steps) - 8)
-    ]
-    assert np.mean(near) < 0.05
+# ---------------------------------------------------------------- evaluation
 
 
 @given(st.integers(1, 200), st.integers(1, 20))
@@ -142,6 +154,24 @@ def test_evaluation_serves_every_window_once_in_order(windows: int, batch_size: 
     assert steps[valid].tolist() == list(range(windows))
     assert (steps[~valid] == windows - 1).all()
     assert valid[:-1].all()
+
+
+@given(st.integers(1, 200), st.integers(1, 20), st.integers(1, 9))
+def test_ranks_evaluate_every_window_once_and_in_order_when_laid_end_to_end(
+    windows: int, batch_size: int, ranks: int
+) -> None:
+    plans = [EvaluationPlan(windows, batch_size, Topology(rank, ranks)) for rank in range(ranks)]
+    assert len({(plan.num_steps, plan.batch_size) for plan in plans}) == 1
+    gathered: list[int] = []
+    for plan in plans:
+        for step in range(plan.num_steps):
+            batch, valid = plan.batch(step), plan.valid(step)
+            assert len(batch) == len(valid) == -(-batch_size // ranks)
+            assert ((batch >= 0) & (batch < windows)).all()
+            gathered += batch[valid].tolist()
+    assert gathered == list(range(windows))
+    # No rank waits for a step that brings nobody anything.
+    assert any(plan.valid(plan.num_steps - 1).any() for plan in plans)
 
 
 def test_evaluation_of_nothing_has_no_steps() -> None:

@@ -234,8 +234,8 @@ def test_batches_before_the_damaged_one_arrive(
     damaged: tuple[ShardSet, int], spec: SampleSpec, epochs: list[list[Batch]]
 ) -> None:
     shards, row = damaged
-    windows = training_stream(shards, spec, LANES, batch_size=BATCH, seed=0).windows.rows
-    bad = next(b.step for b in epochs[0] if (windows[b.rows.flatten()] == row).any())
+    windows = training_stream(shards, spec, LANES, batch_size=BATCH, seed=0).windows
+    bad = next(b.step for b in epochs[0] if (windows.rows(b.rows.flatten().numpy()) == row).any())
     arrived: list[Batch] = []
     with pytest.raises(RunError):
         for batch in loader_of(shards, spec, 2).epoch(0):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.datasets.conftest import table_of
-from tracknet.datasets.windows import make_windows
+from tracknet.datasets.windows import Windows, make_windows
 from tracknet.utils.settings import SequenceConfig
 
 SEQUENCES = st.builds(
@@ -18,6 +18,10 @@ SEQUENCES = st.builds(
     anchor=st.sampled_from(["middle", "last"]),
 )
 CLIPS = st.lists(st.sets(st.integers(0, 25), min_size=1, max_size=15).map(sorted), min_size=1, max_size=4)
+
+
+def all_rows(windows: Windows) -> np.ndarray:
+    return windows.rows(np.arange(len(windows)))
 
 
 @pytest.mark.parametrize(
@@ -40,14 +44,14 @@ def test_anchor_index(length: int, anchor: str, index: int) -> None:
 )
 def test_four_frames(sequence: SequenceConfig, rows: list[list[int]], padded: list[int]) -> None:
     windows = make_windows(table_of([0, 1, 2, 3]), sequence)
-    assert windows.rows.tolist() == rows
-    assert windows.padded.tolist() == [bool(flag) for flag in padded]
+    assert all_rows(windows).tolist() == rows
+    assert windows.padded(np.arange(len(windows))).tolist() == [bool(flag) for flag in padded]
 
 
 def test_no_window_reaches_over_a_missing_frame() -> None:
     windows = make_windows(table_of([0, 1, 3, 4]), SequenceConfig(3))
-    assert windows.rows.tolist() == [[0, 0, 1], [0, 1, 1], [2, 2, 3], [2, 3, 3]]
-    assert windows.padded.all()
+    assert all_rows(windows).tolist() == [[0, 0, 1], [0, 1, 1], [2, 2, 3], [2, 3, 3]]
+    assert windows.padded(np.arange(4)).all()
     assert windows.run_bounds.tolist() == [[0, 2], [2, 4]]
 
 
@@ -59,8 +63,8 @@ def test_no_frames_no_windows() -> None:
 def test_every_frame_is_the_anchor_of_its_window(clips: list[list[int]], sequence: SequenceConfig) -> None:
     table = table_of(*clips)
     windows = make_windows(table, sequence)
-    assert windows.rows.shape == (len(table), sequence.length)
-    assert windows.rows[:, sequence.anchor_index].tolist() == list(range(len(table)))
+    assert all_rows(windows).shape == (len(table), sequence.length)
+    assert all_rows(windows)[:, sequence.anchor_index].tolist() == list(range(len(table)))
 
 
 @given(CLIPS, SEQUENCES)
@@ -72,10 +76,11 @@ def test_windows_hold_the_frames_they_should_or_repeat_the_nearest(
     row_of = {
         (int(c), int(n)): row for row, (c, n) in enumerate(zip(table.clip_id, table.frame, strict=True))
     }
+    rows, padded = all_rows(windows), windows.padded(np.arange(len(windows)))
     for row in range(len(table)):
         clip, number = int(table.clip_id[row]), int(table.frame[row])
         clamped = False
-        for position, got in enumerate(windows.rows[row]):
+        for position, got in enumerate(rows[row]):
             wanted = number + (position - sequence.anchor_index) * sequence.stride
             step = 1 if wanted > number else -1
             nearest = number
@@ -83,10 +88,10 @@ def test_windows_hold_the_frames_they_should_or_repeat_the_nearest(
                 nearest += step
             clamped |= nearest != wanted
             assert got == row_of[clip, nearest]
-        assert windows.padded[row] == clamped
+        assert padded[row] == clamped
 
 
 @given(CLIPS, SEQUENCES)
 def test_windows_run_forwards_in_time(clips: list[list[int]], sequence: SequenceConfig) -> None:
-    rows = make_windows(table_of(*clips), sequence).rows
+    rows = all_rows(make_windows(table_of(*clips), sequence))
     assert (np.diff(rows, axis=1) >= 0).all()

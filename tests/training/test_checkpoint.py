@@ -124,7 +124,7 @@ def test_resume_names_every_difference():
     with pytest.raises(UserError) as caught:
         check_resumable(state, "c" * 64, {"batch_size": 4, "seed": 0, "lanes": 24})
     assert "build cccccccccccc" in str(caught.value)
-    assert "batch_size is 4, the run began with 8" in str(caught.value)
+    assert "training.batch_size is 4, the run began with 8" in str(caught.value)
     assert "seed is" not in str(caught.value)
 
 

@@ -132,7 +132,7 @@ class BatchAssembler:
         source: FrameSource,
         window_ids: npt.NDArray[np.int64],
         *,
-        epoch: int = 0,
+        epoch: int | npt.NDArray[np.int64] = 0,
         step: int = 0,
         valid: npt.NDArray[np.bool_] | None = None,
     ) -> Batch:
@@ -141,23 +141,24 @@ class BatchAssembler:
         Args:
             source: where the frames come from.
             window_ids: int64 `[B]`.
-            epoch: with the seed and the window it fixes the augmentation.
+            epoch: with the seed and the window it fixes the augmentation; one for all, or int64 `[B]`.
             step: carried along.
             valid: bool `[B]`; all true where not given.
         """
         spec, count, maps = self.spec, len(window_ids), len(self.spec.map_frames)
+        epochs = np.broadcast_to(np.asarray(epoch), count)
         size, cells = spec.input_size, spec.heatmap_size
         frames = np.empty((count, spec.sequence.length, size.height, size.width, 3), np.uint8)
         heatmaps = np.zeros((count, maps, cells.height, cells.width), np.float16)
         weights = np.zeros((count, maps), np.float32)
         to_frame = np.empty((count, 3, 3), np.float64)
-        window_rows = self.windows.rows[window_ids]
+        window_rows = self.windows.rows(window_ids)
         map_rows = window_rows[:, list(spec.map_frames)]
         for slot, window in enumerate(window_ids):
             to_frame[slot] = self._fill(
                 source,
                 int(window),
-                epoch,
+                int(epochs[slot]),
                 window_rows[slot],
                 map_rows[slot],
                 frames[slot],
@@ -173,7 +174,7 @@ class BatchAssembler:
             to_frame=torch.from_numpy(to_frame),
             rows=torch.from_numpy(map_rows),
             valid=torch.from_numpy(np.ones(count, np.bool_) if valid is None else valid),
-            padded=torch.from_numpy(self.windows.padded[window_ids]),
+            padded=torch.from_numpy(self.windows.padded(window_ids)),
             step=step,
         )
 

@@ -30,8 +30,8 @@ class ShardSet:
     """The frames of one split of a build, and where each lies.
 
     Attributes:
-        folder: of the build.
-        manifest: of the build.
+        folder: of the build; `Path()` for several builds together, whose `shard_names` are then whole paths.
+        manifest: of the build, or what several have in common.
         split: `train`, `val` or `test`.
         table: the N frames.
         shard_names: file names.
@@ -39,6 +39,7 @@ class ShardSet:
         offset: int64 `[N]`, of the JPEG within its shard.
         size: int32 `[N]`, of the JPEG, bytes.
         crc32c: uint32 `[N]`, of the JPEG.
+        parts: the sets of each build, where there are several.
     """
 
     folder: Path
@@ -50,6 +51,7 @@ class ShardSet:
     offset: npt.NDArray[np.int64]
     size: npt.NDArray[np.int32]
     crc32c: npt.NDArray[np.uint32]
+    parts: tuple[ShardSet, ...] = ()
 
     def __len__(self) -> int:
         return len(self.table)

@@ -1,26 +1,38 @@
 """The order of an epoch, in closed form: a function of the plan's parameters and of nothing else.
 
-Every run's windows are cut at a random offset into pieces of L consecutive windows; the shuffled pieces,
-laid end to end, are the sequence of N windows. With batch size B there are `S = N // B` steps. M lanes share
-them: step `s` belongs to lane `m = s % M` at position `q = s // M`, and slot `j` of its batch reads
+Every run's windows are cut at a random offset into pieces of L consecutive windows; the shuffled pieces, laid
+end to end, are the sequence of N windows. With batch size B there are `S = N // B` steps. M lanes share them:
+step `s` belongs to lane `m = s % M` at position `q = s // M`, and slot `j` of its batch reads
 
-    sequence[offset_m + j * S_m + q],   S_m steps in lane m,   offset_m = B * sum of S_k over k < m
+    sequence[start[m, j] + q]
 
-so that each (lane, slot) walks one contiguous stretch of the sequence, and whoever serves it decodes about one
-new frame per window. Which worker or rank serves a step changes nothing: state is (epoch, step).
+with one contiguous stretch of the sequence for every (lane, slot): `lanes.lay_out` says where each starts. Whoever
+serves a lane keeps the last few frames and decodes about one new frame per window. Which worker or rank serves a
+step changes nothing: state is (epoch, step).
+
+What the order depends on: the runs of windows there are (the build's frames, and the filter), seed, epoch, L, M
+and B; T and stride enter through the L and M that `lanes.default_order` chooses. The build id is no part of the
+seed. Corrected labels make another build of the same frames, and two runs that compare them are so paired, window
+for window and augmentation for augmentation. To *resume* on another build is refused all the same, by name
+(`training.checkpoint.check_resumable`): its targets may differ.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from tracknet.utils.errors import UserError
+from tracknet.datasets.lanes import lay_out, steps_of_lanes, training_steps
+from tracknet.datasets.pieces import WindowIds, WindowRuns, shuffled_pieces
+from tracknet.datasets.topology import Topology
 
-WindowIds = npt.NDArray[np.int64]
-# Apart from every window's own stream, whose number is its id.
+ORDER_VERSION = 2
+"""Of the rules of the order. A run that began under other rules cannot be resumed."""
+
+# Apart from every window's own stream, whose number is its id. Source k of a mix takes the k-th below it.
 _PLAN_STREAM = 2**64 - 1
 
 
@@ -30,7 +42,7 @@ class PlanConfig:
 
     Attributes:
         seed: of the whole training.
-        batch_size: windows per step, over all ranks.
+        batch_size: B, windows per step over all ranks.
         lanes: M, capped by the number of steps.
         run_length: L, consecutive windows that stay together.
     """
@@ -41,79 +53,115 @@ class PlanConfig:
     run_length: int
 
 
+class Plan(Protocol):
+    """The batches of one epoch. Any step may be asked for, alone and in any order."""
+
+    @property
+    def num_steps(self) -> int:
+        """Batches in the epoch."""
+        ...
+
+    def batch(self, step: int) -> WindowIds:
+        """The window ids of one step: int64 `[B]`."""
+        ...
+
+    def passes(self, step: int) -> npt.NDArray[np.int64]:
+        """The pass over its windows that each slot's is of: int64 `[B]`. No window comes twice in a pass."""
+        ...
+
+    def valid(self, step: int) -> npt.NDArray[np.bool_]:
+        """Bool `[B]`: false for windows that only fill up a batch."""
+        ...
+
+
 class EpochPlan:
     """The batches of one training epoch: every window at most once, fewer than B left out."""
 
-    def __init__(self, run_bounds: npt.NDArray[np.int64], config: PlanConfig, epoch: int) -> None:
+    def __init__(self, runs: WindowRuns, config: PlanConfig, epoch: int) -> None:
         """Draws the epoch's order.
 
         Args:
-            run_bounds: int64 `[R, 2]`, first and one past the last window of every run.
+            runs: the windows.
             config: the plan's parameters.
             epoch: counts from 0.
 
         Raises:
             UserError: there are fewer windows than one batch needs.
         """
-        self.sequence = _shuffled_pieces(run_bounds, config, epoch)
-        self.batch_size = config.batch_size
-        self.num_steps = len(self.sequence) // config.batch_size
-        if self.num_steps == 0:
-            raise UserError(
-                f"a batch of {config.batch_size} windows cannot be filled: there are {len(self.sequence)}",
-                remedy=f"set training.batch_size to at most {len(self.sequence)}, or build more data",
-            )
+        self.num_steps = training_steps(len(runs), config.batch_size)
         self.lanes = min(config.lanes, self.num_steps)
-        steps_of_lane = (self.num_steps - np.arange(self.lanes) + self.lanes - 1) // self.lanes
-        self._steps_of_lane = steps_of_lane
-        self._offset_of_lane = config.batch_size * (np.cumsum(steps_of_lane) - steps_of_lane)
+        self.sequence = shuffled_pieces(runs, config.run_length, order_rng(config.seed, epoch))
+        one_source = np.zeros((self.lanes, config.batch_size), np.int64)
+        self._starts, _ = lay_out(one_source, steps_of_lanes(self.num_steps, self.lanes))
+        self._passes = np.full(config.batch_size, epoch, np.int64)
 
     def batch(self, step: int) -> WindowIds:
         """The window ids of one step: int64 `[B]`."""
-        lane, position = step % self.lanes, step // self.lanes
-        start = self._offset_of_lane[lane] + position
-        return np.asarray(self.sequence[start + np.arange(self.batch_size) * self._steps_of_lane[lane]])
+        return np.asarray(self.sequence[self._starts[step % self.lanes] + step // self.lanes])
+
+    def passes(self, step: int) -> npt.NDArray[np.int64]:
+        """The epoch, for every slot: int64 `[B]`."""
+        del step
+        return self._passes
+
+    def valid(self, step: int) -> npt.NDArray[np.bool_]:
+        """Bool `[B]`, all true."""
+        del step
+        return np.ones(len(self._passes), np.bool_)
 
 
 class EvaluationPlan:
-    """Every window exactly once, in canonical order; the last batch is filled up by its last window."""
+    """Every window exactly once over all ranks, in canonical order; batches that are short are filled up.
 
-    def __init__(self, num_windows: int, batch_size: int) -> None:
+    Each rank serves a contiguous part of the windows. The ranks' valid windows laid end to end are all windows in
+    canonical order, and frames are decoded twice only at the parts' seams. All ranks take equally many steps.
+    """
+
+    def __init__(self, num_windows: int, batch_size: int, topology: Topology | None = None) -> None:
+        """Describes this rank's part.
+
+        Args:
+            num_windows: over all ranks.
+            batch_size: over all ranks; each takes its share, rounded up.
+            topology: this process among all; alone where not given.
+        """
+        topology = topology or Topology()
+        ranks = topology.world_size
         self.num_windows = num_windows
-        self.batch_size = batch_size
-        self.num_steps = -(-num_windows // batch_size)
+        self.batch_size = -(-batch_size // ranks)
+        largest_part = (num_windows + ranks - 1) // ranks
+        self.num_steps = (largest_part + self.batch_size - 1) // self.batch_size
+        self._first, self._end = topology.part(num_windows)
 
     def batch(self, step: int) -> WindowIds:
-        """The window ids of one step: int64 `[B]`. Those past the end repeat the last window."""
-        return np.minimum(np.arange(self.batch_size) + step * self.batch_size, self.num_windows - 1)
+        """The window ids of one step: int64 `[B / R]`. Those past the part's end repeat its last window."""
+        # A rank without windows of its own, where there are more ranks than windows, repeats its neighbour's.
+        return np.minimum(self._wanted(step), max(0, self._end - 1))
+
+    def passes(self, step: int) -> npt.NDArray[np.int64]:
+        """Zeros: int64 `[B / R]`."""
+        del step
+        return np.zeros(self.batch_size, np.int64)
 
     def valid(self, step: int) -> npt.NDArray[np.bool_]:
-        """Bool `[B]`: false for the repeated windows that fill the last batch."""
-        return np.arange(self.batch_size) + step * self.batch_size < self.num_windows
+        """Bool `[B / R]`: false for the repeated windows that fill a batch."""
+        return self._wanted(step) < self._end
+
+    def _wanted(self, step: int) -> WindowIds:
+        return np.arange(self.batch_size) + (self._first + step * self.batch_size)
 
 
-def window_rng(seed: int, epoch: int, window: int) -> np.random.Generator:
-    """The randomness of one window in one epoch, the same in whichever process it is drawn."""
-    return _philox(seed, epoch, window)
+def window_rng(seed: int, window_pass: int, window: int) -> np.random.Generator:
+    """The randomness of one window in one pass over them, the same in whichever process it is drawn."""
+    return _philox(seed, window_pass, window)
 
 
-def _philox(seed: int, epoch: int, stream: int) -> np.random.Generator:
-    """A counter-based generator for (seed, epoch, stream): the same anywhere, without drawing what came before."""
-    key = np.array([(seed % 2**32 << 32) + epoch, stream], dtype=np.uint64)
+def order_rng(seed: int, window_pass: int, source: int = 0) -> np.random.Generator:
+    """The randomness of the order of one pass over one source's windows."""
+    return _philox(seed, window_pass, _PLAN_STREAM - source)
+
+
+def _philox(seed: int, window_pass: int, stream: int) -> np.random.Generator:
+    """A counter-based generator: the same for the same numbers anywhere, without drawing what came before."""
+    key = np.array([(seed % 2**32 << 32) + window_pass, stream], dtype=np.uint64)
     return np.random.Generator(np.random.Philox(key=key))
-
-
-def _shuffled_pieces(run_bounds: npt.NDArray[np.int64], config: PlanConfig, epoch: int) -> WindowIds:
-    rng = _philox(config.seed, epoch, _PLAN_STREAM)
-    offsets = rng.integers(config.run_length, size=len(run_bounds))
-    starts, ends = [], []
-    for (first, end), offset in zip(run_bounds, offsets, strict=True):
-        cuts = np.arange(first + offset, end, config.run_length)
-        cuts = cuts[cuts > first]
-        starts.append(np.concatenate([[first], cuts]))
-        ends.append(np.concatenate([cuts, [end]]))
-    if not starts:
-        return np.zeros(0, np.int64)
-    all_starts, all_ends = np.concatenate(starts), np.concatenate(ends)
-    order = rng.permutation(len(all_starts))
-    return np.concatenate([np.arange(all_starts[k], all_ends[k]) for k in order]).astype(np.int64)

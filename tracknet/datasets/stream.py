@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,15 +11,21 @@ import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
 from tracknet.datasets.batch import Batch, BatchAssembler, SampleSpec
+from tracknet.datasets.filters import choose_windows
 from tracknet.datasets.index import ShardSet
-from tracknet.datasets.plan import EpochPlan, EvaluationPlan, PlanConfig
+from tracknet.datasets.lanes import default_order, training_steps
+from tracknet.datasets.mixing import MixedPlan, share_slots
+from tracknet.datasets.pieces import WindowRuns
+from tracknet.datasets.plan import ORDER_VERSION, EpochPlan, EvaluationPlan, Plan, PlanConfig
 from tracknet.datasets.reader import CachedFrames, FrameSource, ShardReader
+from tracknet.datasets.sources import split_by_source
 from tracknet.datasets.table import FrameTable
+from tracknet.datasets.topology import Topology
 from tracknet.datasets.windows import make_windows
 from tracknet.utils.config import to_plain
 from tracknet.utils.errors import UserError
 from tracknet.utils.geometry import Size
-from tracknet.utils.settings import LoaderConfig
+from tracknet.utils.settings import FilterConfig, LoaderConfig
 
 
 @dataclass(frozen=True)
@@ -30,7 +36,14 @@ class Failure:
 
 
 class WindowStream(IterableDataset[Any]):
-    """Batches of one epoch from (epoch, step) on; with W workers, worker w makes every W-th of them."""
+    """Batches of one epoch from (epoch, step) on; with W workers, worker w makes every W-th of them.
+
+    Attributes:
+        batch_size: windows of each batch that this rank serves.
+        num_steps: batches in an epoch, equally many on every rank.
+        sources: the windows of each source in training; one holding all in evaluation.
+        weights: of the sources, where they are several.
+    """
 
     def __init__(
         self,
@@ -40,6 +53,10 @@ class WindowStream(IterableDataset[Any]):
         *,
         batch_size: int,
         plan: PlanConfig | None,
+        sources: Sequence[WindowRuns] | None = None,
+        weights: Sequence[float] | None = None,
+        topology: Topology | None = None,
+        filters: FilterConfig | None = None,
     ) -> None:
         """Describes a stream; nothing is opened before it is iterated.
 
@@ -47,35 +64,67 @@ class WindowStream(IterableDataset[Any]):
             table: the frames.
             open_source: opens the frames' storage, once in each process.
             spec: what a sample looks like.
-            batch_size: windows per batch.
+            batch_size: windows per batch, over all ranks.
             plan: of a training; `None` serves every window once, in order, for evaluation.
+            sources: what a training shuffles; all windows as one source where not given.
+            weights: of the sources; their sizes where not given.
+            topology: this process among all; alone where not given.
+            filters: what the sources were chosen by, for the description.
 
         Raises:
-            UserError: fewer windows than one training batch.
+            UserError: fewer windows than one training batch, a batch that cannot be split among the ranks, or a
+                weight that comes to nothing.
         """
         self.table = table
         self.spec = spec
-        self.batch_size = batch_size
         self.plan = plan
         self.windows = make_windows(table, spec.sequence)
+        self.sources = list(sources or [WindowRuns.all_of(self.windows.run_bounds)])
+        self.weights = list(weights or map(len, self.sources))
         self._open_source = open_source
+        self._global_batch_size = batch_size
+        self._topology = topology or Topology()
+        self._filters = filters or FilterConfig()
         # Shared, because workers that live on between epochs must learn where the next one starts.
         self._position = torch.zeros(2, dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
-        self.num_steps = self._plan_of(0).num_steps
+        if plan is None:
+            evaluation = EvaluationPlan(len(self.windows), batch_size, self._topology)
+            self._slots = slice(None)
+            self.batch_size, self.num_steps = evaluation.batch_size, evaluation.num_steps
+            return
+        self._slots = self._topology.slots(batch_size)
+        self.batch_size = self._slots.stop - self._slots.start
+        self.num_steps = training_steps(sum(map(len, self.sources)), batch_size)
+        if len(self.sources) > 1:
+            share_slots(self.weights, min(plan.lanes, self.num_steps), batch_size)
 
     def seek(self, epoch: int, step: int) -> None:
         """The next iteration starts here."""
         self._position[0], self._position[1] = epoch, step
 
+    def plan_of(self, epoch: int) -> Plan:
+        """The batches of an epoch: of all ranks in training, of this one in evaluation."""
+        if self.plan is None:
+            return EvaluationPlan(len(self.windows), self._global_batch_size, self._topology)
+        if len(self.sources) == 1:
+            return EpochPlan(self.sources[0], self.plan, epoch)
+        return MixedPlan(self.sources, self.weights, self.plan, epoch)
+
     def describe_plan(self) -> dict[str, Any]:
-        """What the order and content of the batches depend on besides the shards, as JSON would give it back."""
-        plan = asdict(self.plan) if self.plan else {"batch_size": self.batch_size}
+        """What the order and content of the batches depend on besides the shards, as JSON would give it back.
+
+        How many ranks and workers serve it is no part of it.
+        """
+        plan = asdict(self.plan) if self.plan else {"batch_size": self._global_batch_size}
+        counts = [len(runs) for runs in self.sources]
+        filters = {f"filter.{name}": value for name, value in to_plain(self._filters).items()}
+        mix = {"windows_of_sources": counts, "weights": self.weights} if len(counts) > 1 else {}
         sample = {f"sample.{name}": value for name, value in to_plain(self.spec).items()}
-        return {**plan, "windows": len(self.windows), **sample}
+        return {"order": ORDER_VERSION, **plan, "windows": sum(counts), **mix, **filters, **sample}
 
     def frames_kept(self, workers: int) -> int:
         """Decoded frames that so many workers keep between them."""
-        return max(1, workers) * self._frames_in_reach(self._plan_of(0), max(1, workers))
+        return max(1, workers) * self._frames_in_reach(max(1, workers))
 
     def __iter__(self) -> Iterator[Batch | Failure]:
         worker = get_worker_info()
@@ -87,40 +136,87 @@ class WindowStream(IterableDataset[Any]):
             yield Failure(error)
 
     def _batches(self, epoch: int, first: int, every: int) -> Iterator[Batch]:
-        plan = self._plan_of(epoch)
-        source = CachedFrames(self._open_source(), self._frames_in_reach(plan, every))
+        plan, slots = self.plan_of(epoch), self._slots
+        source = CachedFrames(self._open_source(), self._frames_in_reach(every))
         assembler = BatchAssembler(self.table, self.windows, self.spec)
         for step in range(first, plan.num_steps, every):
-            valid = plan.valid(step) if isinstance(plan, EvaluationPlan) else None
-            yield assembler.assemble(source, plan.batch(step), epoch=epoch, step=step, valid=valid)
+            yield assembler.assemble(
+                source,
+                plan.batch(step)[slots],
+                epoch=plan.passes(step)[slots],
+                valid=plan.valid(step)[slots],
+                step=step,
+            )
 
-    def _plan_of(self, epoch: int) -> EpochPlan | EvaluationPlan:
-        if self.plan is None:
-            return EvaluationPlan(len(self.windows), self.batch_size)
-        return EpochPlan(self.windows.run_bounds, self.plan, epoch)
-
-    def _frames_in_reach(self, plan: EpochPlan | EvaluationPlan, workers: int) -> int:
+    def _frames_in_reach(self, workers: int) -> int:
         """How many decoded frames to keep so that a window finds those of the one before it."""
         # A frame comes back `stride` windows later; until then every slot reads `length` others per window.
         per_slot = self.spec.sequence.length * self.spec.sequence.stride
-        lanes = -(-plan.lanes // workers) if isinstance(plan, EpochPlan) else 1
+        lanes = -(-min(self.plan.lanes, self.num_steps) // workers) if self.plan else 1
         return lanes * self.batch_size * per_slot
 
 
 def training_stream(
-    shards: ShardSet, spec: SampleSpec, config: LoaderConfig, *, batch_size: int, seed: int
+    shards: ShardSet,
+    spec: SampleSpec,
+    config: LoaderConfig,
+    *,
+    batch_size: int,
+    seed: int,
+    filters: FilterConfig | None = None,
+    weights: Sequence[float] | None = None,
+    topology: Topology | None = None,
 ) -> WindowStream:
-    """The shuffled stream over shards. Raises UserError if they hold fewer windows than one batch."""
-    plan = PlanConfig(seed=seed, batch_size=batch_size, lanes=config.lanes, run_length=config.run_length)
+    """The shuffled stream over shards.
+
+    Args:
+        shards: the frames, of one build or of several.
+        spec: what a sample looks like.
+        config: lanes and run length; what it leaves open is chosen by `lanes.default_order`.
+        batch_size: windows per step, over all ranks.
+        seed: of the order.
+        filters: which windows to leave out; none where not given.
+        weights: of the sources, where shards are of several builds; their sizes where not given.
+        topology: this process among all.
+
+    Raises:
+        UserError: a filter leaves nothing, or fewer windows than one batch; and as `WindowStream` does.
+    """
+    filters = filters or FilterConfig()
+    windows = make_windows(shards.table, spec.sequence)
+    chosen = choose_windows(shards.table, windows, filters, map_frames=spec.map_frames)
+    sources = split_by_source(chosen, shards)
+    lanes, run_length = default_order(len(chosen), batch_size, spec.sequence)
+    plan = PlanConfig(
+        seed=seed,
+        batch_size=batch_size,
+        lanes=config.lanes or lanes,
+        run_length=config.run_length or run_length,
+    )
     return WindowStream(
-        shards.table, functools.partial(ShardReader, shards), spec, batch_size=batch_size, plan=plan
+        shards.table,
+        functools.partial(ShardReader, shards),
+        spec,
+        batch_size=batch_size,
+        plan=plan,
+        sources=sources,
+        weights=weights,
+        topology=topology,
+        filters=filters,
     )
 
 
-def evaluation_stream(shards: ShardSet, spec: SampleSpec, *, batch_size: int) -> WindowStream:
-    """Every window of the shards once, in canonical order."""
+def evaluation_stream(
+    shards: ShardSet, spec: SampleSpec, *, batch_size: int, topology: Topology | None = None
+) -> WindowStream:
+    """Every window of the shards once over all ranks, in canonical order."""
     return WindowStream(
-        shards.table, functools.partial(ShardReader, shards), spec, batch_size=batch_size, plan=None
+        shards.table,
+        functools.partial(ShardReader, shards),
+        spec,
+        batch_size=batch_size,
+        plan=None,
+        topology=topology,
     )
 
 
@@ -128,8 +224,9 @@ def check_stored_size(shards: ShardSet, input_size: Size) -> None:
     """Raises UserError unless the frames are stored at the model's input size."""
     stored = shards.manifest.image_size
     if stored != input_size:
+        where = " and ".join(str(part.folder) for part in shards.parts or (shards,))
         raise UserError(
-            f"the shards in {shards.folder} hold frames of {stored}, the model takes {input_size}",
+            f"the shards in {where} hold frames of {stored}, the model takes {input_size}",
             remedy=f"train at the stored size (data.resize=[{stored.width},{stored.height}]) or build shards for this "
             "one: python -m pipelines.build_shards --root YOUR_DATA --out ANOTHER_FOLDER "
             f"data.resize=[{input_size.width},{input_size.height}]",

@@ -62,6 +62,23 @@ class FrameTable:
             source_size=np.array([clip.frame_size for _, clip, _ in frames], np.int32).reshape(-1, 2),
         )
 
+    @classmethod
+    def concat(cls, tables: Sequence[FrameTable]) -> FrameTable:
+        """Several tables as one, in the order given. Clips of the same name in two of them stay two clips."""
+        clips_before = np.cumsum([0, *(len(table.clips) for table in tables)])
+        return cls(
+            keys=[key for table in tables for key in table.keys],
+            clips=[clip for table in tables for clip in table.clips],
+            clip_id=np.concatenate(
+                [table.clip_id + before for table, before in zip(tables, clips_before, strict=False)]
+            ).astype(np.int32),
+            frame=np.concatenate([table.frame for table in tables]),
+            xy_px=np.concatenate([table.xy_px for table in tables]),
+            visibility=np.concatenate([table.visibility for table in tables]),
+            status=np.concatenate([table.status for table in tables]),
+            source_size=np.concatenate([table.source_size for table in tables]),
+        )
+
     def run_bounds(self) -> npt.NDArray[np.int64]:
         """`[R, 2]` first row and one past the last of every run of consecutive frames of one clip.
 

@@ -13,20 +13,35 @@ from tracknet.utils.settings import SequenceConfig
 
 @dataclass(frozen=True)
 class Windows:
-    """The N windows of N frames.
+    """The N windows of N frames: window `i` is the one anchored at frame `i`. Worked out when asked for.
 
     Attributes:
-        rows: int64 `[N, T]`, rows of the frame table; row `i` is the window anchored at frame `i`.
-        padded: bool `[N]`, true where a window reaches past its run's end and repeats the frame there.
-        run_bounds: int64 `[R, 2]`, the runs within which windows stay.
+        run_bounds: int64 `[R, 2]`, the runs within which windows stay; together they are all frames.
+        sequence: length T, stride and anchor.
     """
 
-    rows: npt.NDArray[np.int64]
-    padded: npt.NDArray[np.bool_]
     run_bounds: npt.NDArray[np.int64]
+    sequence: SequenceConfig
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return int(self.run_bounds[-1, 1]) if len(self.run_bounds) else 0
+
+    def rows(self, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Rows of the frame table: int64 `[n, T]` of windows `[n]`. At its run's ends a window repeats the last frame."""
+        bounds = self._run_of(ids)
+        return np.clip(self._wanted(ids), bounds[:, :1], bounds[:, 1:] - 1)
+
+    def padded(self, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """Bool `[n]`: true where a window reaches past its run's end and repeats the frame there."""
+        bounds, wanted = self._run_of(ids), self._wanted(ids)
+        return (wanted[:, 0] < bounds[:, 0]) | (wanted[:, -1] >= bounds[:, 1])
+
+    def _run_of(self, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        return self.run_bounds[np.searchsorted(self.run_bounds[:, 0], ids, side="right") - 1]
+
+    def _wanted(self, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        sequence = self.sequence
+        return ids[:, None] + (np.arange(sequence.length) - sequence.anchor_index) * sequence.stride
 
 
 def make_windows(table: FrameTable, sequence: SequenceConfig) -> Windows:
@@ -36,11 +51,4 @@ def make_windows(table: FrameTable, sequence: SequenceConfig) -> Windows:
         table: the frames.
         sequence: length T, stride and anchor.
     """
-    bounds = table.run_bounds()
-    lengths = bounds[:, 1] - bounds[:, 0]
-    first = np.repeat(bounds[:, 0], lengths)[:, None]
-    last = np.repeat(bounds[:, 1] - 1, lengths)[:, None]
-    offsets = (np.arange(sequence.length) - sequence.anchor_index) * sequence.stride
-    wanted = np.arange(len(table))[:, None] + offsets
-    rows = np.clip(wanted, first, last)
-    return Windows(rows=rows, padded=(rows != wanted).any(axis=1), run_bounds=bounds)
+    return Windows(table.run_bounds(), sequence)

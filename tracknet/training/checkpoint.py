@@ -124,6 +124,20 @@ def load_checkpoint(folder: Path) -> tuple[Path, TrainingState, dict[str, Any]]:
     return newest / "model", state, tensors
 
 
+# The plan's words -> the settings that they come from.
+_SETTING_OF = {
+    "seed": "training.seed",
+    "batch_size": "training.batch_size",
+    "lanes": "data.loader.lanes",
+    "run_length": "data.loader.run_length",
+    "weights": "the weights of data.sources",
+    "windows": "the number of windows",
+    "windows_of_sources": "the number of windows of each source",
+    "order": "the version of the order's rules",
+    "shards": "the list of shards",
+}
+
+
 def check_resumable(state: TrainingState, build_id: str, plan: dict[str, Any]) -> None:
     """Refuses to go on with other data or in another order than the checkpoint's.
 
@@ -134,7 +148,7 @@ def check_resumable(state: TrainingState, build_id: str, plan: dict[str, Any]) -
     if state.build_id != build_id:
         problems.append(f"the shards are of build {build_id[:12]}, the run began with {state.build_id[:12]}")
     problems += [
-        f"{key} is {plan.get(key)}, the run began with {state.plan.get(key)}"
+        f"{_setting_of(key)} is {plan.get(key, 'not stated')}, the run began with {state.plan.get(key, 'not stated')}"
         for key in sorted({*plan, *state.plan})
         if plan.get(key) != state.plan.get(key)
     ]
@@ -145,6 +159,12 @@ def check_resumable(state: TrainingState, build_id: str, plan: dict[str, Any]) -
             remedy="resume with the same shards and settings, or start a new run from its weights: "
             "training.init_from=RUN",
         )
+
+
+def _setting_of(key: str) -> str:
+    if key.startswith("filter."):
+        return f"data.{key}"
+    return _SETTING_OF.get(key, key)
 
 
 def resolve_model_folder(path: Path) -> Path:

@@ -10,8 +10,9 @@ from typing import Any
 import torch
 
 from tracknet.datasets.batch import SampleSpec
-from tracknet.datasets.index import ShardSet, expand_shards, open_shards, open_split
+from tracknet.datasets.index import ShardSet
 from tracknet.datasets.loader import StreamLoader
+from tracknet.datasets.sources import Sources, open_sources
 from tracknet.datasets.stream import check_stored_size, evaluation_stream, training_stream
 from tracknet.models.model import TrackNet
 from tracknet.training.evaluation import evaluation_spec
@@ -49,12 +50,8 @@ def prepare(config: Config, *, weights: Path | None = None, say: Callable[[str],
     if training.threads:
         torch.set_num_threads(training.threads)
     precision = Precision.resolve(training.amp, resolve_device(training.device))
-    shards = open_shards(expand_shards(config.data.files or [config.data.shards]))
-    if shards.split != "train":
-        raise UserError(
-            f"the shards given belong to the split {shards.split!r}",
-            remedy="train on train-*.tar; validation finds its own shards beside them",
-        )
+    sources = open_sources(config.data)
+    shards = sources.train
     if weights is not None:
         model = TrackNet.from_pretrained(weights)
         _check_same_model(model, config, weights)
@@ -75,29 +72,35 @@ def prepare(config: Config, *, weights: Path | None = None, say: Callable[[str],
     check_stored_size(shards, model.input_size)
     model.gradient_checkpointing(training.gradient_checkpointing)
     model.to(precision.device)
-    train, val = _streams(config, shards, model, precision, say)
+    train, val = _streams(config, sources, model, precision, say)
     return Setup(model=model, shards=shards, train=train, val=val, precision=precision)
 
 
 def _streams(
-    config: Config, shards: ShardSet, model: TrackNet, precision: Precision, say: Callable[[str], None]
+    config: Config, sources: Sources, model: TrackNet, precision: Precision, say: Callable[[str], None]
 ) -> tuple[StreamLoader, StreamLoader | None]:
     training, pin = config.training, precision.device.type == "cuda"
     spec = SampleSpec.for_training(config, model.input_size)
     stream = training_stream(
-        shards, spec, config.data.loader, batch_size=training.batch_size, seed=training.seed
+        sources.train,
+        spec,
+        config.data.loader,
+        batch_size=training.batch_size,
+        seed=training.seed,
+        filters=config.data.filter,
+        weights=sources.weights,
     )
     if stream.num_steps < training.accumulate:
         raise UserError(
             f"training.accumulate={training.accumulate} batches of {training.batch_size} windows are more than the "
-            f"{len(shards)} training frames give",
+            f"{sum(map(len, stream.sources))} training windows give",
             remedy=f"set training.accumulate to at most {stream.num_steps}",
         )
     train = StreamLoader(stream, config.data.loader, pin_memory=pin)
-    if not any(True for _ in shards.manifest.shards_of("val")):
+    val_shards = sources.open_val()
+    if val_shards is None:
         say("note: this build has no validation split; the last checkpoint will be the one to use")
         return train, None
-    val_shards = open_split(shards.folder, "val")
     evaluation = evaluation_stream(val_shards, evaluation_spec(model), batch_size=training.batch_size)
     return train, StreamLoader(evaluation, config.data.loader, pin_memory=pin)
 

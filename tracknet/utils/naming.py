@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+from tracknet.utils.errors import UserError
 
 
 def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
@@ -17,3 +19,32 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`" (did you mean lr?)"` for the nearest known word, or an empty string when none is near."""
     near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f" (did you mean {near[0]}?)" if near else ""
+
+
+def find_game(name: str, known: Sequence[str], *, asked_by: str) -> str:
+    """The game meant by its name or by the number that it ends in (`2` is `game2`).
+
+    Args:
+        name: what was typed.
+        known: the games there are.
+        asked_by: the option or key, for messages.
+
+    Raises:
+        UserError: no game, or several, can be meant.
+    """
+    if name in known:
+        return name
+    matches = []
+    if name.isdecimal():
+        numbered = {game: re.search(r"(\d+)$", game) for game in known}
+        matches = [game for game, match in numbered.items() if match and int(match[1]) == int(name)]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        raise UserError(
+            f"{asked_by} {name}: could be {' or '.join(matches)}", remedy="give the game's full name"
+        )
+    raise UserError(
+        f"{asked_by} {name}: there is no such game{did_you_mean(name, known)}",
+        remedy=f"the games are {', '.join(known)}",
+    )

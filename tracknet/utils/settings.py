@@ -67,10 +67,44 @@ class LoaderConfig:
     workers: int = _bounded(2, 0, 256)
     prefetch: int = _bounded(2, 1, 64)
     """Batches each worker keeps ready."""
-    lanes: int = _bounded(24, 1, 4096)
-    """Interleaved pieces of the shuffled sequence; more mixes better, fewer decodes less."""
-    run_length: int = _bounded(32, 1, 4096)
-    """Consecutive windows that stay together in the shuffle."""
+    lanes: int | None = _bounded(None, 1, 4096)
+    """Interleaved parts of the shuffled sequence; more mixes better, fewer decodes less. null: 24, or 16 where the
+    data are few for the batch size."""
+    run_length: int | None = _bounded(None, 1, 4096)
+    """Consecutive windows that stay together in the shuffle; null: 48 times the frames that neighbours share."""
+
+
+@dataclass(frozen=True)
+class FilterConfig:
+    """Which windows a training sees; it needs no other shards. Validation sees every frame."""
+
+    visible_only: bool = False
+    """Leave out windows none of whose targets has a ball; their frames still serve as neighbours of others."""
+    games: tuple[str, ...] | None = None
+    """Only these games, by name or number; null takes all."""
+    exclude_games: tuple[str, ...] = ()
+    every: int = _bounded(1, 1, 10_000)
+    """Every n-th window of a clip; its frames are as close together as ever."""
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """No game asked for."""
+        if self.games == ():
+            yield "games", "is empty: name a game, or null for all"
+
+
+@dataclass(frozen=True)
+class SourceConfig:
+    """One of several sets of shards that a training mixes."""
+
+    shards: tuple[str, ...] = ()
+    """A folder of built shards, or files, globs or brace patterns of one build."""
+    weight: float | None = _bounded(None, above=0.0)
+    """Its share of the windows is this over the sum of all; null (in every source) goes by size."""
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Nothing named."""
+        if not self.shards:
+            yield "shards", "is missing: name a folder of built shards"
 
 
 @dataclass(frozen=True)
@@ -82,6 +116,8 @@ class DataConfig:
     """Folder of the built shards: the builder writes there, training reads there."""
     files: tuple[str, ...] | None = None
     """Training shards to read, as files, globs or brace patterns; null takes all of the folder."""
+    sources: tuple[SourceConfig, ...] | None = None
+    """Several sets of shards to mix, in place of `shards` and `files`: [{shards: FOLDER, weight: 0.7}, ...]."""
     resize: Size | None = Size(512, 288)
     """Size at which frames are stored and which the model sees; null takes the checkpoint's own."""
     jpeg_quality: int = _bounded(95, 50, 100)
@@ -95,8 +131,22 @@ class DataConfig:
     """Deals the segments to the shards."""
     on_bad_label: Literal["error", "drop", "clip"] = "error"
     sequence: SequenceConfig = field(default_factory=SequenceConfig)
+    filter: FilterConfig = field(default_factory=FilterConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     loader: LoaderConfig = field(default_factory=LoaderConfig)
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Sources that contradict each other or `files`."""
+        if self.sources is None:
+            return
+        if not self.sources:
+            yield "sources", "is empty: name at least one, or null to read data.shards"
+        if self.files:
+            yield "sources", "goes without data.files: a source names its own shards"
+        weighted = [source.weight is not None for source in self.sources]
+        if any(weighted) and not all(weighted):
+            missing = ", ".join(f"[{n}]" for n, has in enumerate(weighted) if not has)
+            yield "sources", f"give every source a weight, or none: {missing} has none"
 
 
 # ---------------------------------------------------------------- model
@@ -268,7 +318,7 @@ class TrainingConfig:
     loss: LossConfig = field(default_factory=LossConfig)
     metrics: MetricsConfig = field(default_factory=MetricsConfig)
     batch_size: int = _bounded(8, 1)
-    """Windows per optimizer step and device, before `accumulate`."""
+    """Windows per step over all devices, before `accumulate`."""
     accumulate: int = _bounded(1, 1)
     epochs: int = _bounded(30, 1)
     max_steps: int | None = _bounded(None, 1)
