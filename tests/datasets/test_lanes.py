@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracknet.datasets.lanes import default_order, expected_decodes, lay_out, steps_of_lanes
+from tracknet.datasets.lanes import default_order, expected_decodes, lay_out, shared_frames, steps_of_lanes
 from tracknet.utils.settings import SequenceConfig
 
 
@@ -62,6 +62,17 @@ def test_lanes_and_pieces_at_the_real_size(
     batch_size: int, length: int, stride: int, chosen: tuple[int, int]
 ) -> None:
     assert default_order(19_835, batch_size, SequenceConfig(length, stride)) == chosen
+
+
+def test_windows_further_apart_share_fewer_frames() -> None:
+    sequence = SequenceConfig(5)
+    assert [shared_frames(sequence, every) for every in (1, 2, 5, 9)] == [4, 3, 0, 0]
+    assert default_order(19_835, 16, sequence, every=3) == (24, 96)
+    # Windows that share nothing need no pieces.
+    assert default_order(19_835, 16, sequence, every=5) == (24, 1)
+    assert expected_decodes(10_000, 8, 24, 144, sequence, every=2) == pytest.approx(
+        2 + 3 * (1 / 144 + 192 / 10_000)
+    )
 
 
 def test_much_data_or_little() -> None:

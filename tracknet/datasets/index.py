@@ -56,6 +56,15 @@ class ShardSet:
     def __len__(self) -> int:
         return len(self.table)
 
+    def describe(self) -> dict[str, list[str]]:
+        """Which shards these are, wherever they lie: their names, and their builds where there are several."""
+        builds = {"builds": [part.manifest.build_id[:12] for part in self.parts]} if self.parts else {}
+        return {**builds, "shards": [Path(name).name for name in self.shard_names]}
+
+    def folders(self) -> list[Path]:
+        """The folder of each build."""
+        return [part.folder for part in self.parts or (self,)]
+
     def origin(self, row: int) -> str:
         """`shards/train-003.tar: game1_Clip3_0042`, as messages name a sample."""
         return f"{self.folder / self.shard_names[self.shard_id[row]]}: {self.table.keys[row]}"

@@ -5,7 +5,8 @@ for every (lane, slot). What a window's frames are decoded for a second time is 
 
     decodes per window = 1 + (T - 1) * stride * (1 / L + M * B / N)
 
-a little less where a cut falls on a clip's end.
+a little less where a cut falls on a clip's end. (If only every k-th window is wanted, a window brings k new frames
+and shares k - 1 fewer.)
 """
 
 from __future__ import annotations
@@ -18,48 +19,62 @@ import numpy.typing as npt
 from tracknet.utils.errors import UserError
 from tracknet.utils.settings import SequenceConfig
 
-_MOST_DECODES = 1.1
+# Decodes per window beyond the one that brings a new frame.
+_MOST_COST = 0.1
 # Every lane costs memory (B * T decoded frames). At fewer than 16, near-duplicates return within about 8 batches,
 # which is worse than decoding more. Both divide by 2, 4 and 8 workers.
 _LANES = (24, 16)
-# Pieces so long that the context before each of them adds 1/48 to the decodes. (Longer ones mix no worse within a
-# batch, but change the company that a window keeps less often.)
-_PIECE_PER_CONTEXT = 48
+# Pieces so long that decoding the shared frames before each of them again adds 1/48. (Longer ones mix no worse
+# within a batch, but change the company that a window keeps less often.)
+_PIECE_PER_SHARED_FRAME = 48
 
 
-def context_frames(sequence: SequenceConfig) -> int:
-    """How many frames a window shares with the one before it, at most; a cut makes them be decoded again."""
-    return (sequence.length - 1) * sequence.stride
+def shared_frames(sequence: SequenceConfig, every: int = 1) -> int:
+    """How many frames a window may share with those before it, which a cut makes be decoded again.
+
+    Args:
+        sequence: T and stride.
+        every: distance of the windows, frames.
+    """
+    return max(0, (sequence.length - 1) * sequence.stride + 1 - every)
 
 
-def default_order(num_windows: int, batch_size: int, sequence: SequenceConfig) -> tuple[int, int]:
-    """Lanes M and piece length L where none are configured: the best mix that 1.1 decodes per window pay for.
+def default_order(
+    num_windows: int, batch_size: int, sequence: SequenceConfig, every: int = 1
+) -> tuple[int, int]:
+    """Lanes M and piece length L where none are configured: the best mix that 0.1 decodes per window pay for.
 
-    L is 48 times the context, which costs 1/48 = 0.02: 96 for T = 3, 192 for T = 5, and 1, a plain permutation, for
-    single images, which have no context. M is 24, or 16 where 24 would cost more than 1.1 in all. With 16 that may
-    still be so, when `(T - 1) * stride * 16 * B / N` alone exceeds 0.08: there are too few windows for such batches
-    (of 64 at T = 3, of 32 at T = 5, in 20,000 windows), and decoding more is the lesser evil.
+    L is 48 times the shared frames, which costs 1/48 = 0.02: 96 for T = 3, 192 for T = 5, and 1, a plain
+    permutation, for single images, which share none. M is 24, or 16 where 24 would cost more than 0.1 in all. With 16
+    that may still be so, when `(T - 1) * stride * 16 * B / N` alone exceeds 0.08: there are too few windows for such
+    batches (of 64 at T = 3, of 32 at T = 5, in 20,000 windows), and decoding more is the lesser evil.
 
     Args:
         num_windows: N.
         batch_size: B, over all ranks.
         sequence: T and stride.
+        every: distance of the windows, frames.
     """
-    context = context_frames(sequence)
-    run_length = max(1, _PIECE_PER_CONTEXT * context)
+    run_length = max(1, _PIECE_PER_SHARED_FRAME * shared_frames(sequence, every))
     for lanes in _LANES:
-        if expected_decodes(num_windows, batch_size, lanes, run_length, sequence) <= _MOST_DECODES:
+        if _cost_of_cuts(num_windows, batch_size, lanes, run_length, sequence, every) <= _MOST_COST:
             return lanes, run_length
     return _LANES[-1], run_length
 
 
 def expected_decodes(
-    num_windows: int, batch_size: int, lanes: int, run_length: int, sequence: SequenceConfig
+    num_windows: int, batch_size: int, lanes: int, run_length: int, sequence: SequenceConfig, every: int = 1
 ) -> float:
     """Decodes per window, by the formula above; clips shorter than L add to it."""
-    cuts_per_window = 1 / run_length + lanes * batch_size / max(1, num_windows)
+    cost = _cost_of_cuts(num_windows, batch_size, lanes, run_length, sequence, every)
     # Never more than a window has frames.
-    return min(1 + context_frames(sequence) * cuts_per_window, float(sequence.length))
+    return min(every + cost, float(sequence.length))
+
+
+def _cost_of_cuts(
+    num_windows: int, batch_size: int, lanes: int, run_length: int, sequence: SequenceConfig, every: int
+) -> float:
+    return shared_frames(sequence, every) * (1 / run_length + lanes * batch_size / max(1, num_windows))
 
 
 def training_steps(num_windows: int, batch_size: int) -> int:

@@ -101,6 +101,12 @@ def share_slots(weights: Sequence[float], lanes: int, batch_size: int) -> npt.ND
     return np.asarray(source[np.argsort(ideal, kind="stable")].reshape(lanes, batch_size), np.int64)
 
 
+def windows_used(weights: Sequence[float], num_steps: int, lanes: int, batch_size: int) -> list[int]:
+    """How many windows of each source an epoch takes. Raises as `share_slots` does."""
+    _, used = lay_out(share_slots(weights, lanes, batch_size), steps_of_lanes(num_steps, lanes))
+    return [int(count) for count in used]
+
+
 def _stretch(
     runs: WindowRuns, config: PlanConfig, source: int, first: int, count: int
 ) -> tuple[WindowIds, npt.NDArray[np.int64]]:

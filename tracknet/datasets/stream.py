@@ -13,8 +13,8 @@ from torch.utils.data import IterableDataset, get_worker_info
 from tracknet.datasets.batch import Batch, BatchAssembler, SampleSpec
 from tracknet.datasets.filters import choose_windows
 from tracknet.datasets.index import ShardSet
-from tracknet.datasets.lanes import default_order, training_steps
-from tracknet.datasets.mixing import MixedPlan, share_slots
+from tracknet.datasets.lanes import default_order, shared_frames, training_steps
+from tracknet.datasets.mixing import MixedPlan, share_slots, windows_used
 from tracknet.datasets.pieces import WindowRuns
 from tracknet.datasets.plan import ORDER_VERSION, EpochPlan, EvaluationPlan, Plan, PlanConfig
 from tracknet.datasets.reader import CachedFrames, FrameSource, ShardReader
@@ -43,6 +43,7 @@ class WindowStream(IterableDataset[Any]):
         num_steps: batches in an epoch, equally many on every rank.
         sources: the windows of each source in training; one holding all in evaluation.
         weights: of the sources, where they are several.
+        filters: what the sources were chosen by.
     """
 
     def __init__(
@@ -84,7 +85,7 @@ class WindowStream(IterableDataset[Any]):
         self._open_source = open_source
         self._global_batch_size = batch_size
         self._topology = topology or Topology()
-        self._filters = filters or FilterConfig()
+        self.filters = filters or FilterConfig()
         # Shared, because workers that live on between epochs must learn where the next one starts.
         self._position = torch.zeros(2, dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
         if plan is None:
@@ -117,10 +118,17 @@ class WindowStream(IterableDataset[Any]):
         """
         plan = asdict(self.plan) if self.plan else {"batch_size": self._global_batch_size}
         counts = [len(runs) for runs in self.sources]
-        filters = {f"filter.{name}": value for name, value in to_plain(self._filters).items()}
+        filters = {f"filter.{name}": value for name, value in to_plain(self.filters).items()}
         mix = {"windows_of_sources": counts, "weights": self.weights} if len(counts) > 1 else {}
         sample = {f"sample.{name}": value for name, value in to_plain(self.spec).items()}
         return {"order": ORDER_VERSION, **plan, "windows": sum(counts), **mix, **filters, **sample}
+
+    def windows_used(self) -> list[int]:
+        """How many windows an epoch takes of each source; more than it has means that it is passed over again."""
+        if self.plan is None or len(self.sources) == 1:
+            return [self.num_steps * self._global_batch_size]
+        lanes = min(self.plan.lanes, self.num_steps)
+        return windows_used(self.weights, self.num_steps, lanes, self._global_batch_size)
 
     def frames_kept(self, workers: int) -> int:
         """Decoded frames that so many workers keep between them."""
@@ -150,6 +158,8 @@ class WindowStream(IterableDataset[Any]):
 
     def _frames_in_reach(self, workers: int) -> int:
         """How many decoded frames to keep so that a window finds those of the one before it."""
+        if not shared_frames(self.spec.sequence, self.filters.every):
+            return 1
         # A frame comes back `stride` windows later; until then every slot reads `length` others per window.
         per_slot = self.spec.sequence.length * self.spec.sequence.stride
         lanes = -(-min(self.plan.lanes, self.num_steps) // workers) if self.plan else 1
@@ -186,7 +196,7 @@ def training_stream(
     windows = make_windows(shards.table, spec.sequence)
     chosen = choose_windows(shards.table, windows, filters, map_frames=spec.map_frames)
     sources = split_by_source(chosen, shards)
-    lanes, run_length = default_order(len(chosen), batch_size, spec.sequence)
+    lanes, run_length = default_order(len(chosen), batch_size, spec.sequence, filters.every)
     plan = PlanConfig(
         seed=seed,
         batch_size=batch_size,
@@ -224,7 +234,7 @@ def check_stored_size(shards: ShardSet, input_size: Size) -> None:
     """Raises UserError unless the frames are stored at the model's input size."""
     stored = shards.manifest.image_size
     if stored != input_size:
-        where = " and ".join(str(part.folder) for part in shards.parts or (shards,))
+        where = " and ".join(map(str, shards.folders()))
         raise UserError(
             f"the shards in {where} hold frames of {stored}, the model takes {input_size}",
             remedy=f"train at the stored size (data.resize=[{stored.width},{stored.height}]) or build shards for this "

@@ -27,7 +27,7 @@ class Windows:
         return int(self.run_bounds[-1, 1]) if len(self.run_bounds) else 0
 
     def rows(self, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Rows of the frame table: int64 `[n, T]` of windows `[n]`. At its run's ends a window repeats the last frame."""
+        """Rows of the frame table: int64 `[n, T]` of windows `[n]`. At its run's ends the frame there repeats."""
         bounds = self._run_of(ids)
         return np.clip(self._wanted(ids), bounds[:, :1], bounds[:, 1:] - 1)
 

@@ -140,8 +140,11 @@ def _fit(trainer: Trainer) -> int:
     which = "best" if (run_folder.checkpoints / "best").exists() else "last"
     _say(
         f"done in {format_duration(time.monotonic() - started)}: {run_folder.checkpoints / which}\n"
-        f"next: python -m tracknet.scripts.evaluate {quote(str(run_folder.path))} "
-        f"--shards {quote(str(trainer.shards.folder))} --split val"
+        + "\n".join(
+            f"next: python -m tracknet.scripts.evaluate {quote(str(run_folder.path))} "
+            f"--shards {quote(str(folder))} --split val"
+            for folder in trainer.shards.folders()
+        )
     )
     return EXIT_DONE
 
@@ -164,7 +167,7 @@ def _facts(config: Config, setup: Setup) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "parameters": sum(p.numel() for p in setup.model.parameters()),
         "dataset": {
-            "folder": str(setup.shards.folder),
+            "folders": [str(folder) for folder in setup.shards.folders()],
             "build_id": setup.shards.manifest.build_id,
             "games": setup.shards.manifest.games,
             "train_frames": len(setup.shards),

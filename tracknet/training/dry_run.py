@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import torch
 
+from tracknet.datasets.lanes import expected_decodes
 from tracknet.training.setup import Setup
 from tracknet.training.trainer import Trainer
 from tracknet.utils.progress import format_duration
@@ -44,6 +45,7 @@ def dry_run(config: Config, setup: Setup) -> list[str]:
         f"device      {device} in {setup.precision.name}",
         f"training    {len(setup.shards):,} frames in {len(setup.shards.shard_names)} shards, "
         f"{setup.train.num_steps} batches an epoch",
+        *_order_lines(setup),
         f"validation  {split_line}",
         f"frames      {_shape(first.frames)}  [B, T, 3, H, W]",
         f"heatmaps    {_shape(first.heatmaps)}  [B, M, h, w]",
@@ -56,6 +58,29 @@ def dry_run(config: Config, setup: Setup) -> list[str]:
         f"estimate    {format_duration(epoch_s)} an epoch, "
         f"{format_duration(step_s * trainer.total_steps)} for {trainer.total_steps} steps, without validation",
     ]
+
+
+def _order_lines(setup: Setup) -> list[str]:
+    """What the filter, the plan and the mix come to."""
+    stream, frames = setup.train.stream, len(setup.shards)
+    assert stream.plan is not None
+    counts, used, plan = [len(runs) for runs in stream.sources], stream.windows_used(), stream.plan
+    lines = []
+    if sum(counts) < frames:
+        lines.append(f"filter      {sum(counts):,} of {frames:,} windows are trained on")
+    decodes = expected_decodes(
+        sum(counts), plan.batch_size, plan.lanes, plan.run_length, stream.spec.sequence
+    )
+    lines.append(
+        f"order       {plan.lanes} lanes, pieces of {plan.run_length} windows; about {decodes:.2f} decodes per window"
+    )
+    if len(counts) > 1:
+        lines += [
+            f"mix         {folder}: {count / sum(used):.1%} of the windows, "
+            f"{count / held:.2f} passes over its {held:,} an epoch"
+            for folder, count, held in zip(setup.shards.folders(), used, counts, strict=True)
+        ]
+    return lines
 
 
 def _enough_batches(setup: Setup, count: int) -> Iterator:  # type: ignore[type-arg]

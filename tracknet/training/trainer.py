@@ -78,7 +78,7 @@ class Trainer:
         )
         self.state = TrainingState(
             build_id=shards.manifest.build_id,
-            plan={**train.stream.describe_plan(), "shards": list(shards.shard_names)},
+            plan={**train.stream.describe_plan(), **shards.describe()},
             best_of=monitored_figure(training.metrics),
         )
         self.last_validation: dict[str, Any] = {}
