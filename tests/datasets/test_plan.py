@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.datasets.conftest import REAL_CLIP_LENGTHS, bounds_of, steps_of
@@ -75,6 +75,7 @@ def test_every_lane_and_slot_walks_one_stretch_of_the_sequence(
         assert (np.diff(place[steps[lane :: plan.lanes]], axis=0) == 1).all()
 
 
+@settings(max_examples=40)
 @given(
     RUN_LENGTHS,
     st.sampled_from([8, 16, 24]),

@@ -1,0 +1,226 @@
+"""One stream served by several ranks and workers: the same batches, from any position on, and nothing read again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from tests.datasets.conftest import REAL_CLIP_LENGTHS, SmallBuild, table_of
+from tracknet.datasets import stream as stream_module
+from tracknet.datasets.batch import Batch, SampleSpec
+from tracknet.datasets.index import ShardSet
+from tracknet.datasets.lanes import default_order
+from tracknet.datasets.plan import PlanConfig
+from tracknet.datasets.reader import Frame
+from tracknet.datasets.stream import WindowStream, evaluation_stream, training_stream
+from tracknet.datasets.topology import Topology
+from tracknet.training.metrics import Predictions, summarise
+from tracknet.utils.errors import UserError
+from tracknet.utils.geometry import Size
+from tracknet.utils.settings import LoaderConfig, MetricsConfig
+
+LANES = LoaderConfig(lanes=6, run_length=4)
+BATCH = 8  # 71 windows: 8 steps
+
+
+def stream_of(shards: ShardSet, spec: SampleSpec, rank: int = 0, ranks: int = 1) -> WindowStream:
+    return training_stream(
+        shards, spec, LANES, batch_size=BATCH, seed=spec.seed, topology=Topology(rank, ranks)
+    )
+
+
+def serve(stream: WindowStream, workers: int, monkeypatch: pytest.MonkeyPatch) -> list[Batch]:
+    """What so many workers make together, in order, in this very process."""
+    batches: list[Batch] = []
+    for worker in range(workers):
+        info = SimpleNamespace(id=worker, num_workers=workers)
+        with monkeypatch.context() as patch:
+            patch.setattr(stream_module, "get_worker_info", lambda info=info: info)
+            batches += stream
+    return sorted(batches, key=lambda batch: batch.step)
+
+
+def assert_same(parts: list[Batch], whole: Batch) -> None:
+    """Bit for bit; NaN only where both are."""
+    joined = Batch.cat(parts)
+    for name in Batch.__dataclass_fields__:
+        if name == "step":
+            assert {part.step for part in parts} == {whole.step}
+        else:
+            one, other = getattr(joined, name).contiguous(), getattr(whole, name).contiguous()
+            assert one.numpy().tobytes() == other.numpy().tobytes(), (whole.step, name)
+
+
+@pytest.fixture(scope="module")
+def epochs(small_build: SmallBuild, spec: SampleSpec) -> list[list[Batch]]:
+    stream = stream_of(small_build.open(), spec)
+    batches = []
+    for epoch in range(2):
+        stream.seek(epoch, 0)
+        batches.append(list(stream))
+    return batches
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3, 4, 8])
+@pytest.mark.parametrize("ranks", [1, 2, 4, 8])
+def test_ranks_together_serve_the_batches_of_one_process_bit_for_bit(
+    small_build: SmallBuild,
+    spec: SampleSpec,
+    epochs: list[list[Batch]],
+    ranks: int,
+    workers: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Augmentation included, and from the middle of an epoch as from its start."""
+    assert spec.augment is not None
+    shards, start = small_build.open(), workers
+    parts = []
+    for rank in range(ranks):
+        stream = stream_of(shards, spec, rank, ranks)
+        assert (stream.num_steps, stream.batch_size) == (8, BATCH // ranks)
+        stream.seek(1, start)
+        parts.append(serve(stream, workers, monkeypatch))
+        assert len(parts[-1]) == 8 - start
+    for number, whole in enumerate(epochs[1][start:]):
+        assert_same([part[number] for part in parts], whole)
+
+
+def test_a_batch_is_split_evenly_or_refused(small_build: SmallBuild, spec: SampleSpec) -> None:
+    with pytest.raises(UserError, match="8 windows cannot be split evenly over 3") as caught:
+        stream_of(small_build.open(), spec, 0, 3)
+    assert caught.value.remedy == "set training.batch_size to 6 or 9"
+
+
+def test_the_plan_in_words_knows_no_topology(small_build: SmallBuild, spec: SampleSpec) -> None:
+    shards = small_build.open()
+    alone = stream_of(shards, spec).describe_plan()
+    assert stream_of(shards, spec, 3, 4).describe_plan() == alone
+    evaluations = [
+        evaluation_stream(shards, spec, batch_size=8, topology=Topology(0, n)).describe_plan() for n in (1, 2)
+    ]
+    assert evaluations[0] == evaluations[1]
+
+
+def test_each_rank_keeps_its_share_of_the_frames(small_build: SmallBuild, spec: SampleSpec) -> None:
+    shards = small_build.open()
+    alone = stream_of(shards, spec).frames_kept(1)
+    assert alone == 6 * BATCH * 3
+    assert stream_of(shards, spec, 1, 4).frames_kept(1) == alone // 4
+    single = replace(spec, sequence=replace(spec.sequence, length=1), map_frames=(0,))
+    # Windows that share no frames need none kept.
+    assert stream_of(shards, single).frames_kept(1) == 1
+
+
+# ---------------------------------------------------------------- what a resumption reads
+
+
+class NotedSource:
+    """Empty pictures, and which rows were asked for."""
+
+    def __init__(self) -> None:
+        self.rows: list[int] = []
+        self._frame = np.zeros((2, 4, 3), np.uint8)
+
+    def read(self, row: int) -> Frame:
+        self.rows.append(row)
+        return self._frame
+
+
+@pytest.mark.parametrize(("ranks", "workers"), [(1, 1), (2, 4), (4, 2)])
+def test_a_resumption_reads_the_frames_to_come_and_no_more(
+    spec: SampleSpec, ranks: int, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the real size, from two thirds of an epoch on."""
+    spec = replace(spec, input_size=Size(4, 2), heatmap_size=Size(2, 1), augment=None)
+    table = table_of(*(list(range(length)) for length in REAL_CLIP_LENGTHS))
+    lanes, run_length = default_order(19_835, 16, spec.sequence)
+    plan = PlanConfig(0, 16, lanes, run_length)
+    source, first = NotedSource(), 826
+    for rank in range(ranks):
+        stream = WindowStream(
+            table, lambda: source, spec, batch_size=16, plan=plan, topology=Topology(rank, ranks)
+        )
+        stream.seek(0, first)
+        batches = serve(stream, workers, monkeypatch)
+        assert [batch.step for batch in batches] == list(range(first, 1239))
+    whole = WindowStream(table, lambda: source, spec, batch_size=16, plan=plan)
+    ids = [whole.plan_of(0).batch(step) for step in range(1239)]
+    ahead = set(whole.windows.rows(np.concatenate(ids[first:])).ravel().tolist())
+    behind = set(whole.windows.rows(np.concatenate(ids[:first])).ravel().tolist())
+    assert set(source.rows) == ahead
+    # Seen before and read again: at most T - 1 frames at either end of what is left of each of the 24 x 16
+    # stretches, and at the cuts between pieces that fell to both sides.
+    assert len(ahead & behind) < 5 * 24 * 16
+    assert len(ahead - behind) > 5_000
+    # A new frame a window, and the context once again where each stretch goes on.
+    assert len(source.rows) < (1239 - first) * 16 + 3 * 24 * 16
+
+
+# ---------------------------------------------------------------- evaluation
+
+
+def predictions_of(batches: Iterator[Batch]) -> Predictions:
+    """What a model that errs by the row's number would say."""
+    parts = []
+    for batch in batches:
+        keep = batch.valid.numpy()
+        rows = batch.rows[:, 0].numpy()[keep]
+        true = batch.xy_px[:, 0].double().numpy()[keep]
+        parts.append(
+            Predictions(
+                rows=rows,
+                xy_px=np.nan_to_num(true) + (rows % 7)[:, None],
+                score=1 / (1 + rows % 5),
+                true_xy_px=true,
+                visibility=batch.visibility[:, 0].numpy()[keep].astype(np.int64),
+            )
+        )
+    return Predictions.cat(parts)
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3, 5, 40])
+@pytest.mark.parametrize("batch_size", [4, 8])
+def test_metrics_of_ranks_are_those_of_one_process(
+    small_build: SmallBuild, plain_spec: SampleSpec, ranks: int, batch_size: int
+) -> None:
+    shards = small_build.open("val")
+    alone = predictions_of(iter(evaluation_stream(shards, plain_spec, batch_size=batch_size)))
+    streams = [
+        evaluation_stream(shards, plain_spec, batch_size=batch_size, topology=Topology(rank, ranks))
+        for rank in range(ranks)
+    ]
+    assert len({stream.num_steps for stream in streams}) == 1
+    gathered = Predictions.cat([predictions_of(iter(stream)) for stream in streams])
+    assert gathered.rows.tolist() == alone.rows.tolist() == list(range(22))
+    metrics = MetricsConfig()
+    assert summarise(gathered, metrics, threshold=0.3) == summarise(alone, metrics, threshold=0.3)
+
+
+def test_ranks_evaluate_the_same_bytes(small_build: SmallBuild, plain_spec: SampleSpec) -> None:
+    shards = small_build.open("val")
+    whole = Batch.cat(list(evaluation_stream(shards, plain_spec, batch_size=6)))
+    held = []
+    for rank in range(2):
+        batches = evaluation_stream(shards, plain_spec, batch_size=6, topology=Topology(rank, 2))
+        joined = Batch.cat(list(batches))
+        held.append(joined.frames[joined.valid])
+    assert torch.cat(held).equal(whole.frames[whole.valid])
+
+
+def test_evaluation_by_ranks_decodes_little_twice(spec: SampleSpec) -> None:
+    source = NotedSource()
+    spec = replace(spec, input_size=Size(4, 2), heatmap_size=Size(2, 1), augment=None)
+    table = table_of(list(range(300)), list(range(500)))
+    for rank in range(8):
+        stream = WindowStream(
+            table, lambda: source, spec, batch_size=16, plan=None, topology=Topology(rank, 8)
+        )
+        list(stream)
+    # Two frames at each of seven seams.
+    assert len(source.rows) <= 800 + 7 * 2
+    assert set(source.rows) == set(range(800))
