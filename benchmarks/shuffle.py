@@ -4,13 +4,16 @@
 
 95 clips, 19,835 frames, one window a frame. Compares the plan with a global permutation and with what a WebDataset
 pipeline does: windows stored in order in 32 shards, the shards' order shuffled, a shuffle buffer of 1000. No picture
-is read: which windows make a batch is all that counts. Takes about a minute.
+is read: which windows make a batch is all that counts. Then times the planning of an epoch at several sizes. Takes
+about a minute.
 """
 
 from __future__ import annotations
 
 import argparse
 import random
+import time
+import tracemalloc
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -158,6 +161,27 @@ def _line(
     return f"| {batch_size} | {name} | {lanes} | {length} | {' | '.join(cells)} | {figures[4]:.1f} | {cost} |"
 
 
+def planning(sizes: Sequence[int], *, seed: int) -> list[str]:
+    """What it takes to draw an epoch (B = 64, M = 24, L = 96) over clips of 30 to 400 frames, as Markdown."""
+    lines = ["| windows | clips | least of 3, s | memory at its peak, MB |", "|--:|--:|--:|--:|"]
+    config = PlanConfig(seed, 64, 24, 96)
+    for size in sizes:
+        lengths = np.random.default_rng(seed).integers(30, 400, size=size // 200)
+        ends = np.cumsum(lengths)
+        runs = WindowRuns.all_of(np.stack([ends - lengths, ends], axis=1))
+        seconds = []
+        for epoch in range(3):
+            started = time.perf_counter()
+            EpochPlan(runs, config, epoch)
+            seconds.append(time.perf_counter() - started)
+        tracemalloc.start()
+        EpochPlan(runs, config, 0)
+        peak = tracemalloc.get_traced_memory()[1] / 1e6
+        tracemalloc.stop()
+        lines.append(f"| {len(runs):,} | {len(lengths):,} | {min(seconds):.3f} | {peak:.0f} |")
+    return lines
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -167,6 +191,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     lines = table((8, 16, 32, 64), (1, 3, 5), epochs=args.epochs, seed=args.seed)
+    lines += ["", *planning((20_000, 1_000_000, 10_000_000), seed=args.seed)]
     print("\n".join(lines))
     if args.out is not None:
         args.out.parent.mkdir(parents=True, exist_ok=True)
