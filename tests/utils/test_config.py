@@ -29,6 +29,7 @@ from tracknet.utils.settings import (
     LossConfig,
     ModelConfig,
     OptimizerConfig,
+    SourceConfig,
     TrainingConfig,
 )
 
@@ -117,6 +118,11 @@ def test_file_over_default_and_command_line_over_file(tmp_path: Path) -> None:
         ("data.val_games=9", ("9",)),
         ("data.val_games=[game9, 10]", ("game9", "10")),
         ("data.root=/a path/with=equals", "/a path/with=equals"),
+        (
+            "data.sources=[{shards: a, weight: 2}, {shards: [b-<0..3>.tar, c.tar], weight: 0.5}]",
+            (SourceConfig(("a",), 2.0), SourceConfig(("b-<0..3>.tar", "c.tar"), 0.5)),
+        ),
+        ("data.filter.games=2", ("2",)),
         ("training.loss.visibility_weights={2: 0.5}", {1: 1.0, 2: 0.5, 3: 1.0}),
         ("model.backbone.config.hidden_size=64", 64),
     ],
@@ -176,6 +182,27 @@ def test_values_on_the_command_line(override: str, value: Any) -> None:
         ("data.root='", None),
         ("data.resize.width=5", None),
         ("data.resize[0]=5", None),
+        (
+            "data.sources=[{shards: a, weight: 1}, {shards: b}]",
+            "data.sources (command line): give every source a weight, or none: [1] has none",
+        ),
+        (
+            "data.sources=[{shards: a, weight: 0}]",
+            "data.sources[0].weight (command line): must be above 0, got 0",
+        ),
+        (
+            "data.sources=[{weight: 1}]",
+            "data.sources[0].shards (command line): is missing: name a folder of built shards",
+        ),
+        (
+            "data.sources=[{shard: a}]",
+            "data.sources[0].shard (command line): no such key (did you mean data.sources[0].shards?)",
+        ),
+        ("data.sources=[]", None),
+        ("data.sources=a", None),
+        ("data.filter.games=[]", "data.filter.games (command line): is empty: name a game, or null for all"),
+        ("data.filter.every=0", "data.filter.every (command line): must be at least 1, got 0"),
+        ("data.loader.lanes=0", "data.loader.lanes (command line): must be at least 1, got 0"),
         ("training.loss.visibility_weights={7: 1}", None),
         ("training.loss.visibility_weights={²: 1}", None),
         ("training.loss.visibility_weights={1: -1}", None),

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracknet.utils.naming import did_you_mean, natural_key
+from tracknet.utils.errors import UserError
+from tracknet.utils.naming import did_you_mean, find_game, natural_key
 
 
 def test_numbers_count_as_numbers() -> None:
@@ -47,3 +48,29 @@ def test_did_you_mean(word: str, answer: str) -> None:
 
 def test_nothing_is_meant_where_nothing_is_known() -> None:
     assert did_you_mean("lr", []) == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "found"),
+    [
+        ("game2", ["game1", "game2"], "game2"),
+        ("2", ["game1", "game2", "game12"], "game2"),
+        ("02", ["game2"], "game2"),
+        ("2", ["2", "game2"], "2"),
+    ],
+)
+def test_a_game_by_its_name_or_number(name: str, known: list[str], found: str) -> None:
+    assert find_game(name, known, asked_by="--games") == found
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("gaem1", r"--games gaem1: there is no such game \(did you mean game1\?\)"),
+        ("1", "--games 1: could be game1 or match1"),
+        ("²", "--games ²: there is no such game"),
+    ],
+)
+def test_a_game_that_cannot_be_told(name: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        find_game(name, ["game1", "match1"], asked_by="--games")

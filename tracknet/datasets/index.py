@@ -58,8 +58,12 @@ class ShardSet:
 
     def describe(self) -> dict[str, list[str]]:
         """Which shards these are, wherever they lie: their names, and their builds where there are several."""
-        builds = {"builds": [part.manifest.build_id[:12] for part in self.parts]} if self.parts else {}
+        builds = {"builds": [build[:12] for build in self.builds()]} if self.parts else {}
         return {**builds, "shards": [Path(name).name for name in self.shard_names]}
+
+    def builds(self) -> list[str]:
+        """The id of each build."""
+        return [part.manifest.build_id for part in self.parts or (self,)]
 
     def folders(self) -> list[Path]:
         """The folder of each build."""

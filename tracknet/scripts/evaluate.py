@@ -152,7 +152,8 @@ def _table(report: dict[str, Any]) -> str:
         cells = "".join(f"{_number(report['decoders'][name][figure]):>14}" for name in names)
         lines.append(f"{figure:24}{cells}")
     lines.append("* the model's own decoder")
-    if (where := report["threshold_chosen_on"]) and where == [report["build_id"], report["split"]]:
+    *builds, split = report["threshold_chosen_on"] or [None]
+    if report["build_id"] in builds and report["split"] == split:
         lines.append(
             "note: the threshold was chosen on this very split: precision, recall, f1 and what follows are optimistic"
         )

@@ -14,6 +14,7 @@ from tracknet.datasets.index import ShardSet
 from tracknet.datasets.loader import StreamLoader
 from tracknet.datasets.sources import Sources, open_sources
 from tracknet.datasets.stream import check_stored_size, evaluation_stream, training_stream
+from tracknet.datasets.topology import Topology
 from tracknet.models.model import TrackNet
 from tracknet.training.evaluation import evaluation_spec
 from tracknet.training.precision import Precision, resolve_device
@@ -34,12 +35,19 @@ class Setup:
     precision: Precision
 
 
-def prepare(config: Config, *, weights: Path | None = None, say: Callable[[str], None] = print) -> Setup:
+def prepare(
+    config: Config,
+    *,
+    weights: Path | None = None,
+    topology: Topology | None = None,
+    say: Callable[[str], None] = print,
+) -> Setup:
     """Builds everything, cheap checks first.
 
     Args:
         config: the whole configuration.
         weights: a model folder to start from instead of the backbone's own weights.
+        topology: this process among those that train together; alone where not given.
         say: takes a line for the person watching.
 
     Raises:
@@ -72,12 +80,17 @@ def prepare(config: Config, *, weights: Path | None = None, say: Callable[[str],
     check_stored_size(shards, model.input_size)
     model.gradient_checkpointing(training.gradient_checkpointing)
     model.to(precision.device)
-    train, val = _streams(config, sources, model, precision, say)
+    train, val = _streams(config, sources, model, precision, topology, say)
     return Setup(model=model, shards=shards, train=train, val=val, precision=precision)
 
 
 def _streams(
-    config: Config, sources: Sources, model: TrackNet, precision: Precision, say: Callable[[str], None]
+    config: Config,
+    sources: Sources,
+    model: TrackNet,
+    precision: Precision,
+    topology: Topology | None,
+    say: Callable[[str], None],
 ) -> tuple[StreamLoader, StreamLoader | None]:
     training, pin = config.training, precision.device.type == "cuda"
     spec = SampleSpec.for_training(config, model.input_size)
@@ -89,6 +102,7 @@ def _streams(
         seed=training.seed,
         filters=config.data.filter,
         weights=sources.weights,
+        topology=topology,
     )
     if stream.num_steps < training.accumulate:
         raise UserError(
@@ -101,7 +115,9 @@ def _streams(
     if val_shards is None:
         say("note: this build has no validation split; the last checkpoint will be the one to use")
         return train, None
-    evaluation = evaluation_stream(val_shards, evaluation_spec(model), batch_size=training.batch_size)
+    evaluation = evaluation_stream(
+        val_shards, evaluation_spec(model), batch_size=training.batch_size, topology=topology
+    )
     return train, StreamLoader(evaluation, config.data.loader, pin_memory=pin)
 
 

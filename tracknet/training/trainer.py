@@ -195,7 +195,7 @@ class Trainer:
             "init_from": self.config.training.init_from,
             "build_id": self.state.build_id,
             "games": self.shards.manifest.games,
-            "threshold_chosen_on": [self.state.build_id, "val"] if self.last_validation else None,
+            "threshold_chosen_on": [*self.shards.builds(), "val"] if self.last_validation else None,
             # Of the step that it names: a checkpoint between two validations carries the former's.
             "validation": finite_or_none(self.last_validation),
             "versions": {"tracknet": __version__, "torch": torch.__version__},
