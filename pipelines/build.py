@@ -20,6 +20,7 @@ from tracknet.datasets.label_csv import LABEL_NAME, FaultKind, LabelFault, Polic
 from tracknet.datasets.schema import Manifest
 from tracknet.utils.errors import Interrupted, RunError
 from tracknet.utils.geometry import Size
+from tracknet.utils.images import Decode
 from tracknet.utils.progress import Progress
 
 
@@ -37,10 +38,12 @@ class BuildRequest:
     split_seed: int
     on_bad_label: Policy = "error"
     overwrite: bool = False
+    test_games: tuple[str, ...] = ()
+    decode: Decode = "full"
 
     def config(self, plan: Plan) -> dict[str, Any]:
         """What the dataset depends on beside its sources; another one is another dataset."""
-        return {
+        config: dict[str, Any] = {
             "resize": list(self.size),
             "jpeg_quality": self.jpeg_quality,
             "segment_frames": self.segment_frames,
@@ -48,6 +51,12 @@ class BuildRequest:
             "val_games": plan.games.get("val", []),
             "split_seed": self.split_seed,
         }
+        # What came later is noted where it is used, so that older builds stay what they are.
+        if "test" in plan.games:
+            config["test_games"] = plan.games["test"]
+        if self.decode != "full":
+            config["decode"] = self.decode
+        return config
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +117,7 @@ def prepare(request: BuildRequest) -> Prepared:
     plan = make_plan(
         clips,
         val_games=request.val_games,
+        test_games=request.test_games,
         num_shards=request.num_shards,
         segment_frames=request.segment_frames,
         seed=request.split_seed,
@@ -261,4 +271,5 @@ def _task(request: BuildRequest, shard: ShardPlan) -> ShardTask:
         jpeg_quality=request.jpeg_quality,
         keep_going=request.on_bad_label == "drop",
         frames=tuple(frames),
+        decode=request.decode,
     )

@@ -180,8 +180,8 @@ def _argument(key: str, value: Any) -> str:
     """How the command line asks for a value of the notes."""
     if key == "root":
         return f"--root {value}"
-    if key == "val_games":
-        return f"--val-games {','.join(value) or 'none'}"
+    if key in ("val_games", "test_games"):
+        return f"--{key.replace('_', '-')} {','.join(value or ()) or 'none'}"
     return f"data.{key}={json.dumps(value, separators=(',', ':'))}"
 
 

@@ -44,7 +44,13 @@ def _parser() -> argparse.ArgumentParser:
         nargs="+",
         metavar="GAME",
         help="games held out for validation, by name or number: 2, or game2,game4; `none` for training "
-        "shards only (default: the last fifth of the games)",
+        "shards only (default: the last fifth of the games that are not tested)",
+    )
+    parser.add_argument(
+        "--test-games",
+        nargs="+",
+        metavar="GAME",
+        help="games kept for the test, likewise (default: none)",
     )
     parser.add_argument("--split-by", choices=("game", "frame"), default="game", help=argparse.SUPPRESS)
     parser.add_argument("--num-shards", metavar="N", help="training shards (default: 32)")
@@ -89,6 +95,8 @@ def run(argv: list[str]) -> int:
             segment_frames=data.segment_frames,
             num_shards=data.num_shards,
             val_games=data.val_games,
+            test_games=data.test_games,
+            decode=data.decode,
             split_seed=data.split_seed,
             on_bad_label=data.on_bad_label,
             overwrite=args.overwrite,
@@ -114,13 +122,12 @@ def run(argv: list[str]) -> int:
 def _overrides(args: argparse.Namespace) -> list[str]:
     """Flags as overrides of the config, so that both are checked by the same rules; flags win."""
     overrides = list(args.overrides)
-    if args.val_games is not None:
+    for key, words in (("val_games", args.val_games), ("test_games", args.test_games)):
         # `--val-games 2 data.jpeg_quality=90`: argparse gives the override to the flag.
-        overrides += [word for word in args.val_games if "=" in word]
-        games = [
-            game for word in args.val_games if "=" not in word for game in word.replace(",", " ").split()
-        ]
-        overrides.append(f"data.val_games={json.dumps([] if games == ['none'] else games)}")
+        overrides += [word for word in words or () if "=" in word]
+        if words is not None:
+            games = [game for word in words if "=" not in word for game in word.replace(",", " ").split()]
+            overrides.append(f"data.{key}={json.dumps([] if games == ['none'] else games)}")
     if args.num_shards is not None:
         overrides.append(f"data.num_shards={args.num_shards}")
     if args.on_bad_label is not None:
