@@ -84,6 +84,10 @@ class Prepared:
 
         return [with_row(fault) for fault in faults]
 
+    def owner(self) -> dict[str, Any]:
+        """What the output folder belongs to: a configuration and a root."""
+        return {**self.request.config(self.plan), "root": str(self.request.root.resolve())}
+
     def tasks(self) -> list[ShardTask]:
         """One task per shard, with the sources' present sizes and times."""
         return [_task(self.request, shard) for shard in self.plan.shards]
@@ -142,7 +146,7 @@ def build(prepared: Prepared, executor: Executor | None = None) -> BuildReport:
     request, plan = prepared.request, prepared.plan
     folder = BuildFolder(request.out)
     config = request.config(plan)
-    owner = {**config, "root": str(request.root.resolve())}
+    owner = prepared.owner()
     if not request.overwrite:
         folder.check(owner)  # before the lock, whose notes would be a change to the folder of another
     with folder.lock():

@@ -62,6 +62,11 @@ def _parser() -> argparse.ArgumentParser:
         metavar="POLICY",
         help="error (default), drop (leave out faulty rows and frames) or clip (move points to the border)",
     )
+    parser.add_argument(
+        "--labels-only",
+        action="store_true",
+        help="the frames are as they were: write their labels anew into the index and encode nothing",
+    )
     parser.add_argument("--overwrite", action="store_true", help="rebuild a folder of another configuration")
     parser.add_argument("--traceback", action="store_true", help="show where in the code an error arose")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="such as data.resize=[640,352]")
@@ -75,10 +80,16 @@ def run(argv: list[str]) -> int:
         raise UserError(FRAME_SPLIT_REASON, remedy="split by game: --val-games GAME ...")
     if args.workers is not None and args.workers < 0:
         raise UserError(f"--workers {args.workers}: must be 0 or more")
+    if args.labels_only and args.overwrite:
+        raise UserError(
+            "--labels-only and --overwrite: one keeps the frames, the other makes them anew",
+            remedy="choose one",
+        )
     # Parsed first and imported then, so that --help answers at once.
     from pathlib import Path
 
     from pipelines.build import BuildRequest, build, prepare
+    from pipelines.labels_only import rewrite_labels
     from pipelines.pool import interrupt_on_sigterm, usable_cpus, worker_pool
     from pipelines.summary import describe_plan, describe_result, size_warnings
     from pipelines.wording import counted
@@ -107,7 +118,9 @@ def run(argv: list[str]) -> int:
     _warn([*prepared.warnings, *size_warnings(prepared.request.size, sources)])
     interrupt_on_sigterm()
     workers = usable_cpus() if args.workers is None else args.workers
-    if workers <= 1:
+    if args.labels_only:
+        report = rewrite_labels(prepared)
+    elif workers <= 1:
         report = build(prepared)
     else:
         with worker_pool(min(workers, len(prepared.plan.shards))) as executor:

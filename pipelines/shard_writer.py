@@ -51,7 +51,9 @@ class FrameTask:
         return frame_key(self.game, self.clip, self.number)
 
 
+_LABELS = ("visibility", "xy_px", "status")
 _FRAME_VALUES = attrgetter(*(field.name for field in fields(FrameTask)))
+_UNLABELLED_VALUES = attrgetter(*(field.name for field in fields(FrameTask) if field.name not in _LABELS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,13 @@ class ShardTask:
 
     def fingerprint(self) -> str:
         """Changes with everything that the shard's bytes depend on: settings, labels, sizes and times."""
+        return self._hash(_FRAME_VALUES)
+
+    def frames_fingerprint(self) -> str:
+        """Likewise, but for the labels."""
+        return self._hash(_UNLABELLED_VALUES)
+
+    def _hash(self, values: attrgetter[Any]) -> str:
         body = {
             "writer": WRITER_VERSION,
             "name": self.name,
@@ -78,7 +87,7 @@ class ShardTask:
             "size": self.size,
             "jpeg_quality": self.jpeg_quality,
             "decode": self.decode,
-            "frames": [_FRAME_VALUES(frame) for frame in self.frames],
+            "frames": [values(frame) for frame in self.frames],
         }
         return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
@@ -161,8 +170,13 @@ def _label_bytes(frame: FrameTask) -> bytes:
     )
 
 
-def _row(task: ShardTask, frame: FrameTask, member: Member, sha256: str) -> dict[str, Any]:
+def label_columns(frame: FrameTask) -> dict[str, Any]:
+    """The columns of the index that hold a frame's label."""
     x_px, y_px = (None, None) if frame.xy_px is None else frame.xy_px
+    return {"x_px": x_px, "y_px": y_px, "visibility": frame.visibility, "status": frame.status}
+
+
+def _row(task: ShardTask, frame: FrameTask, member: Member, sha256: str) -> dict[str, Any]:
     return {
         "key": frame.key,
         "split": task.split,
@@ -174,10 +188,7 @@ def _row(task: ShardTask, frame: FrameTask, member: Member, sha256: str) -> dict
         "offset": member.offset,
         "size": member.size,
         "crc32c": member.crc32c,
-        "x_px": x_px,
-        "y_px": y_px,
-        "visibility": frame.visibility,
-        "status": frame.status,
+        **label_columns(frame),
         "width": task.size.width,
         "height": task.size.height,
         "source_width": frame.frame_size.width,
