@@ -192,12 +192,11 @@ def _write(
     reused = shards_in_all - len(tasks)
     try:
         with Progress("building", sum(len(task.frames) for task in tasks), "frames") as progress:
-            for task, result in _run(tasks, executor):
+            for task, result in _run(tasks, executor, progress):
                 if result.entry is None:
                     faults += result.faults
                 else:
                     done[task.name] = folder.record(task, result.entry, result)
-                progress.advance(len(task.frames))
     except KeyboardInterrupt:
         raise Interrupted(
             f"{reused + len(done)} of {shards_in_all} shards are finished and kept in {folder.path}; "
@@ -231,15 +230,20 @@ def _remedy(faults: Sequence[LabelFault], *, dropping: bool) -> str:
     return "replace these files and run the same command, or leave them out with --on-bad-label drop"
 
 
-def _run(tasks: Sequence[ShardTask], executor: Executor | None) -> Iterator[tuple[ShardTask, ShardResult]]:
+def _run(
+    tasks: Sequence[ShardTask], executor: Executor | None, progress: Progress
+) -> Iterator[tuple[ShardTask, ShardResult]]:
     """The tasks with their results, in the order in which they end."""
     if executor is None:
         for task in tasks:
-            yield task, write_shard(task)
+            yield task, write_shard(task, lambda: progress.advance(1))
         return
-    futures = {executor.submit(write_shard, task, check_stop): task for task in tasks}
+    # Longest first: at the end no worker starts on a long one while the others have nothing left.
+    longest_first = sorted(tasks, key=lambda task: -len(task.frames))
+    futures = {executor.submit(write_shard, task, check_stop): task for task in longest_first}
     try:
         for future in as_completed(futures):
+            progress.advance(len(futures[future].frames))
             yield futures[future], future.result()
     finally:
         for future in futures:
@@ -249,11 +253,13 @@ def _run(tasks: Sequence[ShardTask], executor: Executor | None) -> Iterator[tupl
 def _task(request: BuildRequest, shard: ShardPlan) -> ShardTask:
     frames = []
     for segment in shard.segments:
+        # A clip's frames share a folder, and a path costs more to make than a frame's label to read.
+        folder = segment.frames[0].path.parent.relative_to(request.root).as_posix()
         for frame in segment.frames:
             status = frame.path.stat()
             frames.append(
                 FrameTask(
-                    source=frame.path.relative_to(request.root).as_posix(),
+                    source=f"{folder}/{frame.path.name}",
                     game=segment.game,
                     clip=segment.clip,
                     segment=segment.number,
