@@ -9,6 +9,7 @@ writes the shards concerned anew, and one with the old labels restored finds not
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -42,14 +43,14 @@ def rewrite_labels(prepared: Prepared) -> BuildReport:
     owner = prepared.owner()
     folder.check(owner)
     if not folder.exists():
-        raise _no_build(prepared, "is no finished build")
+        raise _no_build(prepared)
     with folder.lock():
         folder.check(owner)  # again, for what another build claimed since
         tasks = prepared.tasks()
         noted = {task.name: shard for task in tasks if (shard := folder.noted(task.name)) is not None}
         missing = [task.name for task in tasks if task.name not in noted]
         if len(missing) == len(tasks):
-            raise _no_build(prepared, "is no finished build")
+            raise _no_build(prepared)
         differing = [f"{name} is missing, or not what was built" for name in missing]
         strangers = folder.shard_names() - {task.name for task in tasks}
         differing += [f"{name} is no part of the plan any more" for name in sorted(strangers)]
@@ -61,10 +62,7 @@ def rewrite_labels(prepared: Prepared) -> BuildReport:
         old = sort_rows(row for shard in noted.values() for row in shard.shard.rows)
         labels = {frame.key: label_columns(frame) for task in tasks for frame in task.frames}
         new = [{**row, **labels[row["key"]]} for row in old]
-        concerned: dict[str, int] = {}
-        for was, now in zip(old, new, strict=True):
-            if was != now:
-                concerned[was["shard"]] = concerned.get(was["shard"], 0) + 1
+        overruled = Counter(was["shard"] for was, now in zip(old, new, strict=True) if was != now)
         index = index_bytes(new)
         manifest = make_manifest(
             config=config,
@@ -74,12 +72,12 @@ def rewrite_labels(prepared: Prepared) -> BuildReport:
             rows=new,
             index=index,
         )
-        if concerned:
+        if overruled:
             of_tars = build_id(config, old)
             manifest = replace(
                 manifest,
                 build_id=build_id({**config, "tar_json_from": of_tars}, new),
-                labels={"tar_json_from": of_tars, "frames": dict(sorted(concerned.items()))},
+                labels={"tar_json_from": of_tars, "frames": dict(sorted(overruled.items()))},
             )
         changed = folder.publish(noted.keys(), index, manifest.to_json())
     return BuildReport(
@@ -97,6 +95,7 @@ def _differing(task: ShardTask, noted: NotedShard) -> Iterator[str]:
     if noted.frames_fingerprint == task.frames_fingerprint():
         return
     rows = {row["key"]: row for row in noted.shard.rows}
+    hashes: dict[str, str] = {}  # of sources; many frames may be of one file
     for frame in task.frames:
         row = rows.pop(frame.key, None)
         place = {"source": frame.source, "segment": frame.segment, "source_size": frame.frame_size}
@@ -106,9 +105,11 @@ def _differing(task: ShardTask, noted: NotedShard) -> Iterator[str]:
             yield f"{frame.source} is in {task.name} as another frame, or of another size"
         else:
             # Copied or touched: only its content tells.
-            with (task.root / frame.source).open("rb") as file:
-                if hash_stream(file) != row["source_sha256"]:
-                    yield f"{frame.source} has changed since {task.name} was written"
+            if frame.source not in hashes:
+                with (task.root / frame.source).open("rb") as file:
+                    hashes[frame.source] = hash_stream(file)
+            if hashes[frame.source] != row["source_sha256"]:
+                yield f"{frame.source} has changed since {task.name} was written"
     for row in rows.values():
         yield f"{row['source']} is in {task.name} and has no label there any more"
 
@@ -118,9 +119,9 @@ def _place(row: dict[str, Any]) -> dict[str, Any]:
     return {"source": row["source"], "segment": row["segment"], "source_size": size}
 
 
-def _no_build(prepared: Prepared, what: str) -> UserError:
+def _no_build(prepared: Prepared) -> UserError:
     return UserError(
-        f"--labels-only: --out {prepared.request.out} {what}, so there are no frames to give new labels to",
+        f"--labels-only: --out {prepared.request.out} is no finished build: there are no frames to give labels to",
         remedy="run the same command without --labels-only",
     )
 
