@@ -20,6 +20,7 @@ from tracknet.datasets.label_csv import LABEL_NAME, FaultKind, LabelFault, Polic
 from tracknet.datasets.schema import Manifest
 from tracknet.utils.errors import Interrupted, RunError
 from tracknet.utils.geometry import Size
+from tracknet.utils.images import Decode
 from tracknet.utils.progress import Progress
 
 
@@ -37,10 +38,12 @@ class BuildRequest:
     split_seed: int
     on_bad_label: Policy = "error"
     overwrite: bool = False
+    test_games: tuple[str, ...] = ()
+    decode: Decode = "full"
 
     def config(self, plan: Plan) -> dict[str, Any]:
         """What the dataset depends on beside its sources; another one is another dataset."""
-        return {
+        config: dict[str, Any] = {
             "resize": list(self.size),
             "jpeg_quality": self.jpeg_quality,
             "segment_frames": self.segment_frames,
@@ -48,6 +51,12 @@ class BuildRequest:
             "val_games": plan.games.get("val", []),
             "split_seed": self.split_seed,
         }
+        # What came later is noted where it is used, so that older builds stay what they are.
+        if "test" in plan.games:
+            config["test_games"] = plan.games["test"]
+        if self.decode != "full":
+            config["decode"] = self.decode
+        return config
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +83,10 @@ class Prepared:
             return replace(fault, file=fault.file.parent / LABEL_NAME, row=rows[fault.file], message=message)
 
         return [with_row(fault) for fault in faults]
+
+    def owner(self) -> dict[str, Any]:
+        """What the output folder belongs to: a configuration and a root."""
+        return {**self.request.config(self.plan), "root": str(self.request.root.resolve())}
 
     def tasks(self) -> list[ShardTask]:
         """One task per shard, with the sources' present sizes and times."""
@@ -108,6 +121,7 @@ def prepare(request: BuildRequest) -> Prepared:
     plan = make_plan(
         clips,
         val_games=request.val_games,
+        test_games=request.test_games,
         num_shards=request.num_shards,
         segment_frames=request.segment_frames,
         seed=request.split_seed,
@@ -132,7 +146,7 @@ def build(prepared: Prepared, executor: Executor | None = None) -> BuildReport:
     request, plan = prepared.request, prepared.plan
     folder = BuildFolder(request.out)
     config = request.config(plan)
-    owner = {**config, "root": str(request.root.resolve())}
+    owner = prepared.owner()
     if not request.overwrite:
         folder.check(owner)  # before the lock, whose notes would be a change to the folder of another
     with folder.lock():
@@ -178,12 +192,11 @@ def _write(
     reused = shards_in_all - len(tasks)
     try:
         with Progress("building", sum(len(task.frames) for task in tasks), "frames") as progress:
-            for task, result in _run(tasks, executor):
+            for task, result in _run(tasks, executor, progress):
                 if result.entry is None:
                     faults += result.faults
                 else:
                     done[task.name] = folder.record(task, result.entry, result)
-                progress.advance(len(task.frames))
     except KeyboardInterrupt:
         raise Interrupted(
             f"{reused + len(done)} of {shards_in_all} shards are finished and kept in {folder.path}; "
@@ -217,15 +230,20 @@ def _remedy(faults: Sequence[LabelFault], *, dropping: bool) -> str:
     return "replace these files and run the same command, or leave them out with --on-bad-label drop"
 
 
-def _run(tasks: Sequence[ShardTask], executor: Executor | None) -> Iterator[tuple[ShardTask, ShardResult]]:
+def _run(
+    tasks: Sequence[ShardTask], executor: Executor | None, progress: Progress
+) -> Iterator[tuple[ShardTask, ShardResult]]:
     """The tasks with their results, in the order in which they end."""
     if executor is None:
         for task in tasks:
-            yield task, write_shard(task)
+            yield task, write_shard(task, lambda: progress.advance(1))
         return
-    futures = {executor.submit(write_shard, task, check_stop): task for task in tasks}
+    # Longest first: at the end no worker starts on a long one while the others have nothing left.
+    longest_first = sorted(tasks, key=lambda task: -len(task.frames))
+    futures = {executor.submit(write_shard, task, check_stop): task for task in longest_first}
     try:
         for future in as_completed(futures):
+            progress.advance(len(futures[future].frames))
             yield futures[future], future.result()
     finally:
         for future in futures:
@@ -235,11 +253,13 @@ def _run(tasks: Sequence[ShardTask], executor: Executor | None) -> Iterator[tupl
 def _task(request: BuildRequest, shard: ShardPlan) -> ShardTask:
     frames = []
     for segment in shard.segments:
+        # A clip's frames share a folder, and a path costs more to make than a frame's label to read.
+        folder = segment.frames[0].path.parent.relative_to(request.root).as_posix()
         for frame in segment.frames:
             status = frame.path.stat()
             frames.append(
                 FrameTask(
-                    source=frame.path.relative_to(request.root).as_posix(),
+                    source=f"{folder}/{frame.path.name}",
                     game=segment.game,
                     clip=segment.clip,
                     segment=segment.number,
@@ -261,4 +281,5 @@ def _task(request: BuildRequest, shard: ShardPlan) -> ShardTask:
         jpeg_quality=request.jpeg_quality,
         keep_going=request.on_bad_label == "drop",
         frames=tuple(frames),
+        decode=request.decode,
     )

@@ -2,7 +2,7 @@
 
 OUT/train-000.tar ...  val-000.tar ...  index.parquet  manifest.json
 OUT/.build/config.json        what is being built here, and from which root
-OUT/.build/train-000.json     a finished shard: its task's fingerprint, hash and index rows
+OUT/.build/train-000.json     a finished shard: its task's fingerprints, hash and index rows
 OUT/.build/lock               held while a build runs
 """
 
@@ -35,6 +35,15 @@ class FinishedShard:
     entry: ShardEntry
     rows: tuple[dict[str, Any], ...]
     left_out: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NotedShard:
+    """A shard that is there, and what it was written from (`ShardTask.fingerprint`, `frames_fingerprint`)."""
+
+    fingerprint: str
+    frames_fingerprint: str
+    shard: FinishedShard
 
 
 class BuildFolder:
@@ -90,18 +99,33 @@ class BuildFolder:
             if _TEMPORARY.fullmatch(leftover.name):
                 leftover.unlink()
 
-    def finished(self, task: ShardTask) -> FinishedShard | None:
-        """The shard of a task, if it was written from the very same input and is still there."""
-        note = _read_json(self._note(task.name))
+    def exists(self) -> bool:
+        """Whether there is a folder with notes of a build."""
+        return self.notes.is_dir()
+
+    def shard_names(self) -> set[str]:
+        """The shards that lie there, whatever they are."""
+        return {path.name for path in self.path.iterdir() if SHARD_NAME.fullmatch(path.name)}
+
+    def noted(self, name: str) -> NotedShard | None:
+        """A finished shard that is still there, whatever it was written from."""
+        note = _read_json(self._note(name))
         try:
-            if note is None or note["fingerprint"] != task.fingerprint():
+            if note is None:
                 return None
             shard = FinishedShard(ShardEntry(**note["entry"]), tuple(note["rows"]), tuple(note["left_out"]))
-            if (task.out / task.name).stat().st_size != shard.entry.bytes:
+            if (self.path / name).stat().st_size != shard.entry.bytes:
                 return None
+            return NotedShard(note["fingerprint"], note.get("frames_fingerprint", ""), shard)
         except (KeyError, TypeError, FileNotFoundError):
             return None
-        return None if shard.left_out and not task.keep_going else shard
+
+    def finished(self, task: ShardTask) -> FinishedShard | None:
+        """The shard of a task, if it was written from the very same input and is still there."""
+        noted = self.noted(task.name)
+        if noted is None or noted.fingerprint != task.fingerprint():
+            return None
+        return None if noted.shard.left_out and not task.keep_going else noted.shard
 
     def begin(self, tasks: Collection[ShardTask]) -> None:
         """Declares that these shards are about to change: from here on there is no dataset, until `publish`.
@@ -117,7 +141,8 @@ class BuildFolder:
     def record(self, task: ShardTask, entry: ShardEntry, result: ShardResult) -> FinishedShard:
         """Notes that a shard is finished."""
         shard = FinishedShard(entry, result.rows, tuple(str(fault) for fault in result.faults))
-        replace_file(self._note(task.name), _to_bytes({"fingerprint": task.fingerprint(), **asdict(shard)}))
+        prints = {"fingerprint": task.fingerprint(), "frames_fingerprint": task.frames_fingerprint()}
+        replace_file(self._note(task.name), _to_bytes({**prints, **asdict(shard)}))
         return shard
 
     def publish(self, names: Collection[str], index: bytes, manifest: str) -> bool:
@@ -180,8 +205,8 @@ def _argument(key: str, value: Any) -> str:
     """How the command line asks for a value of the notes."""
     if key == "root":
         return f"--root {value}"
-    if key == "val_games":
-        return f"--val-games {','.join(value) or 'none'}"
+    if key in ("val_games", "test_games"):
+        return f"--{key.replace('_', '-')} {','.join(value or ()) or 'none'}"
     return f"data.{key}={json.dumps(value, separators=(',', ':'))}"
 
 

@@ -44,7 +44,13 @@ def _parser() -> argparse.ArgumentParser:
         nargs="+",
         metavar="GAME",
         help="games held out for validation, by name or number: 2, or game2,game4; `none` for training "
-        "shards only (default: the last fifth of the games)",
+        "shards only (default: the last fifth of the games that are not tested)",
+    )
+    parser.add_argument(
+        "--test-games",
+        nargs="+",
+        metavar="GAME",
+        help="games kept for the test, likewise (default: none)",
     )
     parser.add_argument("--split-by", choices=("game", "frame"), default="game", help=argparse.SUPPRESS)
     parser.add_argument("--num-shards", metavar="N", help="training shards (default: 32)")
@@ -55,6 +61,11 @@ def _parser() -> argparse.ArgumentParser:
         "--on-bad-label",
         metavar="POLICY",
         help="error (default), drop (leave out faulty rows and frames) or clip (move points to the border)",
+    )
+    parser.add_argument(
+        "--labels-only",
+        action="store_true",
+        help="the frames are as they were: write their labels anew into the index and encode nothing",
     )
     parser.add_argument("--overwrite", action="store_true", help="rebuild a folder of another configuration")
     parser.add_argument("--traceback", action="store_true", help="show where in the code an error arose")
@@ -69,10 +80,16 @@ def run(argv: list[str]) -> int:
         raise UserError(FRAME_SPLIT_REASON, remedy="split by game: --val-games GAME ...")
     if args.workers is not None and args.workers < 0:
         raise UserError(f"--workers {args.workers}: must be 0 or more")
+    if args.labels_only and args.overwrite:
+        raise UserError(
+            "--labels-only and --overwrite: one keeps the frames, the other makes them anew",
+            remedy="choose one",
+        )
     # Parsed first and imported then, so that --help answers at once.
     from pathlib import Path
 
     from pipelines.build import BuildRequest, build, prepare
+    from pipelines.labels_only import rewrite_labels
     from pipelines.pool import interrupt_on_sigterm, usable_cpus, worker_pool
     from pipelines.summary import describe_plan, describe_result, size_warnings
     from pipelines.wording import counted
@@ -89,6 +106,8 @@ def run(argv: list[str]) -> int:
             segment_frames=data.segment_frames,
             num_shards=data.num_shards,
             val_games=data.val_games,
+            test_games=data.test_games,
+            decode=data.decode,
             split_seed=data.split_seed,
             on_bad_label=data.on_bad_label,
             overwrite=args.overwrite,
@@ -99,7 +118,9 @@ def run(argv: list[str]) -> int:
     _warn([*prepared.warnings, *size_warnings(prepared.request.size, sources)])
     interrupt_on_sigterm()
     workers = usable_cpus() if args.workers is None else args.workers
-    if workers <= 1:
+    if args.labels_only:
+        report = rewrite_labels(prepared)
+    elif workers <= 1:
         report = build(prepared)
     else:
         with worker_pool(min(workers, len(prepared.plan.shards))) as executor:
@@ -114,13 +135,12 @@ def run(argv: list[str]) -> int:
 def _overrides(args: argparse.Namespace) -> list[str]:
     """Flags as overrides of the config, so that both are checked by the same rules; flags win."""
     overrides = list(args.overrides)
-    if args.val_games is not None:
+    for key, words in (("val_games", args.val_games), ("test_games", args.test_games)):
         # `--val-games 2 data.jpeg_quality=90`: argparse gives the override to the flag.
-        overrides += [word for word in args.val_games if "=" in word]
-        games = [
-            game for word in args.val_games if "=" not in word for game in word.replace(",", " ").split()
-        ]
-        overrides.append(f"data.val_games={json.dumps([] if games == ['none'] else games)}")
+        overrides += [word for word in words or () if "=" in word]
+        if words is not None:
+            games = [game for word in words if "=" not in word for game in word.replace(",", " ").split()]
+            overrides.append(f"data.{key}={json.dumps([] if games == ['none'] else games)}")
     if args.num_shards is not None:
         overrides.append(f"data.num_shards={args.num_shards}")
     if args.on_bad_label is not None:

@@ -1,7 +1,7 @@
 """Decides what goes into which shard. Pure: clips and settings in, a plan out; nothing is read or written.
 
 Clips are cut into segments of consecutive frames, and the segments are dealt to the shards in an order that a
-seed decides. Train and validation share no game, so that no frame of one has a near-duplicate in the other.
+seed decides. The splits share no game, so that no frame of one has a near-duplicate in another.
 """
 
 from __future__ import annotations
@@ -59,46 +59,61 @@ class Plan:
         return [shard for shard in self.shards if shard.split == split]
 
 
-def split_games(games: Iterable[str], val_games: Sequence[str] | None) -> dict[str, list[str]]:
-    """Which games train and which validate.
+def split_games(
+    games: Iterable[str], val_games: Sequence[str] | None, test_games: Sequence[str] = ()
+) -> dict[str, list[str]]:
+    """Which games train, which validate and which are kept for the test.
 
     Args:
         games: names of all games.
-        val_games: names, or the numbers they end in (`2` is `game2`); `None` takes the last fifth in natural
-            order, at least one; empty takes none.
+        val_games: names, or the numbers they end in (`2` is `game2`); `None` takes the last fifth, in natural
+            order, of those that are not tested, at least one; empty takes none.
+        test_games: likewise.
 
     Returns:
-        `{"train": [...], "val": [...]}` in natural order; without `val` where nothing validates.
+        `{"train": [...], "val": [...], "test": [...]}` in natural order; without the splits that are empty.
 
     Raises:
-        UserError: a game is unknown or ambiguous, or none is left to train on.
+        UserError: games are unknown or ambiguous (all are named), in two splits, or none is left to train on.
 
     """
     known = sorted(set(games), key=lambda game: (natural_key(game), game))
+    test, val = _chosen_games(known, test_games, val_games or ())
     if val_games is None:
-        if len(known) == 1:
+        rest = [game for game in known if game not in test]
+        if len(rest) == 1:
             raise UserError(
-                f"there is one game only ({known[0]}), so none can be held out for validation",
-                remedy="give a second game, or build training shards alone with --val-games none; frames of "
+                f"there is one game only ({rest[0]}){' beside those of the test' if test else ''}, "
+                "so none can be held out for validation",
+                remedy="give a second game, or build without validation by --val-games none; frames of "
                 "one game are near-duplicates and would make a validation that proves nothing",
             )
-        chosen = set(known[-max(1, round(len(known) / 5)) :])
-    else:
-        chosen = {find_game(name, known, asked_by="--val-games") for name in val_games}
-    train = [game for game in known if game not in chosen]
-    if not train:
+        val = set(rest[-max(1, round(len(rest) / 5)) :])
+    if both := sorted(val & test, key=natural_key):
         raise UserError(
-            f"--val-games {','.join(sorted(chosen, key=natural_key))}: no game is left to train on",
+            f"{', '.join(both)}: asked for as validation and as test",
+            remedy="choose other --val-games: what chose a checkpoint and its threshold can test them no more",
+        )
+    train = [game for game in known if game not in val | test]
+    if not train:
+        asked = " ".join(
+            f"--{split}-games {','.join(sorted(chosen, key=natural_key))}"
+            for split, chosen in (("val", val), ("test", test))
+            if chosen
+        )
+        raise UserError(
+            f"{asked}: no game is left to train on",
             remedy=f"hold out fewer of the {counted(len(known), 'game')}",
         )
-    val = [game for game in known if game in chosen]
-    return {"train": train, "val": val} if val else {"train": train}
+    splits = {"train": train, "val": sorted(val, key=known.index), "test": sorted(test, key=known.index)}
+    return {split: members for split, members in splits.items() if members}
 
 
 def make_plan(
     clips: Iterable[LabelledClip],
     *,
     val_games: Sequence[str] | None,
+    test_games: Sequence[str] = (),
     num_shards: int,
     segment_frames: int,
     seed: int,
@@ -107,9 +122,9 @@ def make_plan(
 
     Args:
         clips: with one frame at least each.
-        val_games: as `split_games` takes them.
-        num_shards: training shards wanted; there are fewer when there are fewer segments. Validation gets as
-            many as make its shards about as large as those of the training.
+        val_games: as `split_games` takes them, and so `test_games`.
+        num_shards: training shards wanted; there are fewer when there are fewer segments. Validation and test
+            get as many as make their shards about as large as those of the training.
         segment_frames: the most consecutive frames that stay together; clips are cut into equal parts.
         seed: decides which segments share a shard.
 
@@ -119,7 +134,7 @@ def make_plan(
     """
     clips = list(clips)
     check_keys(clips)
-    games = split_games((clip.game for clip in clips), val_games)
+    games = split_games((clip.game for clip in clips), val_games, test_games)
     shards: list[ShardPlan] = []
     frames_per_shard = 0.0
     for split, members in games.items():
@@ -180,6 +195,28 @@ def check_keys(clips: Iterable[LabelledClip]) -> None:
                     f"{owner[key]} and {frame.path} would both get the key {key!r}",
                     remedy="rename one of the folders: `.`, `-` and `_` are not told apart at their seams",
                 )
+
+
+def _chosen_games(
+    known: Sequence[str], test_games: Sequence[str], val_games: Sequence[str]
+) -> tuple[set[str], set[str]]:
+    """The games meant for the test and for validation; every name that means none, or several, is a problem."""
+    found: dict[str, set[str]] = {"test": set(), "val": set()}
+    problems = []
+    for split, names in (("test", test_games), ("val", val_games)):
+        for name in names:
+            try:
+                found[split].add(find_game(name, known, asked_by=f"--{split}-games"))
+            except UserError as error:
+                problems.append(error.what)
+    if problems:
+        raise UserError(
+            "the games asked for as validation or test (data.val_games, data.test_games) are not all there",
+            problems=problems,
+            remedy=f"the games are {', '.join(known)}; a published split (--data tracknet_wasb, tracknet_v4) "
+            "needs the ten games of the TrackNet tennis data set: --data tracknet splits any",
+        )
+    return found["test"], found["val"]
 
 
 def _segment_order(segment: Segment) -> tuple[object, ...]:

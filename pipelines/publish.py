@@ -23,15 +23,16 @@ Rows = Sequence[dict[str, Any]]
 
 def sort_rows(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """The rows in the index's order: split, game, clip, frame."""
-    return sorted(
-        rows,
-        key=lambda row: (
-            SPLITS.index(row["split"]),
-            *(natural_key(row["game"]), row["game"]),
-            *(natural_key(row["clip"]), row["clip"]),
-            row["frame"],
-        ),
-    )
+    order_of: dict[tuple[str, str, str], tuple[Any, ...]] = {}
+
+    def order(row: dict[str, Any]) -> tuple[Any, ...]:
+        clip = row["split"], row["game"], row["clip"]
+        if clip not in order_of:
+            split, game, name = clip
+            order_of[clip] = (SPLITS.index(split), natural_key(game), game, natural_key(name), name)
+        return *order_of[clip], row["frame"]
+
+    return sorted(rows, key=order)
 
 
 def index_bytes(rows: Rows) -> bytes:

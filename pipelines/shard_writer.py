@@ -7,28 +7,26 @@ paths are valid. The same task gives the same bytes everywhere.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
-import tarfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
+from operator import attrgetter
 from pathlib import Path
-from typing import Any, BinaryIO
-
-import google_crc32c
+from typing import Any
 
 from pipelines.sources import frame_fault
+from pipelines.tar_file import Member, TarWriter, read_back
 from tracknet.datasets.label_csv import FaultKind, LabelFault
 from tracknet.datasets.schema import ShardEntry, frame_key, sample_json
 from tracknet.utils.errors import RunError
-from tracknet.utils.files import hash_stream, sync_folder
+from tracknet.utils.files import sync_folder
 from tracknet.utils.geometry import Size
-from tracknet.utils.images import ImageError, RGBImage, decode_image, encode_jpeg, resize_frame
+from tracknet.utils.images import Decode, ImageError, stored_jpeg
+from tracknet.utils.memory import keep_freed_memory
 
 # Raise it when the bytes of a shard change for the same task: finished shards of older builds are then redone.
 WRITER_VERSION = 1
-TAR_HEADER_BYTES = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +51,11 @@ class FrameTask:
         return frame_key(self.game, self.clip, self.number)
 
 
+_LABELS = ("visibility", "xy_px", "status")
+_FRAME_VALUES = attrgetter(*(field.name for field in fields(FrameTask)))
+_UNLABELLED_VALUES = attrgetter(*(field.name for field in fields(FrameTask) if field.name not in _LABELS))
+
+
 @dataclass(frozen=True, slots=True)
 class ShardTask:
     """One shard to write."""
@@ -66,16 +69,25 @@ class ShardTask:
     keep_going: bool
     """Leave out frames that are damaged or gone, instead of writing nothing."""
     frames: tuple[FrameTask, ...]
+    decode: Decode = "full"
 
     def fingerprint(self) -> str:
         """Changes with everything that the shard's bytes depend on: settings, labels, sizes and times."""
+        return self._hash(_FRAME_VALUES)
+
+    def frames_fingerprint(self) -> str:
+        """Likewise, but for the labels."""
+        return self._hash(_UNLABELLED_VALUES)
+
+    def _hash(self, values: attrgetter[Any]) -> str:
         body = {
             "writer": WRITER_VERSION,
             "name": self.name,
             "split": self.split,
             "size": self.size,
             "jpeg_quality": self.jpeg_quality,
-            "frames": [asdict(frame) for frame in self.frames],
+            "decode": self.decode,
+            "frames": [values(frame) for frame in self.frames],
         }
         return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
@@ -97,15 +109,6 @@ class ShardResult:
     faults: tuple[LabelFault, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Member:
-    """What was put into the tar, to hold against what is read back."""
-
-    name: str
-    offset: int
-    crc32c: int
-
-
 def write_shard(task: ShardTask, check_stop: Callable[[], None] = lambda: None) -> ShardResult:
     """Writes one shard, or nothing: all its faults are found, and no temporary file is left behind.
 
@@ -117,31 +120,31 @@ def write_shard(task: ShardTask, check_stop: Callable[[], None] = lambda: None) 
     final = task.out / task.name
     temporary = task.out / f".{task.name}.tmp-{os.getpid()}"
     rows: list[dict[str, Any]] = []
-    members: list[_Member] = []
     faults: list[LabelFault] = []
+    keep_freed_memory()
     try:
         with temporary.open("wb") as file:
-            tar = tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115
+            tar = TarWriter(file)
             for frame in task.frames:
                 check_stop()
+                source = task.root / frame.source
                 try:
-                    data, image = _load(task.root / frame.source, frame.frame_size)
+                    data = source.read_bytes()
+                    jpeg = stored_jpeg(data, frame.frame_size, task.size, task.jpeg_quality, task.decode)
                 except (ImageError, OSError) as error:
-                    faults.append(frame_fault(task.root / frame.source, error))
+                    faults.append(frame_fault(source, error))
                     continue
                 if _forbid(faults, task):
                     continue  # nothing will be written; what is left to do is to find the other faults
-                jpeg = encode_jpeg(resize_frame(image, task.size), task.jpeg_quality)
-                member = _add(tar, f"{frame.key}.jpg", jpeg)
-                members += [member, _add(tar, f"{frame.key}.json", _label_bytes(frame))]
-                rows.append(_row(task, frame, member, len(jpeg), hashlib.sha256(data).hexdigest()))
+                member = tar.add(f"{frame.key}.jpg", jpeg)
+                tar.add(f"{frame.key}.json", _label_bytes(frame))
+                rows.append(_row(task, frame, member, hashlib.sha256(data).hexdigest()))
             tar.close()
             file.flush()
             os.fsync(file.fileno())
         if _forbid(faults, task) or not rows:
             return ShardResult(None, (), tuple(faults))
-        with temporary.open("rb") as file:
-            sha256 = _verify(file, members, final)
+        sha256 = _verify(temporary, tar, final)
         size = temporary.stat().st_size
         check_stop()
         temporary.replace(final)
@@ -149,15 +152,6 @@ def write_shard(task: ShardTask, check_stop: Callable[[], None] = lambda: None) 
     finally:
         temporary.unlink(missing_ok=True)
     return ShardResult(ShardEntry(task.name, task.split, len(rows), size, sha256), tuple(rows), tuple(faults))
-
-
-def _load(path: Path, expected: Size) -> tuple[bytes, RGBImage]:
-    data = path.read_bytes()
-    image = decode_image(data)
-    found = Size(image.shape[1], image.shape[0])
-    if found != expected:
-        raise ImageError(f"is {found}, the other frames of its clip are {expected}")
-    return data, image
 
 
 def _forbid(faults: list[LabelFault], task: ShardTask) -> bool:
@@ -176,17 +170,13 @@ def _label_bytes(frame: FrameTask) -> bytes:
     )
 
 
-def _add(tar: tarfile.TarFile, name: str, data: bytes) -> _Member:
-    # A fresh TarInfo has mtime 0, uid and gid 0, no names and mode 0644: nothing of this machine or hour.
-    info = tarfile.TarInfo(name)
-    info.size = len(data)
-    offset = tar.offset + TAR_HEADER_BYTES
-    tar.addfile(info, io.BytesIO(data))
-    return _Member(name, offset, google_crc32c.value(data))
-
-
-def _row(task: ShardTask, frame: FrameTask, member: _Member, size: int, sha256: str) -> dict[str, Any]:
+def label_columns(frame: FrameTask) -> dict[str, Any]:
+    """The columns of the index that hold a frame's label."""
     x_px, y_px = (None, None) if frame.xy_px is None else frame.xy_px
+    return {"x_px": x_px, "y_px": y_px, "visibility": frame.visibility, "status": frame.status}
+
+
+def _row(task: ShardTask, frame: FrameTask, member: Member, sha256: str) -> dict[str, Any]:
     return {
         "key": frame.key,
         "split": task.split,
@@ -196,12 +186,9 @@ def _row(task: ShardTask, frame: FrameTask, member: _Member, size: int, sha256: 
         "segment": frame.segment,
         "shard": task.name,
         "offset": member.offset,
-        "size": size,
+        "size": member.size,
         "crc32c": member.crc32c,
-        "x_px": x_px,
-        "y_px": y_px,
-        "visibility": frame.visibility,
-        "status": frame.status,
+        **label_columns(frame),
         "width": task.size.width,
         "height": task.size.height,
         "source_width": frame.frame_size.width,
@@ -211,19 +198,13 @@ def _row(task: ShardTask, frame: FrameTask, member: _Member, size: int, sha256: 
     }
 
 
-def _verify(file: BinaryIO, members: list[_Member], final: Path) -> str:
+def _verify(temporary: Path, tar: TarWriter, final: Path) -> str:
     """Reads a written tar back against what went into it; returns the hash of its bytes."""
-    found = []
-    with tarfile.open(fileobj=file, mode="r:") as tar:
-        for info in tar:
-            content = tar.extractfile(info)
-            data = b"" if content is None else content.read()
-            found.append(_Member(info.name, info.offset_data, google_crc32c.value(data)))
-    if found != members:
-        differing = next((m.name for m, f in zip(members, found, strict=False) if m != f), "its end")
+    with temporary.open("rb") as file:
+        sha256, fault = read_back(file, tar)
+    if fault is not None:
         raise RunError(
-            f"{final}: what was written does not read back the same, from {differing} on",
+            f"{final}: what was written does not read back the same, from {fault} on",
             remedy="the disk or its memory is failing: check it, or build on another one",
         )
-    file.seek(0)
-    return hash_stream(file)
+    return sha256

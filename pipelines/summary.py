@@ -78,12 +78,24 @@ def describe_result(report: BuildReport, out: Path) -> str:
     lines = []
     if not report.changed:
         lines.append(f"nothing to do: {out} is complete and up to date (build {manifest.build_id[:12]})")
+    elif not report.written:
+        lines.append(
+            f"wrote index and manifest of {out} anew (build {manifest.build_id[:12]}), and no shard, "
+            f"in {report.seconds:.1f} s"
+        )
     else:
         kept = len(manifest.shards) - report.written
         lines.append(
             f"built {out} (build {manifest.build_id[:12]}): {counted(report.written, 'shard')} written"
             f"{f', {kept} kept' if kept else ''}, in {report.seconds:.1f} s "
             f"({report.frames_written / max(report.seconds, 1e-9):,.0f} frames/s)"
+        )
+    if manifest.labels:
+        overruled = manifest.labels["frames"]
+        lines.append(
+            f"the index overrules the labels of {counted(sum(overruled.values()), 'frame')} in "
+            f"{counted(len(overruled), 'shard')}, whose JSON members are still of build "
+            f"{manifest.labels['tar_json_from'][:12]}; the same command without --labels-only writes those anew"
         )
     lines += ["  split   games  clips   frames   vis 0   vis 1   vis 2   vis 3  shards       size"]
     for split, part in totals["splits"].items():

@@ -29,7 +29,7 @@ from pipelines.build import BuildRequest
 from pipelines.build_folder import BuildFolder
 from tests.pipelines.conftest import SMALL, MakeDataset, contents, run
 from tracknet.datasets.schema import INDEX_COLUMNS, Manifest, index_schema
-from tracknet.utils.errors import EXIT_DONE, EXIT_INTERRUPTED, RunError
+from tracknet.utils.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_WRONG_REQUEST, RunError
 from tracknet.utils.geometry import Size
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -133,8 +133,9 @@ def test_same_bytes_for_any_number_of_workers_any_place_and_any_age(
     run(root, out)
     moved = tmp_path / "elsewhere"
     shutil.copytree(root, moved, copy_function=shutil.copy)  # new modification times
-    assert run(moved, tmp_path / "two", *SMALL[:-1], "2") == EXIT_DONE
-    assert contents(tmp_path / "two") == contents(out)
+    for workers in ("1", "2", "4"):
+        assert run(moved, tmp_path / workers, *SMALL[:-1], workers) == EXIT_DONE
+        assert contents(tmp_path / workers) == contents(out)
 
 
 class DeadPool(ThreadPoolExecutor):
@@ -185,6 +186,21 @@ def test_a_changed_label_touches_only_its_shard(
     assert [name for name in before if before[name] != after[name]] == [row["shard"]]
     assert "1 shard written, 4 kept" in capsys.readouterr().out
     assert Manifest.read(out).build_id != old.build_id
+
+
+def test_scaled_decoding_is_another_dataset(
+    make_dataset: MakeDataset, out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = make_dataset(games=2, clips=1, frames=4)
+    assert run(root, out, *SMALL, "data.decode=scaled") == EXIT_DONE
+    assert run(root, tmp_path / "full") == EXIT_DONE
+    scaled, full = Manifest.read(out), Manifest.read(tmp_path / "full")
+    assert (scaled.config["decode"], "decode" in full.config) == ("scaled", False)
+    assert scaled.build_id != full.build_id
+    assert not {entry.sha256 for entry in scaled.shards} & {entry.sha256 for entry in full.shards}
+    capsys.readouterr()
+    assert run(root, out) == EXIT_WRONG_REQUEST
+    assert "decode: scaled there, null asked for" in capsys.readouterr().err
 
 
 def test_new_frames_are_an_update_and_stale_shards_go(root: Path, out: Path, tmp_path: Path) -> None:

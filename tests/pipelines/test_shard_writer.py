@@ -15,9 +15,9 @@ import google_crc32c
 import numpy as np
 import pytest
 
-from pipelines import shard_writer
 from pipelines.build import BuildRequest, prepare
 from pipelines.shard_writer import ShardTask, write_shard
+from pipelines.tar_file import Member, TarWriter
 from tracknet.datasets.label_csv import FaultKind
 from tracknet.utils.errors import RunError
 from tracknet.utils.geometry import Size
@@ -144,13 +144,19 @@ def test_an_exception_in_the_middle_leaves_the_old_shard_and_no_temporary(task: 
 def test_what_does_not_read_back_the_same_is_not_kept(
     task: ShardTask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = shard_writer._add
+    add, fsync = TarWriter.add, os.fsync
+    places = {}
 
-    def damage(tar: tarfile.TarFile, name: str, data: bytes) -> object:
-        member = real(tar, name, data[:-1] + b"x" if name.endswith("0003.jpg") else data)
-        return replace(member, crc32c=google_crc32c.value(data))
+    def note(tar: TarWriter, name: str, data: bytes) -> Member:
+        places[name] = add(tar, name, data)
+        return places[name]
 
-    monkeypatch.setattr(shard_writer, "_add", damage)
+    def damage(handle: int) -> None:
+        fsync(handle)
+        os.pwrite(handle, b"?", places["game1_Clip1_0003.jpg"].offset + 100)
+
+    monkeypatch.setattr(TarWriter, "add", note)
+    monkeypatch.setattr(os, "fsync", damage)
     with pytest.raises(RunError, match=r"does not read back the same, from game1_Clip1_0003\.jpg on"):
         write_shard(task)
     assert list(task.out.iterdir()) == []
@@ -163,6 +169,7 @@ def test_fingerprint_follows_what_the_bytes_depend_on(task: ShardTask, tmp_path:
     changed = [
         replace(task, size=Size(64, 36)),
         replace(task, jpeg_quality=90),
+        replace(task, decode="scaled"),
         *(
             replace(task, frames=(frame, *task.frames[1:]))
             for frame in (
@@ -173,4 +180,4 @@ def test_fingerprint_follows_what_the_bytes_depend_on(task: ShardTask, tmp_path:
             )
         ),
     ]
-    assert len({task.fingerprint(), *(other.fingerprint() for other in changed)}) == 7
+    assert len({task.fingerprint(), *(other.fingerprint() for other in changed)}) == 8

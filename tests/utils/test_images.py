@@ -11,6 +11,7 @@ from PIL import Image
 
 from tracknet.utils.geometry import Size, scaling, transform_points
 from tracknet.utils.images import (
+    Decode,
     ImageError,
     RGBImage,
     decode_image,
@@ -18,6 +19,7 @@ from tracknet.utils.images import (
     image_size,
     read_image,
     resize_frame,
+    stored_jpeg,
 )
 
 
@@ -150,3 +152,58 @@ def test_size_from_the_header_is_the_decoded_size(tmp_path: Path) -> None:
     (tmp_path / "text.jpg").write_text("no picture")
     with pytest.raises(ImageError):
         image_size(tmp_path / "text.jpg")
+
+
+SOURCE, STORED = Size(1280, 720), Size(512, 288)
+
+
+def as_stored(data: bytes, decode: Decode) -> RGBImage:
+    return decode_image(stored_jpeg(data, SOURCE, STORED, 95, decode))
+
+
+def test_a_stored_jpeg_is_the_decoded_frame_resized_and_encoded() -> None:
+    data = encode_jpeg(photo(), 90)
+    assert stored_jpeg(data, SOURCE, STORED, 90) == encode_jpeg(resize_frame(decode_image(data), STORED), 90)
+    with pytest.raises(ImageError, match="is 1280x720, the other frames of its clip are 640x360"):
+        stored_jpeg(data, Size(640, 360), STORED)
+    with pytest.raises(ImageError, match="is cut short"):
+        stored_jpeg(data[:-300], SOURCE, STORED)
+
+
+def test_scaled_decoding_halves_large_jpegs_and_nothing_else() -> None:
+    picture = photo()
+    data = encode_jpeg(picture, 95)
+    assert stored_jpeg(data, SOURCE, STORED, 95, "scaled") != stored_jpeg(data, SOURCE, STORED)
+    # Smaller than half the frame in one direction alone, or no JPEG: decoded in full.
+    for size in (Size(656, 288), Size(512, 368)):
+        assert stored_jpeg(data, SOURCE, size, 95, "scaled") == stored_jpeg(data, SOURCE, size)
+    png = cv2.imencode(".png", picture)[1].tobytes()
+    assert stored_jpeg(png, SOURCE, STORED, 95, "scaled") == stored_jpeg(png, SOURCE, STORED)
+    odd = encode_jpeg(photo(Size(1279, 719)), 95)
+    assert decode_image(stored_jpeg(odd, Size(1279, 719), STORED, 95, "scaled")).shape == (288, 512, 3)
+    with pytest.raises(ImageError, match="is about 1280x720, the other frames of its clip are 1920x1080"):
+        stored_jpeg(data, Size(1920, 1080), STORED, 95, "scaled")
+
+
+def test_both_decode_paths_stay_near_the_processors(shared_data: Path) -> None:
+    """Stored JPEG against PIL's bilinear filter, the one of the DINOv3 processor, on broadcast frames."""
+    paths = sorted((shared_data / "data" / "tennis").glob("game*/Clip*/*.jpg"))[::70]
+    floors: dict[Decode, float] = {"full": 35.5, "scaled": 37.5}
+    for decode, floor in floors.items():
+        near = [
+            psnr_db(
+                as_stored(path.read_bytes(), decode),
+                pil_resize(read_image(path), STORED, Image.Resampling.BILINEAR),
+            )
+            for path in paths
+        ]
+        assert min(near) > floor, decode
+
+
+def test_scaled_decoding_on_a_drawn_photo() -> None:
+    picture = photo()
+    data = encode_jpeg(picture, 95)
+    reference = pil_resize(decode_image(data), STORED, Image.Resampling.BILINEAR)
+    assert psnr_db(as_stored(data, "scaled"), reference) > 33
+    plain = np.asarray(cv2.resize(decode_image(data), STORED, interpolation=cv2.INTER_LINEAR))
+    assert psnr_db(as_stored(data, "scaled"), reference) > psnr_db(plain, reference) + 2

@@ -166,6 +166,9 @@ class Manifest:
         shards: every shard of every split, in order of name.
         index_sha256: hash of `index.parquet`'s bytes.
         totals: counts for people: frames, clips, bytes, per split and visibility.
+        labels: empty where the index says of every frame what its `KEY.json` says. Otherwise the labels were
+            rewritten in the index alone: `tar_json_from` is the build id that the JSON members belong to,
+            `frames` counts, per shard, those that the index overrules.
     """
 
     build_id: str
@@ -175,14 +178,16 @@ class Manifest:
     shards: tuple[ShardEntry, ...]
     index_sha256: str
     totals: dict[str, Any] = field(default_factory=dict)
+    labels: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """Readable, sorted JSON with the format's name and version."""
         body = {
             "format": FORMAT,
             "version": FORMAT_VERSION,
-            **{key: value for key, value in asdict(self).items() if key != "image_size"},
+            **{key: value for key, value in asdict(self).items() if key not in ("image_size", "labels")},
             "image_size": list(self.image_size),
+            **({"labels": self.labels} if self.labels else {}),
         }
         return json.dumps(body, indent=2, sort_keys=True) + "\n"
 
@@ -233,6 +238,7 @@ class Manifest:
                 ),
                 index_sha256=body["index_sha256"],
                 totals=body["totals"],
+                labels=dict(body.get("labels", {})),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(

