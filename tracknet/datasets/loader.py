@@ -96,7 +96,7 @@ def _useful_workers(stream: WindowStream, wanted: int) -> int:
     2.99 decodes per window instead of four workers' 1.08 (T = 3).
     """
     most = min(wanted, stream.num_steps)
-    lanes = stream.plan.lanes if stream.plan else 0
+    lanes = stream.lanes
     if not 0 < lanes < stream.num_steps:
         return most
     return max((count for count in range(1, most + 1) if lanes % count == 0), default=0)

@@ -110,6 +110,31 @@ class EpochPlan:
         return np.ones(len(self._passes), np.bool_)
 
 
+@dataclass(frozen=True, slots=True)
+class RankPlan:
+    """One rank's slots of a plan over all ranks."""
+
+    whole: Plan
+    slots: slice
+
+    @property
+    def num_steps(self) -> int:
+        """As the whole plan's."""
+        return self.whole.num_steps
+
+    def batch(self, step: int) -> WindowIds:
+        """The window ids of this rank: int64 `[B / R]`."""
+        return self.whole.batch(step)[self.slots]
+
+    def passes(self, step: int) -> npt.NDArray[np.int64]:
+        """Int64 `[B / R]`."""
+        return self.whole.passes(step)[self.slots]
+
+    def valid(self, step: int) -> npt.NDArray[np.bool_]:
+        """Bool `[B / R]`."""
+        return self.whole.valid(step)[self.slots]
+
+
 class EvaluationPlan:
     """Every window exactly once over all ranks, in canonical order; batches that are short are filled up.
 
