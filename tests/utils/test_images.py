@@ -140,6 +140,17 @@ def test_progressive_jpeg_with_thumbnail_is_whole_and_its_cut_is_not(tmp_path: P
         decode_image(data[:-200])
 
 
+def test_an_end_mark_inside_a_thumbnail_ends_no_jpeg() -> None:
+    whole = encode_jpeg(photo(Size(320, 180)))
+    thumbnail = encode_jpeg(photo(Size(32, 16)))
+    segment = b"\xff\xe1" + (len(thumbnail) + 2).to_bytes(2, "big") + thumbnail
+    data = whole[:2] + segment + whole[2:]
+    assert decode_image(data).shape == (180, 320, 3)
+    for end in (2 + len(segment), 2 + len(segment) + 4, len(data) - 2):
+        with pytest.raises(ImageError, match="is cut short"):
+            decode_image(data[:end])
+
+
 def test_size_from_the_header_is_the_decoded_size(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6

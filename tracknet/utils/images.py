@@ -161,6 +161,10 @@ def _encode(bgr: _BGRImage, quality: int) -> bytes:
 
 def _jpeg_is_whole(data: bytes) -> bool:
     """Whether the marker segments lead to an end-of-image mark. Thumbnails inside segments do not count."""
+    # In a scan every ff is followed by 00 or a restart, so that an end mark as the last two bytes is one: the usual
+    # case, without searching 90 KB for it (0.05 ms).
+    if data.endswith(b"\xff\xd9") and _start_of_scan(data) < len(data) - 2:
+        return True
     position = 2
     while (match := _JPEG_MARKER.search(data, position)) is not None:
         marker = data[match.start() + 1]
@@ -169,3 +173,17 @@ def _jpeg_is_whole(data: bytes) -> bool:
         length = int.from_bytes(data[match.end() : match.end() + 2], "big")
         position = match.end() + length
     return False
+
+
+def _start_of_scan(data: bytes) -> int:
+    """Where the first scan of a JPEG begins; at its end where the segments lead to none."""
+    position = 2
+    while position + 4 <= len(data) and data[position] == 0xFF:
+        marker = data[position + 1]
+        if marker == 0xFF:  # a fill byte
+            position += 1
+            continue
+        position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
+        if marker == 0xDA:
+            return position
+    return len(data)

@@ -121,7 +121,7 @@ class DataConfig:
     resize: Size | None = Size(512, 288)
     """Size at which frames are stored and which the model sees; null takes the checkpoint's own."""
     decode: Literal["full", "scaled"] = "full"
-    """`scaled` lets the JPEG decoder halve large frames: builds 1.8 times as fast, with a ball 9 % paler."""
+    """`scaled` lets the JPEG decoder halve large frames: builds 1.8 times as fast, with a ball 11 % paler."""
     jpeg_quality: int = _bounded(95, 50, 100)
     num_shards: int = _bounded(32, 1, 1000)
     """Training shards; fewer when there is too little data."""
