@@ -5,8 +5,10 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
@@ -33,6 +35,20 @@ class Failure:
     """An error on its way out of a worker. The loader would bury it under a worker's traceback."""
 
     error: UserError
+
+
+class StepWindows(NamedTuple):
+    """The windows of one step on one rank.
+
+    Attributes:
+        ids: int64 `[B]`.
+        epochs: int64 `[B]`, the pass over the windows that each is of: it fixes the augmentation.
+        valid: bool `[B]`, false for windows that only fill up a batch.
+    """
+
+    ids: npt.NDArray[np.int64]
+    epochs: npt.NDArray[np.int64]
+    valid: npt.NDArray[np.bool_]
 
 
 class WindowStream(IterableDataset[Any]):
@@ -82,7 +98,7 @@ class WindowStream(IterableDataset[Any]):
         self.windows = make_windows(table, spec.sequence)
         self.sources = list(sources or [WindowRuns.all_of(self.windows.run_bounds)])
         self.weights = list(weights or map(len, self.sources))
-        self._open_source = open_source
+        self.open_source = open_source
         self._global_batch_size = batch_size
         self._topology = topology or Topology()
         self.filters = filters or FilterConfig()
@@ -130,9 +146,16 @@ class WindowStream(IterableDataset[Any]):
         lanes = min(self.plan.lanes, self.num_steps)
         return windows_used(self.weights, self.num_steps, lanes, self._global_batch_size)
 
-    def frames_kept(self, workers: int) -> int:
-        """Decoded frames that so many workers keep between them."""
-        return max(1, workers) * self._frames_in_reach(max(1, workers))
+    @property
+    def lanes(self) -> int:
+        """Of the plan, M; 0 for an evaluation."""
+        return min(self.plan.lanes, self.num_steps) if self.plan else 0
+
+    def windows_of(self, plan: Plan, step: int) -> StepWindows:
+        """What a step of one of this stream's plans serves on this rank."""
+        return StepWindows(
+            plan.batch(step)[self._slots], plan.passes(step)[self._slots], plan.valid(step)[self._slots]
+        )
 
     def __iter__(self) -> Iterator[Batch | Failure]:
         worker = get_worker_info()
@@ -144,16 +167,13 @@ class WindowStream(IterableDataset[Any]):
             yield Failure(error)
 
     def _batches(self, epoch: int, first: int, every: int) -> Iterator[Batch]:
-        plan, slots = self.plan_of(epoch), self._slots
-        source = CachedFrames(self._open_source(), self._frames_in_reach(every))
+        plan = self.plan_of(epoch)
+        source = CachedFrames(self.open_source(), self._frames_in_reach(every))
         assembler = BatchAssembler(self.table, self.windows, self.spec)
         for step in range(first, plan.num_steps, every):
+            windows = self.windows_of(plan, step)
             yield assembler.assemble(
-                source,
-                plan.batch(step)[slots],
-                epoch=plan.passes(step)[slots],
-                valid=plan.valid(step)[slots],
-                step=step,
+                source, windows.ids, epoch=windows.epochs, valid=windows.valid, step=step
             )
 
     def _frames_in_reach(self, workers: int) -> int:
