@@ -5,8 +5,10 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
@@ -33,6 +35,20 @@ class Failure:
     """An error on its way out of a worker. The loader would bury it under a worker's traceback."""
 
     error: UserError
+
+
+class StepWindows(NamedTuple):
+    """The windows of one step on one rank.
+
+    Attributes:
+        ids: int64 `[B]`.
+        epochs: int64 `[B]`, the pass over the windows that each is of: it fixes the augmentation.
+        valid: bool `[B]`, false for windows that only fill up a batch.
+    """
+
+    ids: npt.NDArray[np.int64]
+    epochs: npt.NDArray[np.int64]
+    valid: npt.NDArray[np.bool_]
 
 
 class WindowStream(IterableDataset[Any]):
@@ -136,9 +152,9 @@ class WindowStream(IterableDataset[Any]):
             return [self.num_steps * self._global_batch_size]
         return windows_used(self.weights, self.num_steps, self.lanes, self._global_batch_size)
 
-    def frames_kept(self, workers: int) -> int:
-        """Decoded frames that so many workers keep between them."""
-        return max(1, workers) * self._frames_in_reach(max(1, workers))
+    def windows_of(self, plan: Plan, step: int) -> StepWindows:
+        """What a step of one of `plan_of`'s plans serves."""
+        return StepWindows(plan.batch(step), plan.passes(step), plan.valid(step))
 
     def __iter__(self) -> Iterator[Batch | Failure]:
         worker = get_worker_info()
@@ -154,12 +170,9 @@ class WindowStream(IterableDataset[Any]):
         source = CachedFrames(self.open_source(), self._frames_in_reach(every))
         assembler = BatchAssembler(self.table, self.windows, self.spec)
         for step in range(first, plan.num_steps, every):
+            windows = self.windows_of(plan, step)
             yield assembler.assemble(
-                source,
-                plan.batch(step),
-                epoch=plan.passes(step),
-                valid=plan.valid(step),
-                step=step,
+                source, windows.ids, epoch=windows.epochs, valid=windows.valid, step=step
             )
 
     def _frames_in_reach(self, workers: int) -> int:

@@ -62,11 +62,21 @@ class AugmentConfig:
 
 @dataclass(frozen=True)
 class LoaderConfig:
-    """How the stream is served. None of it changes what a training sees but `lanes` and `run_length`."""
+    """How the stream is served. Of a sound data set `lanes` and `run_length` alone change what a training sees."""
 
     workers: int = _bounded(2, 0, 256)
+    mode: Literal["auto", "threads", "processes"] = "auto"
+    """What the workers are; `auto` takes threads for a few and processes for many."""
     prefetch: int = _bounded(2, 1, 64)
     """Batches each worker keeps ready."""
+    memory_gb: float = _bounded(4.0, above=0.0)
+    """Most memory for decoded frames and batches, of all workers together (10^9 bytes)."""
+    on_bad_frame: Literal["raise", "skip"] = "raise"
+    """A damaged or unreadable frame ends the run, or its windows are masked and counted."""
+    max_bad_frames: int = _bounded(10, 0)
+    """So many are skipped; one more ends the run."""
+    slow_read_s: float = _bounded(5.0, above=0.0)
+    """A frame that takes longer to read is named in a warning."""
     lanes: int | None = _bounded(None, 1, 4096)
     """Interleaved parts of the shuffled sequence; more mixes better, fewer decodes less. null: 24, or 16 where the
     data are few for the batch size."""
