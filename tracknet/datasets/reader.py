@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from tracknet.datasets.index import ShardSet
 from tracknet.utils.errors import RunError
-from tracknet.utils.images import ImageError, decode_image
+from tracknet.utils.geometry import Size
+from tracknet.utils.images import ImageError, decode_image, stated_size
 
 Frame = npt.NDArray[np.uint8]
 # A build may have 1,000 shards, a process often 256 file descriptors.
@@ -42,6 +43,19 @@ class ShardReader:
         Raises:
             RunError: the bytes are not those that the index promises; names shard, key and position.
         """
+        content = self.read_bytes(row)
+        try:
+            # Before it is decoded: a file of a few KB may state gigabytes.
+            self._check_size(row, stated_size(content))
+            frame = decode_image(content)
+        except ImageError as error:
+            raise RunError(f"{self.shards.origin(row)}: {error}", remedy="build the shards again") from None
+        # OpenCV turns a picture as its EXIF data say, which the header's size does not tell.
+        self._check_size(row, Size(frame.shape[1], frame.shape[0]))
+        return frame
+
+    def read_bytes(self, row: int) -> bytes:
+        """The image file of one row, with the index's checksum. Raises as `read` does."""
         shards = self.shards
         offset, size = int(shards.offset[row]), int(shards.size[row])
         try:
@@ -54,22 +68,19 @@ class ShardReader:
                 f"{int(shards.crc32c[row]):08x} that the index states)",
                 remedy=f"delete {shards.shard_names[shards.shard_id[row]]} and run the build command again",
             )
-        try:
-            frame = decode_image(content)
-        except ImageError as error:
-            raise RunError(f"{shards.origin(row)}: {error}", remedy="build the shards again") from None
-        if frame.shape != (self._size.height, self._size.width, 3):
-            found = f"{frame.shape[1]}x{frame.shape[0]}"
-            raise RunError(
-                f"{shards.origin(row)}: is {found}, not {self._size}", remedy="build the shards again"
-            )
-        return frame
+        return content
 
     def close(self) -> None:
         """Closes the files; they open again when needed."""
         for file in self._files.values():
             os.close(file)
         self._files.clear()
+
+    def _check_size(self, row: int, found: Size) -> None:
+        if found != self._size:
+            raise RunError(
+                f"{self.shards.origin(row)}: is {found}, not {self._size}", remedy="build the shards again"
+            )
 
     def __del__(self) -> None:
         self.close()
