@@ -17,12 +17,12 @@ import numpy.typing as npt
 from tracknet.datasets.schema import INDEX_NAME, MANIFEST_NAME, Manifest, ShardEntry
 from tracknet.datasets.table import NO_STATUS, FrameTable
 from tracknet.utils.errors import RunError, UserError
+from tracknet.utils.tar_header import BLOCK_BYTES
 
 _COLUMNS = (
     *("key", "game", "clip", "frame", "shard", "offset", "size", "crc32c"),
     *("x_px", "y_px", "visibility", "status", "source_width", "source_height"),
 )
-TAR_BLOCK = 512
 _BUILD_AGAIN = "run the build command again: it replaces what is missing or damaged and keeps the rest"
 
 
@@ -258,14 +258,14 @@ def misplaced_rows(
     wrong: dict[int, str] = {}
     room = shard_bytes[shard_id]
     # Not `offset + size > room`, which overflows.
-    outside = (size < 1) | (offset < TAR_BLOCK) | (offset % TAR_BLOCK != 0) | (offset > room - size)
+    outside = (size < 1) | (offset < BLOCK_BYTES) | (offset % BLOCK_BYTES != 0) | (offset > room - size)
     for row in np.flatnonzero(outside).tolist():
         wrong[row] = f"{size[row]:,} bytes at {offset[row]:,} are no member of a tar of {room[row]:,} bytes"
     inside = np.flatnonzero(~outside)
     order = inside[np.lexsort((offset[inside], shard_id[inside]))]
     before, after = order[:-1], order[1:]
     overlap = (shard_id[before] == shard_id[after]) & (
-        offset[after] - TAR_BLOCK < offset[before] + size[before]
+        offset[after] - BLOCK_BYTES < offset[before] + size[before]
     )
     for first, second in zip(before[overlap].tolist(), after[overlap].tolist(), strict=True):
         wrong[second] = f"its bytes at {offset[second]:,} belong to the member at {offset[first]:,}"

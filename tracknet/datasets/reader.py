@@ -44,9 +44,8 @@ class ShardReader:
             RunError: the bytes are not those that the index promises; names shard, key and position.
         """
         content = self.read_bytes(row)
+        self.check_stated_size(row, content)
         try:
-            # Before it is decoded: a file of a few KB may state gigabytes.
-            self._check_size(row, stated_size(content))
             frame = decode_image(content)
         except ImageError as error:
             raise RunError(f"{self.shards.origin(row)}: {error}", remedy="build the shards again") from None
@@ -69,6 +68,13 @@ class ShardReader:
                 remedy=f"delete {shards.shard_names[shards.shard_id[row]]} and run the build command again",
             )
         return content
+
+    def check_stated_size(self, row: int, content: bytes) -> None:
+        """Before it is decoded: a file of a few KB may state gigabytes. Raises as `read` does."""
+        try:
+            self._check_size(row, stated_size(content))
+        except ImageError as error:
+            raise RunError(f"{self.shards.origin(row)}: {error}", remedy="build the shards again") from None
 
     def close(self) -> None:
         """Closes the files; they open again when needed."""
