@@ -37,7 +37,7 @@ Row = tuple[int, int]  # which ShardSet, and which of its rows
 
 @dataclass
 class _Game:
-    compared: int = 0
+    pairs: int = 0
     repeats: int = 0
     gaps: Counter[int] = field(default_factory=Counter)
 
@@ -63,8 +63,8 @@ def find_repeats(
         on_frame: told how many frames were decoded.
 
     Returns:
-        Plain values: `frames_compared`, `of_frames`, `near_identical` (frames like the one before them),
-        `share`, `games` (name -> compared, repeats, period), `first` (keys), `across_splits` (`frames_sought`,
+        Plain values: `pairs_compared` and `of_pairs` of neighbours, `near_identical` (frames like the one
+        before them), `games` (name -> pairs, repeats, period), `first` (keys), `across_splits` (`frames_sought`,
         `found`, `first`).
 
     Raises:
@@ -79,7 +79,6 @@ def find_repeats(
     seek = _Queries([(at, cells(at)) for at in _query_rows(splits)], len(splits))
     games: dict[str, _Game] = defaultdict(_Game)
     repeats: list[str] = []
-    compared = 0
     for which, start, end in _stretches(splits, most_frames):
         table = splits[which].table
         game = games[table.clips[table.clip_id[start]][0]]
@@ -91,21 +90,18 @@ def find_repeats(
             if previous is not None and int(np.abs(current - previous).max()) <= SAME_MOMENT:
                 hits.append(row)
             previous = current
-        compared += end - start
-        game.compared += end - start - 1
+        game.pairs += end - start - 1
         game.repeats += len(hits)
         repeats += [table.keys[row] for row in hits]
         # Where nothing moves for long, gaps say nothing of the video's timing.
         if len(hits) * 2 < end - start:
             game.gaps.update(np.diff(hits).tolist())
-    pairs = sum(game.compared for game in games.values())
     return {
-        "frames_compared": compared,
-        "of_frames": sum(len(shards) for shards in splits),
+        "pairs_compared": sum(game.pairs for game in games.values()),
+        "of_pairs": sum(len(shards) - len(shards.table.run_bounds()) for shards in splits),
         "near_identical": len(repeats),
-        "share": round(len(repeats) / max(pairs, 1), 6),
         "games": {
-            name: {"compared": game.compared, "repeats": game.repeats, "period": game.period()}
+            name: {"pairs": game.pairs, "repeats": game.repeats, "period": game.period()}
             for name, game in games.items()
         },
         "first": repeats[:_LISTED],
