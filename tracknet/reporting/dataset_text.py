@@ -57,12 +57,15 @@ def dataset_warnings(figures: Figures, repeats: Figures) -> Iterator[str]:
             f"{across['found']:,} of {across['frames_sought']:,} frames sought are near-identical to a frame of "
             f"another split: {pairs}"
         )
+    games_of: dict[int, list[str]] = {}
     for game, found in repeats["games"].items():
         if found["period"]:
-            yield (
-                f"{game}: every {_ordinal(found['period'])} frame repeats the one before it, as in video shown at "
-                "another rate than it was filmed at: the ball stands still there, and then jumps"
-            )
+            games_of.setdefault(found["period"], []).append(game)
+    for period, games in games_of.items():
+        yield (
+            f"every {_ordinal(period)} frame repeats the one before it in {', '.join(games)}: video shown at another "
+            "rate than it was filmed at. The ball stands still there and then jumps, and these frames count twice"
+        )
     copies = figures["duplicates"]["same_source"]
     if copies["groups"]:
         example = " = ".join(copies["first"][0])
