@@ -15,7 +15,7 @@ import numpy.typing as npt
 from tracknet.datasets.contents import Contents
 from tracknet.datasets.index import misplaced_rows
 from tracknet.datasets.sample_json import IMAGE_SUFFIX, SampleLabel, read_sample_json, split_name
-from tracknet.datasets.schema import INDEX_NAME, MANIFEST_NAME, ShardEntry
+from tracknet.datasets.schema import INDEX_NAME, MANIFEST_NAME, Manifest, ShardEntry
 from tracknet.datasets.table import NO_STATUS
 from tracknet.utils.geometry import Size
 from tracknet.utils.images import ImageError, decode_image, stated_size
@@ -50,7 +50,7 @@ class ShardCheck:
     def __init__(self, contents: Contents, entry: ShardEntry, rows: Rows, *, decode: bool) -> None:
         self._contents, self._entry, self._rows, self._decode = contents, entry, rows, decode
         self._made_elsewhere = bool(contents.manifest.config.get("made_elsewhere"))
-        self._labels_changed = getattr(contents.manifest, "labels", None) is not None
+        self._newer_labels = newer_labels(contents.manifest)
         self.sha256 = ""
         self.bytes_read = 0
         self.good_frames = 0
@@ -78,6 +78,12 @@ class ShardCheck:
             yield from self._walk(path, length, misplaced, on_bytes)
         except OSError as error:
             yield self._fault(None, f"cannot be read: {error.strerror}")
+            return
+        newer = self._newer_labels.get(entry.name, 0)
+        if self._newer_labels and newer != self.older_labels:
+            yield self._fault(
+                None, f"{self.older_labels:,} labels differ from the index, {MANIFEST_NAME} says {newer:,}"
+            )
 
     def _misplaced(self, length: int) -> dict[int, str]:
         offset, size = self._contents["offset"][self._rows], self._contents["size"][self._rows]
@@ -196,7 +202,7 @@ class ShardCheck:
             yield self._fault(f"{key}.json", str(error))
             return
         differing = _differences(found, contents, row)
-        if self._labels_changed and differing.keys() <= {"xy_px", "visibility", "status"}:
+        if self._newer_labels and differing.keys() <= {"xy_px", "visibility", "status"}:
             self.older_labels += bool(differing)
         elif differing:
             said = ", ".join(
@@ -206,6 +212,12 @@ class ShardCheck:
 
     def _fault(self, key: str | None, message: str) -> Fault:
         return Fault(self._entry.name, key, message)
+
+
+def newer_labels(manifest: Manifest) -> dict[str, int]:
+    """Shard -> how many of its labels `build_shards --labels-only` changed in the index alone; empty if none."""
+    frames = getattr(manifest, "labels", {}).get("frames", {})
+    return {str(name): int(count) for name, count in frames.items() if count}
 
 
 def _differences(label: SampleLabel, contents: Contents, row: int) -> dict[str, tuple[Any, Any]]:

@@ -145,6 +145,7 @@ class _Walk:
     def __init__(self, source: _Source, expected: Mapping[int, Expected]) -> None:
         self._source = source
         self._expected = expected
+        self._has_ended = False  # before bytes that follow the end
 
     def events(self) -> Iterator[TarMember | TarFault]:
         source, extension = self._source, _Extension()
@@ -152,10 +153,10 @@ class _Walk:
             start = source.position
             block = source.take(BLOCK_BYTES)
             if len(block) < BLOCK_BYTES:
-                what = (
-                    "is cut within a header" if block else "ends without the end-of-archive blocks: it is cut"
-                )
-                yield TarFault(start, None, what)
+                if block:
+                    yield TarFault(start, None, "is cut within a header")
+                elif not self._has_ended:
+                    yield TarFault(start, None, "ends without the end-of-archive blocks: it is cut")
                 return
             if block == _ZEROS:
                 ended, faults = self._end()
@@ -277,6 +278,7 @@ class _Walk:
             return False, [TarFault(start, None, "damaged tar header: it is all zeros")]
         while block := source.take(BLOCK_BYTES):
             if block != _ZEROS[: len(block)]:
+                self._has_ended = True
                 fault = TarFault(source.position - len(block), None, "bytes follow the end of the archive")
                 source.give_back(block)
                 return False, [fault, *(event for event in self._resume(()) if isinstance(event, TarFault))]
