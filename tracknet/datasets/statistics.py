@@ -13,7 +13,8 @@ from tracknet.datasets.schema import SPLITS, Status, Visibility
 from tracknet.datasets.table import NO_STATUS
 
 SUSPICIOUS_SPEED = 0.25
-"""Of the frame's width, from one frame to the next: no real ball is that fast (tennis serves: 0.1 at 30 frames/s)."""
+"""Of the frame's width, from one frame to the next. The fastest of 18,791 steps in the published tennis labels is an
+eighth of it, 160 px of 1280."""
 _PERCENTILES = (("median", 50), ("p90", 90), ("p99", 99), ("max", 100))
 _LISTED = 10
 
