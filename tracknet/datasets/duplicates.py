@@ -18,6 +18,7 @@ import numpy.typing as npt
 from tracknet.datasets.index import ShardSet
 from tracknet.datasets.reader import ShardReader
 from tracknet.utils.errors import RunError
+from tracknet.utils.images import ImageError, stated_size
 
 SAME_MOMENT = 2
 """Largest difference of a cell, of 255. On real video the repeats of 25 frames/s shown at 30 differ by 1 or 2, other
@@ -155,7 +156,16 @@ class _Queries:
 
 def _cells(reader: ShardReader, row: int) -> Cells:
     content = reader.read_bytes(row)
-    reader.check_stated_size(row, content)
+    try:
+        stated = stated_size(content)
+    except ImageError as error:
+        raise RunError(f"{reader.shards.origin(row)}: {error}", remedy="build the shards again") from None
+    wanted = reader.shards.manifest.image_size
+    # Before it is decoded: a file of a few KB may state gigabytes.
+    if stated != wanted:
+        raise RunError(
+            f"{reader.shards.origin(row)}: is {stated}, not {wanted}", remedy="build the shards again"
+        )
     grey = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_REDUCED_GRAYSCALE_4)
     if grey is None:
         raise RunError(f"{reader.shards.origin(row)}: cannot be decoded", remedy="build the shards again")

@@ -13,8 +13,7 @@ import numpy.typing as npt
 
 from tracknet.datasets.index import ShardSet
 from tracknet.utils.errors import RunError
-from tracknet.utils.geometry import Size
-from tracknet.utils.images import ImageError, decode_image, stated_size
+from tracknet.utils.images import ImageError, decode_image
 
 Frame = npt.NDArray[np.uint8]
 # A build may have 1,000 shards, a process often 256 file descriptors.
@@ -44,13 +43,16 @@ class ShardReader:
             RunError: the bytes are not those that the index promises; names shard, key and position.
         """
         content = self.read_bytes(row)
-        self.check_stated_size(row, content)
         try:
-            frame = decode_image(content)
+            frame = decode_image(content, size=self._size)
         except ImageError as error:
             raise RunError(f"{self.shards.origin(row)}: {error}", remedy="build the shards again") from None
-        # OpenCV turns a picture as its EXIF data say, which the header's size does not tell.
-        self._check_size(row, Size(frame.shape[1], frame.shape[0]))
+        # OpenCV turns a picture as its EXIF data say, which the size that it states does not tell.
+        if frame.shape != (self._size.height, self._size.width, 3):
+            found = f"{frame.shape[1]}x{frame.shape[0]}"
+            raise RunError(
+                f"{self.shards.origin(row)}: is {found}, not {self._size}", remedy="build the shards again"
+            )
         return frame
 
     def read_bytes(self, row: int) -> bytes:
@@ -69,24 +71,11 @@ class ShardReader:
             )
         return content
 
-    def check_stated_size(self, row: int, content: bytes) -> None:
-        """Before it is decoded: a file of a few KB may state gigabytes. Raises as `read` does."""
-        try:
-            self._check_size(row, stated_size(content))
-        except ImageError as error:
-            raise RunError(f"{self.shards.origin(row)}: {error}", remedy="build the shards again") from None
-
     def close(self) -> None:
         """Closes the files; they open again when needed."""
         for file in self._files.values():
             os.close(file)
         self._files.clear()
-
-    def _check_size(self, row: int, found: Size) -> None:
-        if found != self._size:
-            raise RunError(
-                f"{self.shards.origin(row)}: is {found}, not {self._size}", remedy="build the shards again"
-            )
 
     def __del__(self) -> None:
         self.close()
