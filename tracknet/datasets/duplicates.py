@@ -21,8 +21,8 @@ from tracknet.utils.errors import RunError
 from tracknet.utils.images import ImageError, stated_size
 
 SAME_MOMENT = 2
-"""Largest difference of a cell, of 255. On real video the repeats of 25 frames/s shown at 30 differ by 1 or 2, other
-neighbours by 6 or more (tennis) or 9 and more in three of four (badminton): see benchmarks/results/duplicates.txt."""
+"""Largest difference of a cell, of 255. Where broadcasts of 25 frames/s are shown at 30, the repeats differ by 1 or 2;
+of 341 tennis neighbours without repeats, none by less than 5 (benchmarks/results/duplicates/broadcasts.txt)."""
 _CELLS = (64, 36)
 _COARSE = (16, 9)
 STRETCH_FRAMES = 48
@@ -75,7 +75,7 @@ def find_repeats(
 
     def cells(at: Row) -> Cells:
         on_frame(1)
-        return _cells(readers[at[0]], at[1])
+        return shrink_frame(readers[at[0]], at[1])
 
     seek = _Queries([(at, cells(at)) for at in _query_rows(splits)], len(splits))
     games: dict[str, _Game] = defaultdict(_Game)
@@ -154,7 +154,8 @@ class _Queries:
                 self.found.setdefault(self._rows[at[0]][number], at)
 
 
-def _cells(reader: ShardReader, row: int) -> Cells:
+def shrink_frame(reader: ShardReader, row: int) -> Cells:
+    """A frame as 64x36 grey cells: int16 `[36, 64]`, 0..255. Raises RunError for damaged data."""
     content = reader.read_bytes(row)
     try:
         stated = stated_size(content)
