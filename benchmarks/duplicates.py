@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter, defaultdict
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -31,17 +32,14 @@ def differences(folder: Path) -> dict[str, list[int]]:
         for start, end in table.run_bounds().tolist():
             game = table.clips[table.clip_id[start]][0]
             cells = [shrink_frame(reader, row) for row in range(start, end)]
-            pairs = zip(cells, cells[1:], strict=False)
+            pairs = pairwise(cells)
             found[game] += [int(np.abs(a - b).max()) for a, b in pairs]
     return found
 
 
 def main() -> None:
     cv2.setNumThreads(0)
-    labels = [
-        str(high) if high - low == 1 else f"{low + 1}-{high}"
-        for low, high in zip(BOUNDS, BOUNDS[1:], strict=False)
-    ]
+    labels = [str(high) if high - low == 1 else f"{low + 1}-{high}" for low, high in pairwise(BOUNDS)]
     print(f"{'largest cell difference':28}" + "".join(f"{label:>8}" for label in ["0", *labels]))
     for name in sys.argv[1:]:
         for game, values in differences(Path(name)).items():

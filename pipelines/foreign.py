@@ -33,7 +33,7 @@ class ForeignShards:
 
     Attributes:
         entries: a manifest entry per tar.
-        rows: an index row per frame, in the order of the tars.
+        rows: an index row per frame, in the order of the tars until they are sorted.
         faults: everything wrong, by tar and member.
     """
 
@@ -43,7 +43,7 @@ class ForeignShards:
 
     @property
     def games(self) -> dict[str, list[str]]:
-        """Split -> its games, in order of appearance."""
+        """Split -> its games, in the order of the rows."""
         games: dict[str, dict[str, None]] = defaultdict(dict)
         for row in self.rows:
             games[row["split"]][row["game"]] = None

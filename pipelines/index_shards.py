@@ -61,7 +61,7 @@ def run(argv: Sequence[str]) -> int:
         found = read_foreign(
             paths, most_pixels=round(config.data.max_megapixels * 1e6), on_bytes=progress.bytes_counter()
         )
-    rows = sort_rows(found.rows)
+    rows = found.rows = sort_rows(found.rows)
     index = index_bytes(rows)
     manifest = make_manifest(
         config={"made_elsewhere": True},

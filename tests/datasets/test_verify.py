@@ -344,6 +344,23 @@ def test_a_manifest_cannot_name_what_is_elsewhere(folder: Path, name: str, opene
     assert {Path(path).parent for path in opened} <= {folder}
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("config", []),
+        ("games", "x"),
+        ("totals", None),
+        ("build_id", 5),
+        ("image_size", [0, 5]),
+        ("image_size", [5]),
+    ],
+)
+def test_a_manifest_of_other_types(folder: Path, field: str, value: Any) -> None:
+    edit_manifest(folder, lambda body: body.update({field: value}))
+    with pytest.raises(UserError, match="lacks or garbles a field"):
+        Contents.read(folder)
+
+
 def test_an_index_cannot_name_what_is_elsewhere(folder: Path, opened: list[str]) -> None:
     from tracknet.datasets.index import open_split
 
@@ -351,7 +368,7 @@ def test_an_index_cannot_name_what_is_elsewhere(folder: Path, opened: list[str])
     edit_index(folder, lambda rows: rows[rows.index(row)].update(shard="../../../etc/passwd"))
     opened.clear()
     assert "index.parquet: 1 rows are of '../../../etc/passwd', no shard of this build" in faults(folder)
-    with pytest.raises(RunError, match=r"has 70 frames for shards that hold 71"):
+    with pytest.raises(RunError, match=r"has frames of '\.\./\.\./\.\./etc/passwd', which is no shard"):
         open_split(folder, "train")
     assert {Path(path).parent for path in opened} <= {folder}
 

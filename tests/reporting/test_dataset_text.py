@@ -54,8 +54,8 @@ def test_the_figures_as_lines() -> None:
     text = dataset_text(FIGURES, REPEATS)
     assert "shards: build 0123456789ab, 200 frames stored at 512x288 in 2 shards, 3.0 MB" in text
     assert "train       1      4      200       2     3.0 MB  1280x720" in text
-    assert "20 (10.0%)    170 (85.0%)      10 (5.0%)       0 (0.0%)" in text
-    assert "170 (85.0%)       8 (4.0%)       2 (1.0%)     20 (10.0%)" in text
+    assert "20 (10.0%)      170 (85.0%)        10 (5.0%)         0 (0.0%)" in text
+    assert "170 (85.0%)         8 (4.0%)         2 (1.0%)       20 (10.0%)" in text
     assert "9.2    30.0    50.5    60.0   0 (0.0%)" in text
     assert "3 (3.0%), in a sample of 100 of 196 pairs; --duplicates takes all" in text
     assert list(dataset_warnings(FIGURES, REPEATS)) == []

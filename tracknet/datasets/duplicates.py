@@ -18,7 +18,7 @@ import numpy.typing as npt
 from tracknet.datasets.index import ShardSet
 from tracknet.datasets.reader import ShardReader
 from tracknet.utils.errors import RunError
-from tracknet.utils.images import ImageError, stated_size
+from tracknet.utils.images import ImageError, decode_grey_quarter
 
 SAME_MOMENT = 2
 """Largest difference of a cell, of 255. Where broadcasts of 25 frames/s are shown at 30, the repeats differ by 1 or 2;
@@ -79,7 +79,7 @@ def find_repeats(
 
     seek = _Queries([(at, cells(at)) for at in _query_rows(splits)], len(splits))
     games: dict[str, _Game] = defaultdict(_Game)
-    repeats: list[str] = []
+    first: list[str] = []
     for which, start, end in _stretches(splits, most_frames):
         table = splits[which].table
         game = games[table.clips[table.clip_id[start]][0]]
@@ -93,19 +93,19 @@ def find_repeats(
             previous = current
         game.pairs += end - start - 1
         game.repeats += len(hits)
-        repeats += [table.keys[row] for row in hits]
+        first += [table.keys[row] for row in hits[: _LISTED - len(first)]]
         # Where nothing moves for long, gaps say nothing of the video's timing.
         if len(hits) * 2 < end - start:
             game.gaps.update(np.diff(hits).tolist())
     return {
         "pairs_compared": sum(game.pairs for game in games.values()),
         "of_pairs": sum(len(shards) - len(shards.table.run_bounds()) for shards in splits),
-        "near_identical": len(repeats),
+        "near_identical": sum(game.repeats for game in games.values()),
         "games": {
             name: {"pairs": game.pairs, "repeats": game.repeats, "period": game.period()}
             for name, game in games.items()
         },
-        "first": repeats[:_LISTED],
+        "first": first,
         "across_splits": {
             "frames_sought": len(seek),
             "found": len(seek.found),
@@ -156,20 +156,10 @@ class _Queries:
 
 def shrink_frame(reader: ShardReader, row: int) -> Cells:
     """A frame as 64x36 grey cells: int16 `[36, 64]`, 0..255. Raises RunError for damaged data."""
-    content = reader.read_bytes(row)
     try:
-        stated = stated_size(content)
+        grey = decode_grey_quarter(reader.read_bytes(row), size=reader.shards.manifest.image_size)
     except ImageError as error:
         raise RunError(f"{reader.shards.origin(row)}: {error}", remedy="build the shards again") from None
-    wanted = reader.shards.manifest.image_size
-    # Before it is decoded: a file of a few KB may state gigabytes.
-    if stated != wanted:
-        raise RunError(
-            f"{reader.shards.origin(row)}: is {stated}, not {wanted}", remedy="build the shards again"
-        )
-    grey = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_REDUCED_GRAYSCALE_4)
-    if grey is None:
-        raise RunError(f"{reader.shards.origin(row)}: cannot be decoded", remedy="build the shards again")
     return np.asarray(cv2.resize(grey, _CELLS, interpolation=cv2.INTER_AREA), np.int16)
 
 

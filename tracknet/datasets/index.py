@@ -23,6 +23,7 @@ _COLUMNS = (
     *("key", "game", "clip", "frame", "shard", "offset", "size", "crc32c"),
     *("x_px", "y_px", "visibility", "status", "source_width", "source_height"),
 )
+_DO_NOT_USE = "do not use this folder: its index was damaged, or made to mislead; build it again"
 _BUILD_AGAIN = "run the build command again: it replaces what is missing or damaged and keeps the rest"
 
 
@@ -181,6 +182,11 @@ def open_split(folder: Path, split: str) -> ShardSet:
 def _open(folder: Path, manifest: Manifest, split: str, entries: Sequence[ShardEntry]) -> ShardSet:
     _check_files(folder, entries)
     index = _read_index(folder, manifest)
+    if strange := set(index["shard"]) - {entry.name for entry in manifest.shards}:
+        raise RunError(
+            f"{folder / INDEX_NAME} has frames of {sorted(map(repr, strange))[0]}, which is no shard of this build",
+            remedy=_DO_NOT_USE,
+        )
     names = tuple(entry.name for entry in entries)
     id_of_name = {name: number for number, name in enumerate(names)}
     shard_id = np.array([id_of_name.get(name, -1) for name in index["shard"]], np.int32)
@@ -208,7 +214,7 @@ def _open(folder: Path, manifest: Manifest, split: str, entries: Sequence[ShardE
                     for row, what in misplaced.items()
                 ]
             ),
-            remedy="do not use this folder: its index was damaged, or made to mislead; build it again",
+            remedy=_DO_NOT_USE,
         )
     clip_names = [(index["game"][row], index["clip"][row]) for row in keep]
     clips = list(dict.fromkeys(clip_names))

@@ -246,6 +246,11 @@ class Manifest:
                 remedy="build the shards again with this version, into another folder",
             )
         try:
+            for name, kind in (("build_id", str), ("config", dict), ("games", dict), ("totals", dict)):
+                if not isinstance(body[name], kind):
+                    raise ValueError(f"{name} is no {kind.__name__}")
+            if not all(isinstance(length, int) and 0 < length < 2**16 for length in body["image_size"]):
+                raise ValueError(f"image_size is {body['image_size']!r}")
             manifest = cls(
                 build_id=body["build_id"],
                 image_size=Size(*body["image_size"]),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 Figures = Mapping[str, Any]
 _FEW_ABSENT, _MANY_ABSENT = 0.001, 0.9
+_LISTED = 8
 
 
 def dataset_text(figures: Figures, repeats: Figures) -> str:
@@ -24,16 +25,16 @@ def dataset_text(figures: Figures, repeats: Figures) -> str:
             f"  {split:<6}{len(part['games']):>7,}{part['clips']:>7,}{part['frames']:>9,}{part['shards']:>8,}"
             f"{part['bytes'] / 1e6:>8,.1f} MB  {', '.join(part['source_sizes'])}"
         )
-    lines += ["", "  visibility     0 absent        1 clear         2 hard     3 occluded"]
+    lines += ["", f"  visibility{'0 absent':>15}{'1 clear':>17}{'2 hard':>17}{'3 occluded':>17}"]
     for split, part in figures["splits"].items():
         shares = [_share(part["visibility"][code], part["frames"]) for code in "0123"]
-        lines.append(f"  {split:<6}  " + "".join(f"{share:>15}" for share in shares))
-    lines += ["", "  status           flying            hit         bounce           none"]
+        lines.append(f"  {split:<6}  " + "".join(f"{share:>17}" for share in shares))
+    lines += ["", f"  status    {'flying':>15}{'hit':>17}{'bounce':>17}{'none':>17}"]
     for split, part in figures["splits"].items():
         shares = [
             _share(part["status"][name], part["frames"]) for name in ("flying", "hit", "bounce", "none")
         ]
-        lines.append(f"  {split:<6}  " + "".join(f"{share:>15}" for share in shares))
+        lines.append(f"  {split:<6}  " + "".join(f"{share:>17}" for share in shares))
     lines += [
         "",
         "  ball, frame px per frame  median     p90     p99     max   faster than a quarter of the width",
@@ -63,7 +64,7 @@ def dataset_warnings(figures: Figures, repeats: Figures) -> Iterator[str]:
             games_of.setdefault(found["period"], []).append(game)
     for period, games in games_of.items():
         yield (
-            f"every {_ordinal(period)} frame repeats the one before it in {', '.join(games)}: video shown at another "
+            f"every {_ordinal(period)} frame repeats the one before it in {_listed(games)}: video shown at another "
             "rate than it was filmed at. The ball stands still there and then jumps, and these frames count twice"
         )
     copies = figures["duplicates"]["same_source"]
@@ -97,9 +98,6 @@ def _repeat_lines(repeats: Figures) -> Iterator[str]:
         else f"a sample of {compared:,} of {pairs:,} pairs; --duplicates takes all"
     )
     yield f"  near-identical to the frame before: {_share(repeats['near_identical'], compared)}, in {how}"
-    for game, found in repeats["games"].items():
-        if found["period"]:
-            yield f"    {game}: every {_ordinal(found['period'])} ({found['repeats']:,} of {found['pairs']:,})"
 
 
 def _share(count: int, of: int) -> str:
@@ -113,6 +111,11 @@ def _number(value: float | None) -> str:
 def _ordinal(number: int) -> str:
     last = {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
     return f"{number}{'th' if 10 < number % 100 < 14 else last}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return ", ".join(names[:_LISTED]) + more
 
 
 def _to(some: Figures) -> str:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tracknet.datasets.verify import Verification
     from tracknet.reporting.sample_sheet import ShownFrame
 
-SAMPLED_FRAMES = 2400
+SAMPLED_FRAMES = 1536
 PAGE_FRAMES = 60
 
 
