@@ -163,6 +163,27 @@ def test_no_bit_of_a_shard_can_flip_unseen(folder: Path, data: st.DataObject) ->
         path.write_bytes(whole)
 
 
+def test_a_sector_of_zeros_over_a_header_hides_nothing(folder: Path) -> None:
+    row = rows_of(folder)[3]
+    place = slice(row["offset"] - 512, row["offset"])
+    change(folder / SHARD, lambda data: data.__setitem__(place, bytes(512)))
+    result = check(folder)
+    assert [str(fault) for fault in result.faults] == [
+        f"{SHARD}: {row['key']}.jpg: damaged tar header: its checksum does not fit"
+    ]
+    assert result.frames == 93
+
+
+def test_a_hole_of_many_sectors_names_what_it_took(folder: Path) -> None:
+    rows = rows_of(folder)
+    place = slice(rows[2]["offset"] + 512, rows[4]["offset"] + 512)
+    change(folder / SHARD, lambda data: data.__setitem__(place, bytes(place.stop - place.start)))
+    found = faults(folder)
+    for row in rows[2:5]:
+        assert any(row["key"] in fault for fault in found), row["key"]
+    assert not any(row["key"] in fault for fault in found for row in rows[:2] + rows[5:])
+
+
 def rewrite_tar(path: Path, edit: Callable[[list[tuple[tarfile.TarInfo, bytes]]], object]) -> None:
     with tarfile.open(path) as tar:
         members = [(info, (tar.extractfile(info) or io.BytesIO()).read()) for info in tar]

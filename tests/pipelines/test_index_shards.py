@@ -170,7 +170,7 @@ def edit_first(folder: Path, edit: Callable[[list[Sample]], object]) -> None:
         (lambda s: s[2].update(jpeg=s[2]["jpg"]), "game1_Clip1_0002.jpg: is the second picture of its key"),
         (
             lambda s: s[2].update(pyd=b"cos\nsystem\n"),
-            "game1_Clip1_0002.pyd: is of a kind whose readers run code",
+            "game1_Clip1_0002.pyd: is of a kind whose readers may run code",
         ),
         (
             lambda s: s[2].update(cls=b"1"),

@@ -20,7 +20,7 @@ from tracknet.datasets.table import NO_STATUS
 from tracknet.utils.geometry import Size
 from tracknet.utils.images import ImageError, decode_image, stated_size
 from tracknet.utils.tar_header import shown
-from tracknet.utils.tar_walk import Expected, TarFault, TarMember, walk_tar
+from tracknet.utils.tar_walk import Expected, TarMember, walk_tar
 
 Rows = npt.NDArray[np.int64]
 
@@ -51,6 +51,8 @@ class ShardCheck:
         self._contents, self._entry, self._rows, self._decode = contents, entry, rows, decode
         self._made_elsewhere = bool(contents.manifest.config.get("made_elsewhere"))
         self._newer_labels = newer_labels(contents.manifest)
+        self._missing: dict[int, int] = {}  # offset -> row of the pictures that were not met yet
+        self._picture_before: tuple[str, int | None] | None = None  # key and row, until its label comes
         self.sha256 = ""
         self.bytes_read = 0
         self.good_frames = 0
@@ -113,43 +115,50 @@ class ShardCheck:
             self.bytes_read += len(block)
             on_bytes(len(block))
 
-        missing = dict(row_at)
-        pending: tuple[str, int | None] | None = None  # the picture whose label must come next
+        self._missing = row_at
+        self._picture_before = None
         with path.open("rb") as file:
             for event in walk_tar(file, length, expected=expected, on_bytes=take):
-                if isinstance(event, TarFault):
-                    yield self._fault(event.name or f"at byte {event.offset:,}", event.message)
-                    if event.name is None:
-                        pending = None  # what lay here was not seen, so nothing is said of what should follow
+                if isinstance(event, TarMember):
+                    yield from self._member(event)
                     continue
-                key, suffix = split_name(event.name)
-                if suffix == ".json":
-                    if pending is None or pending[0] != key:
-                        yield self._fault(shown(event.name), "does not follow the picture of its key")
-                    elif pending[1] is not None:
-                        yield from self._label(event, pending[1])
-                    pending = None
-                    continue
-                if pending is not None:
-                    yield self._fault(pending[0], "its picture has no .json right behind it")
-                pending = None
-                if not IMAGE_SUFFIX.fullmatch(suffix):
-                    yield self._fault(shown(event.name), "is neither a picture nor a label")
-                    continue
-                row = missing.pop(event.offset, None)
-                pending = (key, row)
-                if row is None:
-                    yield self._fault(shown(event.name), f"has no row in {INDEX_NAME} that points to it")
-                else:
-                    yield from self._picture(event, key, row)
-            if pending is not None:
-                yield self._fault(pending[0], "its picture has no .json right behind it")
+                yield self._fault(event.name or f"at byte {event.offset:,}", event.message)
+                if event.name is None:
+                    # What lay here was not seen, so nothing is said of what should have followed.
+                    self._picture_before = None
+        yield from self._no_label()
         self.sha256 = digest.hexdigest()
-        for at, row in missing.items():
+        for at, row in self._missing.items():
             yield self._fault(
                 shown(self._contents["key"][row]),
                 f"{INDEX_NAME} places it at byte {at:,}, where no member is found",
             )
+
+    def _member(self, member: TarMember) -> Iterator[Fault]:
+        """A picture, which must have a row, or the label right behind it."""
+        key, suffix = split_name(member.name)
+        if suffix == ".json":
+            before, self._picture_before = self._picture_before, None
+            if before is None or before[0] != key:
+                yield self._fault(shown(member.name), "does not follow the picture of its key")
+            elif before[1] is not None:
+                yield from self._label(member, before[1])
+            return
+        yield from self._no_label()
+        if not IMAGE_SUFFIX.fullmatch(suffix):
+            yield self._fault(shown(member.name), "is neither a picture nor a label")
+            return
+        row = self._missing.pop(member.offset, None)
+        self._picture_before = (key, row)
+        if row is None:
+            yield self._fault(shown(member.name), f"has no row in {INDEX_NAME} that points to it")
+        else:
+            yield from self._picture(member, key, row)
+
+    def _no_label(self) -> Iterator[Fault]:
+        before, self._picture_before = self._picture_before, None
+        if before is not None:
+            yield self._fault(shown(before[0]), "its picture has no .json right behind it")
 
     def _member_name(self, row: int) -> str:
         """What a row's picture is called in the tar; foreign tars have other suffixes too."""
@@ -216,8 +225,9 @@ class ShardCheck:
 
 def newer_labels(manifest: Manifest) -> dict[str, int]:
     """Shard -> how many of its labels `build_shards --labels-only` changed in the index alone; empty if none."""
-    frames = getattr(manifest, "labels", {}).get("frames", {})
-    return {str(name): int(count) for name, count in frames.items() if count}
+    frames = getattr(manifest, "labels", {}).get("frames")
+    counts = frames.items() if isinstance(frames, dict) else ()
+    return {name: count for name, count in counts if isinstance(count, int) and count}
 
 
 def _differences(label: SampleLabel, contents: Contents, row: int) -> dict[str, tuple[Any, Any]]:

@@ -28,7 +28,7 @@ MOST_MEMBER_BYTES = 64 << 20
 MOST_EXTENSION_BYTES = 16 << 10
 """Of a PAX or GNU header: names have 4,096 bytes at most."""
 PICKLE_SUFFIXES = (".pkl", ".pickle", ".pyd", ".pth", ".pt", ".joblib", ".npy", ".npz", ".dill", ".mat")
-"""Files whose usual readers run code that is in them; WebDataset decodes the first five so by default."""
+"""Files whose usual readers may run code that is in them; WebDataset's `decode` unpickles the first four."""
 
 _ZEROS = bytes(BLOCK_BYTES)
 _PASS_BYTES = 1 << 20
@@ -158,7 +158,7 @@ class _Walk:
                 elif not self._has_ended:
                     yield TarFault(start, None, "ends without the end-of-archive blocks: it is cut")
                 return
-            if block == _ZEROS:
+            if block == _ZEROS and source.position not in self._expected:
                 ended, faults = self._end()
                 yield from faults
                 if ended:
@@ -193,7 +193,7 @@ class _Walk:
             return
         refusal = bad_name(name)
         if refusal is None and name.lower().endswith(PICKLE_SUFFIXES):
-            refusal = "is of a kind whose readers run code that is in it; it was not read"
+            refusal = "is of a kind whose readers may run code that is in it; it was not read"
         if refusal is None and header.size > MOST_MEMBER_BYTES:
             refusal = f"has {header.size:,} bytes, more than the {MOST_MEMBER_BYTES:,} of the largest picture"
         if refusal:
@@ -255,13 +255,10 @@ class _Walk:
         source = self._source
         zeros = 0
         while len(block := source.take(BLOCK_BYTES)) == BLOCK_BYTES:
-            if block == _ZEROS:
-                zeros += 1
-                continue
             if source.position in self._expected or is_header(block):
                 source.give_back(block)
                 return
-            zeros = 0
+            zeros = zeros + 1 if block == _ZEROS else 0
         # The end: given back, so that the walk sees it and says whether it is a proper one.
         source.give_back(block)
         source.give_back(_ZEROS * min(zeros, 2))
