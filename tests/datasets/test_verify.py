@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 import json
 import shutil
 import tarfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import google_crc32c
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,13 +17,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.datasets.conftest import SmallBuild
+from tests.datasets.damage import SHARD, change, edit_index, edit_manifest, flip, rewrite_tar, rows_of
 from tracknet.datasets import verify_shard
 from tracknet.datasets.contents import Contents
-from tracknet.datasets.schema import index_schema
 from tracknet.datasets.verify import Verification, verify_build
-from tracknet.utils.errors import RunError, UserError
-
-SHARD = "train-001.tar"
+from tracknet.utils.errors import RunError
 
 
 @pytest.fixture
@@ -42,36 +36,6 @@ def check(folder: Path, **options: Any) -> Verification:
 
 def faults(folder: Path, **options: Any) -> list[str]:
     return [str(fault) for fault in check(folder, **options).faults]
-
-
-def rows_of(folder: Path, shard: str = SHARD) -> list[dict[str, Any]]:
-    rows = [row for row in pq.read_table(folder / "index.parquet").to_pylist() if row["shard"] == shard]
-    return sorted(rows, key=lambda row: int(row["offset"]))
-
-
-def change(path: Path, edit: Callable[[bytearray], object]) -> None:
-    data = bytearray(path.read_bytes())
-    edit(data)
-    path.write_bytes(data)
-
-
-def flip(path: Path, at: int, bit: int = 0) -> None:
-    change(path, lambda data: data.__setitem__(at, data[at] ^ 1 << bit))
-
-
-def edit_manifest(folder: Path, edit: Callable[[dict[str, Any]], object]) -> None:
-    body = json.loads((folder / "manifest.json").read_text())
-    edit(body)
-    (folder / "manifest.json").write_text(json.dumps(body))
-
-
-def edit_index(folder: Path, edit: Callable[[list[dict[str, Any]]], object]) -> None:
-    """Rewrites the index and puts its hash into the manifest, as somebody who means harm would."""
-    rows = pq.read_table(folder / "index.parquet").to_pylist()
-    edit(rows)
-    pq.write_table(pa.Table.from_pylist(rows, schema=index_schema()), folder / "index.parquet")
-    digest = hashlib.sha256((folder / "index.parquet").read_bytes()).hexdigest()
-    edit_manifest(folder, lambda body: body.update(index_sha256=digest))
 
 
 def keys_read_by_webdataset(path: Path) -> list[str]:
@@ -184,16 +148,6 @@ def test_a_hole_of_many_sectors_names_what_it_took(folder: Path) -> None:
     assert not any(row["key"] in fault for fault in found for row in rows[:2] + rows[5:])
 
 
-def rewrite_tar(path: Path, edit: Callable[[list[tuple[tarfile.TarInfo, bytes]]], object]) -> None:
-    with tarfile.open(path) as tar:
-        members = [(info, (tar.extractfile(info) or io.BytesIO()).read()) for info in tar]
-    edit(members)
-    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
-        for info, data in members:
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
-
-
 def test_a_changed_time_is_told_by_the_hash_alone(folder: Path) -> None:
     rewrite_tar(folder / SHARD, lambda members: setattr(members[4][0], "mtime", 5))
     assert faults(folder) == [
@@ -289,109 +243,6 @@ def test_two_frames_of_one_name_and_totals(folder: Path) -> None:
     assert f"index.parquet: has 2 rows of frame {first['game']}/{first['clip']} {first['frame']}" in found
     assert "manifest.json: totals: val clips is 7, the index has 2" in found
     assert f"{SHARD}: {second['key']}.jpg: index.parquet calls the picture here {first['key']}" in found
-
-
-@pytest.mark.parametrize(
-    ("values", "message"),
-    [
-        ({"offset": 2**62}, "are no member of a tar of"),
-        ({"offset": 2**63 - 1}, "are no member of a tar of"),
-        ({"offset": -512}, "are no member of a tar of"),
-        ({"offset": 0}, "are no member of a tar of"),
-        ({"offset": 513}, "are no member of a tar of"),
-        ({"size": 2**31 - 1}, "are no member of a tar of"),
-        ({"size": -1}, "are no member of a tar of"),
-        ({"size": 0}, "are no member of a tar of"),
-        ("another", "belong to the member at"),
-    ],
-)
-def test_rows_that_point_elsewhere_are_named_by_verify_and_refused_by_training(
-    folder: Path, values: Any, message: str
-) -> None:
-    from tracknet.datasets.index import open_split
-
-    rows = rows_of(folder)
-    wanted = {name: rows[4][name] for name in ("offset", "size", "crc32c")} if values == "another" else values
-    edit_index(folder, lambda all_rows: all_rows[all_rows.index(rows[2])].update(wanted))
-    assert any(rows[2]["key"] in f or rows[4]["key"] in f for f in faults(folder) if message in f)
-    with pytest.raises(RunError, match="lie where no shard has one") as caught:
-        open_split(folder, "train")
-    assert SHARD in caught.value.problems[0]
-    assert message in caught.value.problems[0]
-
-
-def test_a_bomb_is_not_decoded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A picture that states 65,500 x 65,500 pixels, with every checksum as it should be."""
-    import cv2
-
-    from tracknet.datasets.index import open_split
-    from tracknet.datasets.reader import ShardReader
-
-    row = rows_of(folder)[2]
-    place = slice(row["offset"], row["offset"] + row["size"])
-    content = bytearray((folder / SHARD).read_bytes()[place])
-    at = content.index(b"\xff\xc0") + 5
-    content[at : at + 4] = (65500).to_bytes(2, "big") * 2
-    change(folder / SHARD, lambda data: data.__setitem__(place, content))
-    crc = google_crc32c.value(bytes(content))
-    edit_index(folder, lambda rows: rows[rows.index(row)].update(crc32c=crc))
-    monkeypatch.setattr(cv2, "imdecode", lambda *args: pytest.fail("decoded"))
-    assert f"{SHARD}: {row['key']}: its picture is 65500x65500, not 96x48" in faults(folder)
-    shards = open_split(folder, "train")
-    with pytest.raises(RunError, match=rf"{SHARD}: {row['key']}: is 65500x65500, not 96x48"):
-        ShardReader(shards).read(shards.table.keys.index(row["key"]))
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "../train-000.tar",
-        "/etc/passwd",
-        "../../etc/passwd",
-        "..",
-        "a/b.tar",
-        "a\\b.tar",
-        ".hidden.tar",
-        "x\n.tar",
-        "",
-    ],
-)
-def test_a_manifest_cannot_name_what_is_elsewhere(folder: Path, name: str, opened: list[str]) -> None:
-    edit_manifest(folder, lambda body: body["shards"][1].update(name=name))
-    opened.clear()
-    with pytest.raises(UserError, match="lists 1 shards that no build has") as caught:
-        Contents.read(folder)
-    assert caught.value.problems == (f"{name!r}: is no plain name of a .tar file in this folder",)
-    assert {Path(path).parent for path in opened} <= {folder}
-
-
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        ("config", []),
-        ("games", "x"),
-        ("totals", None),
-        ("build_id", 5),
-        ("image_size", [0, 5]),
-        ("image_size", [5]),
-    ],
-)
-def test_a_manifest_of_other_types(folder: Path, field: str, value: Any) -> None:
-    edit_manifest(folder, lambda body: body.update({field: value}))
-    with pytest.raises(UserError, match="lacks or garbles a field"):
-        Contents.read(folder)
-
-
-def test_an_index_cannot_name_what_is_elsewhere(folder: Path, opened: list[str]) -> None:
-    from tracknet.datasets.index import open_split
-
-    row = rows_of(folder)[0]
-    edit_index(folder, lambda rows: rows[rows.index(row)].update(shard="../../../etc/passwd"))
-    opened.clear()
-    assert "index.parquet: 1 rows are of '../../../etc/passwd', no shard of this build" in faults(folder)
-    with pytest.raises(RunError, match=r"has frames of '\.\./\.\./\.\./etc/passwd', which is no shard"):
-        open_split(folder, "train")
-    assert {Path(path).parent for path in opened} <= {folder}
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,8 @@ def test_a_sheet_and_a_page(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--samples", "0"], "--samples must be at least 1"),
+        (["--samples", "0"], "--samples must be 1 to 600, got 0"),
+        (["--samples", "601"], "--samples must be 1 to 600, got 601"),
         (["--decode"], "--decode goes with --verify"),
         (["--verify", "--samples", "3"], "--verify goes alone"),
         (["--out", "x.jpg"], "--out names the sheet"),

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 SAMPLED_FRAMES = 1536
 PAGE_FRAMES = 60
+MOST_SAMPLES = 600
+"""A sheet of more would be higher than the 65,500 lines of the largest JPEG, a page of more 50 MB and larger."""
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -53,8 +55,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--traceback", action="store_true", help="show Python's traceback of an error")
     args = parser.parse_args(list(argv))
     problems = []
-    if args.samples is not None and args.samples < 1:
-        problems.append(f"--samples must be at least 1, got {args.samples}")
+    if args.samples is not None and not 1 <= args.samples <= MOST_SAMPLES:
+        problems.append(f"--samples must be 1 to {MOST_SAMPLES}, got {args.samples}")
     if args.decode and not args.verify:
         problems.append("--decode goes with --verify")
     if args.verify and (args.samples or args.html or args.duplicates):
