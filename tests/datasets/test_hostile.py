@@ -46,7 +46,6 @@ def faults(folder: Path) -> list[str]:
 def test_rows_that_point_elsewhere_are_named_by_verify_and_refused_by_training(
     folder: Path, values: Any, message: str
 ) -> None:
-
     rows = rows_of(folder)
     wanted = {name: rows[4][name] for name in ("offset", "size", "crc32c")} if values == "another" else values
     edit_index(folder, lambda all_rows: all_rows[all_rows.index(rows[2])].update(wanted))
