@@ -16,9 +16,10 @@ import webdataset as wds
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pipelines import build_shards
+from tests.conftest import MakeDataset
 from tests.datasets.conftest import SmallBuild
 from tests.datasets.damage import SHARD, change, edit_index, edit_manifest, flip, rewrite_tar, rows_of
-from tracknet.datasets import verify_shard
 from tracknet.datasets.contents import Contents
 from tracknet.datasets.verify import Verification, verify_build
 from tracknet.utils.errors import RunError
@@ -166,7 +167,7 @@ def test_a_changed_label_is_named_with_both_values(folder: Path) -> None:
     assert f"xy_px (1.0, 2.5) there, ({row['x_px']}, {row['y_px']}) in index.parquet" in found[0]
 
 
-def test_labels_that_the_index_corrected_are_no_damage(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_corrected_index_must_be_declared(folder: Path) -> None:
     def correct(rows: list[dict[str, Any]]) -> None:
         row = next(row for row in rows if row["x_px"] is not None)
         row["x_px"] += 1.5
@@ -174,15 +175,26 @@ def test_labels_that_the_index_corrected_are_no_damage(folder: Path, monkeypatch
     edit_index(folder, correct)
     (fault,) = faults(folder)
     assert "does not agree with the index: xy_px" in fault
-    shard = fault.partition(":")[0]
-    monkeypatch.setattr(verify_shard, "newer_labels", lambda manifest: {shard: 2})
-    assert faults(folder) == [f"{shard}: 1 labels differ from the index, manifest.json says 2"]
-    monkeypatch.setattr(verify_shard, "newer_labels", lambda manifest: {shard: 1})
-    result = check(folder)
-    assert result.count == 0
+
+
+def test_labels_that_labels_only_replaced_are_no_damage(make_dataset: MakeDataset, tmp_path: Path) -> None:
+    root, out = make_dataset(games=2, clips=1, frames=8), tmp_path / "shards"
+    arguments = ["--root", str(root), "--out", str(out), "--workers", "0", "data.resize=[64,36]"]
+    assert build_shards.run(arguments) == 0
+    csv = root / "game1" / "Clip1" / "Label.csv"
+    lines = csv.read_text().splitlines()
+    lines[2] = "0001.jpg,2,20,30,1"
+    lines[3] = "0002.jpg,0,,,"
+    csv.write_text("\n".join(lines) + "\n")
+    assert build_shards.run([*arguments, "--labels-only"]) == 0
+    result = check(out)
+    assert result.faults == []
     assert result.notes == [
-        "1 labels are newer in index.parquet, which has authority, than in the tars' KEY.json"
+        "2 labels are newer in index.parquet, which has authority, than in the tars' KEY.json"
     ]
+    shard = "train-000.tar"
+    edit_manifest(out, lambda body: body["labels"]["frames"].update({shard: 3}))
+    assert faults(out) == [f"{shard}: 2 labels differ from the index, manifest.json says 3"]
 
 
 def test_index_and_content_both_ways(folder: Path) -> None:

@@ -20,8 +20,8 @@ from tracknet.utils.images import (
     image_size,
     read_image,
     resize_frame,
-    stored_jpeg,
     stated_size,
+    stored_jpeg,
 )
 
 

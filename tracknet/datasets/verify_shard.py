@@ -225,7 +225,7 @@ class ShardCheck:
 
 def newer_labels(manifest: Manifest) -> dict[str, int]:
     """Shard -> how many of its labels `build_shards --labels-only` changed in the index alone; empty if none."""
-    frames = getattr(manifest, "labels", {}).get("frames")
+    frames = manifest.labels.get("frames")
     counts = frames.items() if isinstance(frames, dict) else ()
     return {name: count for name, count in counts if isinstance(count, int) and count}
 
