@@ -226,9 +226,9 @@ def _pillow_header(file: BinaryIO) -> Iterator[Image.Image]:
         except ImageError:
             raise
         except UnidentifiedImageError:
-            raise ImageError("cannot be decoded: is no picture") from None
+            raise ImageError("cannot be decoded (it is no picture)") from None
         except (SyntaxError, ValueError) as error:
-            raise ImageError(f"cannot be decoded: is no picture ({type(error).__name__})") from None
+            raise ImageError(f"cannot be decoded (it is no picture: {type(error).__name__})") from None
         except Image.DecompressionBombError:
             raise ImageError(
                 f"states more than the {MOST_PIXELS:,} pixels that are decoded at most"
