@@ -49,6 +49,21 @@ class ShardReader:
         Raises:
             RunError: the bytes are not those that the index promises; names shard, key and position.
         """
+        content = self.read_bytes(row)
+        try:
+            frame = decode_image(content, size=self._size, whole=True)
+        except ImageError as error:
+            raise RunError(f"{self.origin(row)}: {error}", remedy="build the shards again") from None
+        # OpenCV turns a picture as its EXIF data say, which the size that it states does not tell.
+        if frame.shape != (self._size.height, self._size.width, 3):
+            found = f"{frame.shape[1]}x{frame.shape[0]}"
+            raise RunError(
+                f"{self.origin(row)}: is {found}, not {self._size}", remedy="build the shards again"
+            )
+        return frame
+
+    def read_bytes(self, row: int) -> bytes:
+        """The image file of one row, with the index's checksum. Raises as `read` does."""
         shards = self.shards
         offset, size = int(shards.offset[row]), int(shards.size[row])
         try:
@@ -59,16 +74,7 @@ class ShardReader:
             ) from None
         if len(content) != size or google_crc32c.value(content) != int(shards.crc32c[row]):
             raise RunError(f"{self.origin(row)}: {self._diagnose(row)}", remedy=self._remedy(row))
-        try:
-            frame = decode_image(content, whole=True)
-        except ImageError as error:
-            raise RunError(f"{self.origin(row)}: {error}", remedy="build the shards again") from None
-        if frame.shape != (self._size.height, self._size.width, 3):
-            found = f"{frame.shape[1]}x{frame.shape[0]}"
-            raise RunError(
-                f"{self.origin(row)}: is {found}, not {self._size}", remedy="build the shards again"
-            )
-        return frame
+        return content
 
     def origin(self, row: int) -> str:
         """Shard and key of a row."""
