@@ -77,20 +77,21 @@ class Plan(Protocol):
 class EpochPlan:
     """The batches of one training epoch: every window at most once, fewer than B left out."""
 
-    def __init__(self, runs: WindowRuns, config: PlanConfig, epoch: int) -> None:
+    def __init__(self, runs: WindowRuns, config: PlanConfig, epoch: int, *, stream: int = 0) -> None:
         """Draws the epoch's order.
 
         Args:
             runs: the windows.
             config: the plan's parameters.
             epoch: counts from 0.
+            stream: number of the random stream, for plans that are parts of one.
 
         Raises:
             UserError: there are fewer windows than one batch needs.
         """
         self.num_steps = training_steps(len(runs), config.batch_size)
         self.lanes = min(config.lanes, self.num_steps)
-        self.sequence = shuffled_pieces(runs, config.run_length, order_rng(config.seed, epoch))
+        self.sequence = shuffled_pieces(runs, config.run_length, order_rng(config.seed, epoch, stream))
         one_source = np.zeros((self.lanes, config.batch_size), np.int64)
         self._starts, _ = lay_out(one_source, steps_of_lanes(self.num_steps, self.lanes))
         self._passes = np.full(config.batch_size, epoch, np.int64)
