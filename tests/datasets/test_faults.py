@@ -166,7 +166,10 @@ def overwrite(path: Path) -> None:
 
 
 def replace_with_longer(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[::-1] + b"more")
+    # In place, and never shorter than it was: a reader may look at any moment.
+    content = path.read_bytes()[::-1] + b"more"
+    with path.open("r+b") as file:
+        file.write(content)
 
 
 @pytest.mark.parametrize(("mode", "workers"), MODES)
