@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import BrokenExecutor, Executor, as_completed
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from pipelines.build_folder import BuildFolder, FinishedShard
 from pipelines.plan import Plan, ShardPlan, make_plan
-from pipelines.pool import check_stop
 from pipelines.publish import index_bytes, make_manifest, sort_rows
+from pipelines.room import full_disk_explained
 from pipelines.shard_writer import FrameTask, ShardResult, ShardTask, write_shard
 from pipelines.sources import read_clips
+from pipelines.store import Lease
 from pipelines.wording import counted
 from tracknet.datasets.label_csv import LABEL_NAME, FaultKind, LabelFault, Policy, list_faults
 from tracknet.datasets.schema import Manifest
@@ -23,13 +25,17 @@ from tracknet.utils.geometry import Size
 from tracknet.utils.images import Decode
 from tracknet.utils.progress import Progress
 
+TASKS_AT_ONCE = 256
+"""Tasks handed to an executor and not yet finished; more than any cluster's workers can do with at a time."""
+
 
 @dataclass(frozen=True, slots=True)
 class BuildRequest:
     """What to build, from what, where to."""
 
     root: Path
-    out: Path
+    out: Path | str
+    """A folder, or an fsspec URL."""
     size: Size
     jpeg_quality: int
     segment_frames: int
@@ -92,6 +98,10 @@ class Prepared:
         """One task per shard, with the sources' present sizes and times."""
         return [_task(self.request, shard) for shard in self.plan.shards]
 
+    def first_task(self) -> ShardTask:
+        """The first of `tasks`, for those who need no more than an example."""
+        return _task(self.request, self.plan.shards[0])
+
 
 @dataclass(frozen=True, slots=True)
 class BuildReport:
@@ -149,16 +159,17 @@ def build(prepared: Prepared, executor: Executor | None = None) -> BuildReport:
     owner = prepared.owner()
     if not request.overwrite:
         folder.check(owner)  # before the lock, whose notes would be a change to the folder of another
-    with folder.lock():
+    with folder.lock() as lease:
         if not request.overwrite:
             folder.check(owner)  # again, for what another build claimed since
         folder.claim(owner)
         tasks = prepared.tasks()
-        done = {task.name: shard for task in tasks if (shard := folder.finished(task)) is not None}
+        done = folder.finished(tasks)
         to_do = [task for task in tasks if task.name not in done]
         if to_do:
             folder.begin(to_do)
-            done |= _write(prepared, folder, to_do, len(tasks), executor)
+            with full_disk_explained(folder.store, tasks, done):
+                _write(prepared, folder, tasks, done, executor, lease)
         rows = sort_rows(row for shard in done.values() for row in shard.rows)
         index = index_bytes(rows)
         manifest = make_manifest(
@@ -169,7 +180,9 @@ def build(prepared: Prepared, executor: Executor | None = None) -> BuildReport:
             rows=rows,
             index=index,
         )
-        changed = folder.publish(done.keys(), index, manifest.to_json()) or bool(to_do)
+        lease.check()
+        with full_disk_explained(folder.store, tasks, done):
+            changed = folder.publish(done.keys(), index, manifest.to_json()) or bool(to_do)
     return BuildReport(
         manifest=manifest,
         written=len(to_do),
@@ -184,27 +197,28 @@ def _write(
     prepared: Prepared,
     folder: BuildFolder,
     tasks: Sequence[ShardTask],
-    shards_in_all: int,
+    done: dict[str, FinishedShard],
     executor: Executor | None,
-) -> dict[str, FinishedShard]:
-    done: dict[str, FinishedShard] = {}
+    lease: Lease,
+) -> None:
+    """Writes the shards that `done` lacks, and puts each there when it is noted."""
+    to_do = [task for task in tasks if task.name not in done]
     faults: list[LabelFault] = []
-    reused = shards_in_all - len(tasks)
     try:
-        with Progress("building", sum(len(task.frames) for task in tasks), "frames") as progress:
-            for task, result in _run(tasks, executor, progress):
+        with Progress("building", sum(len(task.frames) for task in to_do), "frames") as progress:
+            for task, result in _run(to_do, executor, lease, progress):
                 if result.entry is None:
                     faults += result.faults
                 else:
                     done[task.name] = folder.record(task, result.entry, result)
     except KeyboardInterrupt:
         raise Interrupted(
-            f"{reused + len(done)} of {shards_in_all} shards are finished and kept in {folder.path}; "
+            f"{len(done)} of {len(tasks)} shards are finished and kept in {folder.store}; "
             "the same command goes on from there"
         ) from None
     except BrokenExecutor:
         raise RunError(
-            f"a worker process died; {reused + len(done)} of {shards_in_all} shards are finished and kept",
+            f"a worker process died; {len(done)} of {len(tasks)} shards are finished and kept",
             remedy="most often memory ran out: run the same command with fewer --workers",
         ) from None
     if faults:
@@ -212,11 +226,10 @@ def _write(
         faults.sort(key=lambda fault: (fault.kind is not FaultKind.FILE, str(fault.file)))
         raise RunError(
             f"{counted(len(faults), 'frame')} cannot be stored; "
-            f"{reused + len(done)} of {shards_in_all} shards are finished and kept",
+            f"{len(done)} of {len(tasks)} shards are finished and kept",
             problems=list_faults(faults),
             remedy=_remedy(faults, dropping=tasks[0].keep_going),
         )
-    return done
 
 
 def _remedy(faults: Sequence[LabelFault], *, dropping: bool) -> str:
@@ -231,23 +244,40 @@ def _remedy(faults: Sequence[LabelFault], *, dropping: bool) -> str:
 
 
 def _run(
-    tasks: Sequence[ShardTask], executor: Executor | None, progress: Progress
+    tasks: Sequence[ShardTask], executor: Executor | None, lease: Lease, progress: Progress
 ) -> Iterator[tuple[ShardTask, ShardResult]]:
     """The tasks with their results, in the order in which they end."""
     if executor is None:
         for task in tasks:
-            yield task, write_shard(task, lambda: progress.advance(1))
+            yield task, write_shard(task, _advancing(lease, progress))
         return
     # Longest first: at the end no worker starts on a long one while the others have nothing left.
-    longest_first = sorted(tasks, key=lambda task: -len(task.frames))
-    futures = {executor.submit(write_shard, task, check_stop): task for task in longest_first}
+    waiting = iter(sorted(tasks, key=lambda task: -len(task.frames)))
+    running: dict[Future[ShardResult], ShardTask] = {}
     try:
-        for future in as_completed(futures):
-            progress.advance(len(futures[future].frames))
-            yield futures[future], future.result()
+        while True:
+            # Not all at once: a task is as large as its frames' labels, and a scheduler keeps what it is given.
+            for task in islice(waiting, TASKS_AT_ONCE - len(running)):
+                running[executor.submit(write_shard, task, lease)] = task
+            if not running:
+                return
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                task = running.pop(future)
+                progress.advance(len(task.frames))
+                yield task, future.result()
     finally:
-        for future in futures:
+        for future in running:
             future.cancel()
+
+
+def _advancing(lease: Lease, progress: Progress) -> Callable[[], None]:
+    """What this process calls before every frame that it writes itself."""
+
+    def check() -> None:
+        lease()
+        progress.advance(1)
+
+    return check
 
 
 def _task(request: BuildRequest, shard: ShardPlan) -> ShardTask:
@@ -276,7 +306,7 @@ def _task(request: BuildRequest, shard: ShardPlan) -> ShardTask:
         name=shard.name,
         split=shard.split,
         root=request.root.resolve(),
-        out=request.out.resolve(),
+        out=request.out.resolve() if isinstance(request.out, Path) else request.out,
         size=request.size,
         jpeg_quality=request.jpeg_quality,
         keep_going=request.on_bad_label == "drop",

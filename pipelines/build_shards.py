@@ -36,7 +36,11 @@ def _parser() -> argparse.ArgumentParser:
         "(ROOT/game1/Clip1/0000.jpg and Label.csv). Running it again does only what is missing or changed.",
     )
     parser.add_argument("--root", help="folder of the raw data set (default: data.root of the config)")
-    parser.add_argument("--out", help="folder for the shards (default: data.shards of the config)")
+    parser.add_argument(
+        "--out",
+        help="folder for the shards, or an fsspec URL such as s3://bucket/shards (default: data.shards of the "
+        "config)",
+    )
     parser.add_argument("--data", default="tracknet", help="data config: a name in configs/data, or a file")
     parser.add_argument("--model", default="vit_heatmap", help="model config, asked when data.resize is null")
     parser.add_argument(
@@ -56,6 +60,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--num-shards", metavar="N", help="training shards (default: 32)")
     parser.add_argument(
         "--workers", type=int, metavar="N", help="processes (default: one per CPU; 0: none beside this)"
+    )
+    parser.add_argument(
+        "--executor",
+        choices=("auto", "serial", "processes", "dask"),
+        default="auto",
+        help="what writes the shards: this process, processes of this machine, or a dask cluster, whose workers "
+        "must see --root and --out under the same names (default: processes, where more than one CPU is there)",
+    )
+    parser.add_argument(
+        "--scheduler", metavar="ADDRESS", help="of a dask cluster: tcp://host:8786, or its scheduler file"
     )
     parser.add_argument(
         "--on-bad-label",
@@ -78,8 +92,6 @@ def run(argv: list[str]) -> int:
     args = _parser().parse_intermixed_args(argv)
     if args.split_by == "frame":
         raise UserError(FRAME_SPLIT_REASON, remedy="split by game: --val-games GAME ...")
-    if args.workers is not None and args.workers < 0:
-        raise UserError(f"--workers {args.workers}: must be 0 or more")
     if args.labels_only and args.overwrite:
         raise UserError(
             "--labels-only and --overwrite: one keeps the frames, the other makes them anew",
@@ -89,18 +101,23 @@ def run(argv: list[str]) -> int:
     from pathlib import Path
 
     from pipelines.build import BuildRequest, build, prepare
+    from pipelines.executors import check_executor, open_executor
     from pipelines.labels_only import rewrite_labels
-    from pipelines.pool import interrupt_on_sigterm, usable_cpus, worker_pool
+    from pipelines.pool import interrupt_on_sigterm
+    from pipelines.store import open_store, place_of
     from pipelines.summary import describe_plan, describe_result, size_warnings
     from pipelines.wording import counted
     from tracknet.utils.config import load_config
 
+    check_executor(args.executor, args.workers, args.scheduler)
     config = load_config(data=args.data, model=args.model, overrides=_overrides(args))
     data = config.data
+    out = place_of(args.out or data.shards)
+    open_store(out)  # an unknown kind of URL is told before the labels are read
     prepared = prepare(
         BuildRequest(
             root=Path(args.root or data.root),
-            out=Path(args.out or data.shards),
+            out=out,
             size=_stored_size(config),
             jpeg_quality=data.jpeg_quality,
             segment_frames=data.segment_frames,
@@ -117,13 +134,16 @@ def run(argv: list[str]) -> int:
     sources = {segment.frame_size for shard in prepared.plan.shards for segment in shard.segments}
     _warn([*prepared.warnings, *size_warnings(prepared.request.size, sources)])
     interrupt_on_sigterm()
-    workers = usable_cpus() if args.workers is None else args.workers
     if args.labels_only:
         report = rewrite_labels(prepared)
-    elif workers <= 1:
-        report = build(prepared)
     else:
-        with worker_pool(min(workers, len(prepared.plan.shards))) as executor:
+        with open_executor(
+            args.executor,
+            workers=args.workers,
+            scheduler=args.scheduler,
+            shards=len(prepared.plan.shards),
+            example=prepared.first_task,
+        ) as executor:
             report = build(prepared, executor)
     if report.left_out:
         lines = "".join(f"\n  - {line}" for line in report.left_out)

@@ -44,10 +44,10 @@ def rewrite_labels(prepared: Prepared) -> BuildReport:
     folder.check(owner)
     if not folder.exists():
         raise _no_build(prepared)
-    with folder.lock():
+    with folder.lock() as lease:
         folder.check(owner)  # again, for what another build claimed since
         tasks = prepared.tasks()
-        noted = {task.name: shard for task in tasks if (shard := folder.noted(task.name)) is not None}
+        noted = folder.noted([task.name for task in tasks])
         missing = [task.name for task in tasks if task.name not in noted]
         if len(missing) == len(tasks):
             raise _no_build(prepared)
@@ -79,6 +79,7 @@ def rewrite_labels(prepared: Prepared) -> BuildReport:
                 build_id=build_id({**config, "tar_json_from": of_tars}, new),
                 labels={"tar_json_from": of_tars, "frames": dict(sorted(overruled.items()))},
             )
+        lease.check()
         changed = folder.publish(noted.keys(), index, manifest.to_json())
     return BuildReport(
         manifest=manifest,

@@ -1,4 +1,4 @@
-"""Writes one shard: read, decode, resize, encode, write under a temporary name, verify, rename.
+"""Writes one shard: read, decode, resize, encode, write to a temporary file, verify, put in its place.
 
 A `ShardTask` is plain data and `write_shard` a plain function, so that any executor can run it anywhere the
 paths are valid. The same task gives the same bytes everywhere.
@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.sources import frame_fault
+from pipelines.store import open_store
 from pipelines.tar_file import Member, TarWriter, read_back
 from tracknet.datasets.label_csv import FaultKind, LabelFault
 from tracknet.datasets.schema import ShardEntry, frame_key, sample_json
 from tracknet.utils.errors import RunError
-from tracknet.utils.files import sync_folder
 from tracknet.utils.geometry import Size
 from tracknet.utils.images import Decode, ImageError, stored_jpeg
 from tracknet.utils.memory import keep_freed_memory
@@ -63,7 +63,8 @@ class ShardTask:
     name: str
     split: str
     root: Path
-    out: Path
+    out: Path | str
+    """A folder, or an fsspec URL."""
     size: Size
     jpeg_quality: int
     keep_going: bool
@@ -117,12 +118,11 @@ def write_shard(task: ShardTask, check_stop: Callable[[], None] = lambda: None) 
         check_stop: called before every frame; may raise to stop the work.
 
     """
-    final = task.out / task.name
-    temporary = task.out / f".{task.name}.tmp-{os.getpid()}"
+    store = open_store(task.out)
     rows: list[dict[str, Any]] = []
     faults: list[LabelFault] = []
     keep_freed_memory()
-    try:
+    with store.scratch(task.name) as temporary:
         with temporary.open("wb") as file:
             tar = TarWriter(file)
             for frame in task.frames:
@@ -144,13 +144,10 @@ def write_shard(task: ShardTask, check_stop: Callable[[], None] = lambda: None) 
             os.fsync(file.fileno())
         if _forbid(faults, task) or not rows:
             return ShardResult(None, (), tuple(faults))
-        sha256 = _verify(temporary, tar, final)
+        sha256 = _verify(temporary, tar, f"{store}/{task.name}")
         size = temporary.stat().st_size
         check_stop()
-        temporary.replace(final)
-        sync_folder(task.out)
-    finally:
-        temporary.unlink(missing_ok=True)
+        store.put_file(temporary, task.name)
     return ShardResult(ShardEntry(task.name, task.split, len(rows), size, sha256), tuple(rows), tuple(faults))
 
 
@@ -198,7 +195,7 @@ def _row(task: ShardTask, frame: FrameTask, member: Member, sha256: str) -> dict
     }
 
 
-def _verify(temporary: Path, tar: TarWriter, final: Path) -> str:
+def _verify(temporary: Path, tar: TarWriter, final: str) -> str:
     """Reads a written tar back against what went into it; returns the hash of its bytes."""
     with temporary.open("rb") as file:
         sha256, fault = read_back(file, tar)
