@@ -127,6 +127,7 @@ class BuildFolder:
         if not stale and there == {INDEX_NAME: index, MANIFEST_NAME: manifest.encode()}:
             return False
         self.begin([])
+        self.store.remove_leftovers()  # of workers that died while the build went on
         if stale:
             self.store.delete([*stale, *map(_note_name, stale)])
         self.store.put(INDEX_NAME, index)

@@ -37,6 +37,12 @@ class SourceProbe:
     bytes: int
     mtime_ns: int
 
+    @classmethod
+    def of(cls, task: ShardTask) -> SourceProbe:
+        """The first source of a shard."""
+        frame = task.frames[0]
+        return cls(task.root, frame.source, frame.bytes, frame.mtime_ns)
+
     def look(self) -> str:
         """`AS_PLANNED`, or what is different on this machine."""
         try:
@@ -64,8 +70,7 @@ def cluster_executor(scheduler: str, task: ShardTask) -> Iterator[Executor]:
             course of the work, the scheduler is lost or a task takes down every worker that tries it.
 
     """
-    frame = task.frames[0]
-    probe = SourceProbe(task.root, frame.source, frame.bytes, frame.mtime_ns)
+    probe = SourceProbe.of(task)
     client = _connect(scheduler)
     try:
         _check_workers(client, scheduler, probe)
@@ -135,10 +140,8 @@ def _check_workers(client: Any, scheduler: str, probe: SourceProbe) -> None:
     ours = _about_here(probe)
     faults = []
     for worker, answer in client.run(_about_here, probe, on_error="return").items():
-        if isinstance(answer, ImportError):
-            faults.append(f"worker {worker}: cannot import the builder ({answer})")
-        elif isinstance(answer, Exception):
-            faults.append(f"worker {worker}: {type(answer).__name__}: {answer}")
+        if isinstance(answer, Exception):  # raised while the question itself was unpickled there
+            faults.append(f"worker {worker}: cannot run the builder ({answer})")
         else:
             name = f"worker {worker} on {answer.pop('host')}"
             faults += [
@@ -148,7 +151,7 @@ def _check_workers(client: Any, scheduler: str, probe: SourceProbe) -> None:
             ]
     if faults:
         raise RunError(
-            f"--scheduler {scheduler}: {len(faults)} things differ between its workers and this machine",
+            f"--scheduler {scheduler}: not all of its workers are as this machine",
             problems=faults,
             remedy='install the same versions everywhere (`pip install "tracknet[cluster]"`), and mount --root '
             "under the same path on every machine",

@@ -15,7 +15,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from pipelines.remote_lock import hold
 from pipelines.scratch import scratch_folder
-from pipelines.store import NOTES_NAME, TEMPORARY, Lease, temporary_name
+from pipelines.store import NO_ROOM, NOTES_NAME, TEMPORARY, Lease, named_when_full, temporary_name
 from tracknet.utils.errors import RunError, UserError
 
 WHOLE_OR_ABSENT = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "oci", "memory"})
@@ -35,6 +35,8 @@ def _explained(method: Callable[_Arguments, _Result]) -> Callable[_Arguments, _R
         except UserError:
             raise
         except Exception as error:
+            if isinstance(error, OSError) and error.errno in NO_ROOM:
+                raise OSError(error.errno, error.strerror, str(args[0])) from error
             raise _refused(str(args[0]), error) from error
 
     return explained
@@ -90,7 +92,7 @@ class RemoteStore:
     @contextlib.contextmanager
     def scratch(self, name: str) -> Iterator[Path]:
         """See `Store`. In the system's temporary folder of whichever machine writes."""
-        with scratch_folder() as folder:
+        with scratch_folder() as folder, named_when_full(folder / name):
             yield folder / name
 
     @_explained

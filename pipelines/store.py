@@ -141,7 +141,7 @@ class LocalStore:
 
     def put(self, name: str, data: bytes) -> None:
         """See `Store`."""
-        with _named(self.path / name):
+        with named_when_full(self.path / name):
             replace_file(self.path / name, data)
 
     def put_file(self, path: Path, name: str) -> None:
@@ -154,7 +154,7 @@ class LocalStore:
         """See `Store`. On the same disk as the final file, and unique among machines that share it."""
         path = self.path / temporary_name(name)
         try:
-            with _named(path):
+            with named_when_full(path):
                 yield path
         finally:
             path.unlink(missing_ok=True)
@@ -280,11 +280,11 @@ def _pid_namespace() -> str:
 
 
 @contextlib.contextmanager
-def _named(path: Path) -> Iterator[None]:
+def named_when_full(place: Path | str) -> Iterator[None]:
     """A full disk is reported by the system without a name."""
     try:
         yield
     except OSError as error:
         if error.errno in NO_ROOM and error.filename is None:
-            raise OSError(error.errno, os.strerror(error.errno), str(path)) from None
+            raise OSError(error.errno, os.strerror(error.errno), str(place)) from None
         raise
