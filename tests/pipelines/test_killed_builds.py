@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import random
 import signal
+import tempfile
 import time
 from collections.abc import Iterator
 from itertools import islice
@@ -17,24 +18,30 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from pipelines import remote_lock
 from pipelines.build import BuildRequest, build, prepare
+from pipelines.scratch import PREFIX
 from tests.pipelines.conftest import MakeDataset, contents, start
+from tracknet.utils.errors import EXIT_FAILED
 from tracknet.utils.geometry import Size
 
 STEPS = ("replace", "unlink", "fsync", "mkdir")
 PRELOADED = (__name__, "pipelines.build", "pyarrow.parquet", "PIL.JpegImagePlugin")
 
 
-def _request(root: Path, out: Path) -> BuildRequest:
+def _request(root: Path, out: Path | str) -> BuildRequest:
     return BuildRequest(root, out, Size(64, 36), 95, 4, 12, ("game2",), 0)
 
 
 AS_COMMAND = ("data.resize=[64,36]", "data.segment_frames=4", "--num-shards", "12", "--val-games", "2")
 
 
-def _build(root: Path, out: Path, die_at: int, steps: Any) -> None:
+def _build(root: Path, out: Path | str, die_at: int, steps: Any) -> None:
     """In a process group of its own: builds, and dies before its `die_at`-th change to the disk."""
     os.setsid()
+    remote_lock.SETTLE_S, tempfile.tempdir = 0.0, str(root.parent)
     for name in STEPS:
         setattr(os, name, _counted(getattr(os, name), die_at, steps))
     with Path(os.devnull).open("w") as null, contextlib.redirect_stderr(null):
@@ -60,13 +67,13 @@ class Builder:
         self._context.set_forkserver_preload(list(PRELOADED))
         self.steps = self._context.Value("i", 0)
 
-    def start(self, out: Path, die_at: int = 0) -> BaseProcess:
+    def start(self, out: Path | str, die_at: int = 0) -> BaseProcess:
         self.steps.value = 0
         process = self._context.Process(target=_build, args=(self.root, out, die_at, self.steps))
         process.start()
         return process
 
-    def build(self, out: Path, die_at: int = 0) -> int | None:
+    def build(self, out: Path | str, die_at: int = 0) -> int | None:
         process = self.start(out, die_at)
         process.join(30)
         return process.exitcode
@@ -119,11 +126,14 @@ def _delays(longest_s: float) -> Iterator[float]:
         yield chance.uniform(0, longest_s)
 
 
-def test_killed_at_random_moments_again_and_again(make_dataset: MakeDataset, tmp_path: Path) -> None:
+@pytest.mark.parametrize("scheme", ["", "file://"])
+def test_killed_at_random_moments_again_and_again(
+    make_dataset: MakeDataset, tmp_path: Path, scheme: str
+) -> None:
     builder = _builder(make_dataset(games=2, clips=2, frames=24), tmp_path)
     out, killed, kept = tmp_path / "shards", 0, dict[str, int]()
     for delay_s in islice(_delays(0.08), 25):
-        process = builder.start(out)
+        process = builder.start(f"{scheme}{out}" if scheme else out)
         process.join(delay_s)
         if process.is_alive():
             process.kill()
@@ -133,7 +143,8 @@ def test_killed_at_random_moments_again_and_again(make_dataset: MakeDataset, tmp
         assert {name: kept.get(name) for name in before} == before, "a finished shard was written again"
         assert len(list(out.glob("*.tar"))) - len(kept) <= 1
     assert killed > 1
-    assert builder.build(out) == 0
+    assert builder.build(f"{scheme}{out}" if scheme else out) == 0
+    assert not list(tmp_path.glob(f"{PREFIX}*"))
     assert contents(out) == builder.expected
     assert not [path for path in out.rglob("*") if ".tmp-" in path.name]
 
@@ -154,3 +165,36 @@ def test_killed_at_random_moments_with_its_workers(make_dataset: MakeDataset, tm
     assert builder.build(out) == 0
     assert contents(out) == builder.expected
     assert not [path for path in out.rglob("*") if ".tmp-" in path.name]
+
+
+def test_one_worker_killed(make_dataset: MakeDataset, tmp_path: Path) -> None:
+    root, out = make_dataset(games=2, clips=2, frames=24), tmp_path / "shards"
+    slow = ("data.resize=[1280,720]", *AS_COMMAND[1:])
+    process = start(root, out, *slow, "--workers", "2")
+    while len(writing := list(out.glob(".*.tmp-*"))) < 2:
+        assert process.poll() is None, process.communicate()
+    victim = _writer_of(writing[0], process.pid)
+    os.kill(victim, signal.SIGKILL)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == EXIT_FAILED
+    kept = len(list(out.glob(".build/*-*.json")))
+    assert f"a worker process died; {kept} of 24 shards are finished and kept" in errors
+    assert "fewer --workers" in errors
+    assert "Traceback" not in errors
+    assert not (out / "manifest.json").exists()
+
+
+def _writer_of(path: Path, session: int) -> int:
+    """The process of a session that has a file open; else any that is not its first."""
+    workers = [int(p.name) for p in Path("/proc").glob("[0-9]*") if _session_of(p) == session]
+    for pid in workers:
+        with contextlib.suppress(OSError):
+            if path in [handle.readlink() for handle in Path(f"/proc/{pid}/fd").iterdir()]:
+                return pid
+    return max(workers)
+
+
+def _session_of(process: Path) -> int | None:
+    with contextlib.suppress(OSError):
+        return int((process / "stat").read_text().rpartition(")")[2].split()[3])
+    return None
