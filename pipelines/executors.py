@@ -12,7 +12,6 @@ from pipelines.shard_writer import ShardTask
 from tracknet.utils.errors import UserError
 
 ExecutorKind = Literal["auto", "serial", "processes", "dask"]
-EXECUTORS: tuple[ExecutorKind, ...] = ("auto", "serial", "processes", "dask")
 
 
 def check_executor(kind: ExecutorKind, workers: int | None, scheduler: str | None) -> None:

@@ -98,10 +98,10 @@ def _builder(root: Path, tmp_path: Path) -> Builder:
 
 def test_killed_before_any_of_its_steps(make_dataset: MakeDataset, tmp_path: Path) -> None:
     """Every change to the disk in turn: between two of them lies every state that a kill can leave."""
-    builder = _builder(make_dataset(games=2, clips=1, frames=8), tmp_path)
+    builder = _builder(make_dataset(games=2, clips=1, frames=4), tmp_path)
     assert builder.build(tmp_path / "counted") == 0
     steps = builder.steps.value
-    assert steps > 40
+    assert steps > 20
     manifests = 0
     for step in range(1, steps + 1):
         out = tmp_path / f"step{step}"
