@@ -249,7 +249,7 @@ def _run(
     """The tasks with their results, in the order in which they end."""
     if executor is None:
         for task in tasks:
-            yield task, write_shard(task, _advancing(lease, progress))
+            yield task, write_shard(task, _advancing(task, lease, progress))
         return
     # Longest first: at the end no worker starts on a long one while the others have nothing left.
     waiting = iter(sorted(tasks, key=lambda task: -len(task.frames)))
@@ -270,12 +270,14 @@ def _run(
             future.cancel()
 
 
-def _advancing(lease: Lease, progress: Progress) -> Callable[[], None]:
-    """What this process calls before every frame that it writes itself."""
+def _advancing(task: ShardTask, lease: Lease, progress: Progress) -> Callable[[], None]:
+    """The `check_stop` of a task that runs here; also asked once after the last frame, which is no progress."""
+    frames = iter(task.frames)
 
     def check() -> None:
         lease()
-        progress.advance(1)
+        if next(frames, None) is not None:
+            progress.advance(1)
 
     return check
 

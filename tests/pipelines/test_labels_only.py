@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines import build as build_module
-from pipelines import build_folder
+from pipelines import store
 from tests.pipelines.conftest import SMALL, contents, run
 from tracknet.datasets.index import open_split
 from tracknet.datasets.schema import Manifest
@@ -151,7 +151,7 @@ def test_killed_between_index_and_manifest_there_is_no_dataset(
 ) -> None:
     run(root, out)
     relabel(root)
-    replace_file, calls = build_folder.replace_file, []
+    replace_file, calls = store.replace_file, []
 
     def die_at(path: Path, data: bytes) -> None:
         calls.append(path.name)
@@ -160,7 +160,7 @@ def test_killed_between_index_and_manifest_there_is_no_dataset(
         replace_file(path, data)
 
     with monkeypatch.context() as patch, pytest.raises(RuntimeError):
-        patch.setattr(build_folder, "replace_file", die_at)
+        patch.setattr(store, "replace_file", die_at)
         only(root, out)
     assert calls == ["index.parquet", "manifest.json"][:step]
     assert not (out / "manifest.json").exists()
