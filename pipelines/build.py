@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Executor, as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pipelines.build_folder import BuildFolder, FinishedShard
+from pipelines.ball_csv import Asked
+from pipelines.build_folder import NOTES_NAME, BuildFolder, FinishedShard
 from pipelines.plan import Plan, ShardPlan, make_plan
 from pipelines.pool import check_stop
 from pipelines.publish import index_bytes, make_manifest, sort_rows
 from pipelines.shard_writer import FrameTask, ShardResult, ShardTask, write_shard
-from pipelines.sources import read_clips
+from pipelines.sources import AUTO, read_source
+from pipelines.stage_clips import ClipToStage, clips_to_stage, stage_clips
+from pipelines.staging import STAGED_NAME, clear_staged
 from pipelines.wording import counted
-from tracknet.datasets.label_csv import LABEL_NAME, FaultKind, LabelFault, Policy, list_faults
-from tracknet.datasets.schema import Manifest
+from tracknet.datasets.label_csv import FaultKind, LabelFault, Policy, list_faults
+from tracknet.datasets.schema import LabelledClip, Manifest
 from tracknet.utils.errors import Interrupted, RunError
 from tracknet.utils.geometry import Size
 from tracknet.utils.images import Decode
@@ -40,6 +44,18 @@ class BuildRequest:
     overwrite: bool = False
     test_games: tuple[str, ...] = ()
     decode: Decode = "full"
+    layout: str = AUTO
+    coordinates: Asked = "auto"
+    scratch: Path | None = None
+    """Where videos are staged; `None` for beside the builder's notes."""
+
+    @property
+    def staging(self) -> Path:
+        """The folder of staged videos; it is this build's own, and goes when the build is published."""
+        if self.scratch is None:
+            return self.out.resolve() / NOTES_NAME / STAGED_NAME
+        build = hashlib.sha256(str(self.out.resolve()).encode()).hexdigest()[:16]
+        return self.scratch.resolve() / f"tracknet-{STAGED_NAME}-{build}"
 
     def config(self, plan: Plan) -> dict[str, Any]:
         """What the dataset depends on beside its sources; another one is another dataset."""
@@ -65,22 +81,25 @@ class Prepared:
 
     request: BuildRequest
     plan: Plan
+    clips: tuple[LabelledClip, ...]
     warnings: tuple[str, ...]
+    notes: tuple[str, ...]
+    videos: dict[Path, ClipToStage]
 
     def with_rows(self, faults: Sequence[LabelFault]) -> list[LabelFault]:
         """The same faults of frames, said of their rows in the label files."""
         rows = {
-            frame.path: frame.row
-            for shard in self.plan.shards
-            for segment in shard.segments
-            for frame in segment.frames
+            frame.path: (clip.label_file, frame.row)
+            for clip in self.clips
+            for frame in clip.frames
+            if frame.path not in self.videos  # which holds many frames
         }
 
         def with_row(fault: LabelFault) -> LabelFault:
-            if fault.kind is FaultKind.FILE or rows.get(fault.file) is None:
+            label_file, row = rows.get(fault.file, (None, None))
+            if fault.kind is FaultKind.FILE or label_file is None or row is None:
                 return fault  # the system's refusal to read is no matter of a row
-            message = f"{fault.file} {fault.message}"
-            return replace(fault, file=fault.file.parent / LABEL_NAME, row=rows[fault.file], message=message)
+            return replace(fault, file=label_file, row=row, message=f"{fault.file} {fault.message}")
 
         return [with_row(fault) for fault in faults]
 
@@ -90,7 +109,7 @@ class Prepared:
 
     def tasks(self) -> list[ShardTask]:
         """One task per shard, with the sources' present sizes and times."""
-        return [_task(self.request, shard) for shard in self.plan.shards]
+        return [_task(self.request, shard, self.videos) for shard in self.plan.shards]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,16 +136,23 @@ class BuildReport:
 
 def prepare(request: BuildRequest) -> Prepared:
     """Reads the labels and plans the shards; raises `UserError` for everything that is wrong with them."""
-    clips, warnings = read_clips(request.root, request.on_bad_label)
+    source = read_source(request.root, request.on_bad_label, request.layout, request.coordinates)
     plan = make_plan(
-        clips,
+        source.clips,
         val_games=request.val_games,
         test_games=request.test_games,
         num_shards=request.num_shards,
         segment_frames=request.segment_frames,
         seed=request.split_seed,
     )
-    return Prepared(request, plan, tuple(warnings))
+    videos = clips_to_stage(
+        source.clips,
+        root=request.root,
+        folder=request.staging,
+        size=request.size,
+        jpeg_quality=request.jpeg_quality,
+    )
+    return Prepared(request, plan, source.clips, source.warnings, source.notes, videos)
 
 
 def build(prepared: Prepared, executor: Executor | None = None) -> BuildReport:
@@ -158,6 +184,7 @@ def build(prepared: Prepared, executor: Executor | None = None) -> BuildReport:
         to_do = [task for task in tasks if task.name not in done]
         if to_do:
             folder.begin(to_do)
+            _stage(prepared, to_do, executor)
             done |= _write(prepared, folder, to_do, len(tasks), executor)
         rows = sort_rows(row for shard in done.values() for row in shard.rows)
         index = index_bytes(rows)
@@ -170,6 +197,7 @@ def build(prepared: Prepared, executor: Executor | None = None) -> BuildReport:
             index=index,
         )
         changed = folder.publish(done.keys(), index, manifest.to_json()) or bool(to_do)
+        clear_staged(request.staging)
     return BuildReport(
         manifest=manifest,
         written=len(to_do),
@@ -178,6 +206,28 @@ def build(prepared: Prepared, executor: Executor | None = None) -> BuildReport:
         left_out=tuple(line for shard in done.values() for line in shard.left_out),
         seconds=time.monotonic() - start_s,
     )
+
+
+def _stage(prepared: Prepared, tasks: Sequence[ShardTask], executor: Executor | None) -> None:
+    """Stages the videos of which these shards hold a frame; see `stage_clips`."""
+    needed = {frame.staged for task in tasks for frame in task.frames}
+    try:
+        stage_clips(
+            [video for video in prepared.videos.values() if video.task.name in needed],
+            dropping=tasks[0].keep_going,
+            executor=executor,
+            check_stop=check_stop,
+        )
+    except KeyboardInterrupt:
+        raise Interrupted(
+            f"the videos that are decoded are kept in {prepared.request.staging}; "
+            "the same command goes on from there"
+        ) from None
+    except BrokenExecutor:
+        raise RunError(
+            "a worker process died while videos were decoded; those that are done are kept",
+            remedy="most often memory ran out: run the same command with fewer --workers",
+        ) from None
 
 
 def _write(
@@ -250,13 +300,18 @@ def _run(
             future.cancel()
 
 
-def _task(request: BuildRequest, shard: ShardPlan) -> ShardTask:
+def _task(request: BuildRequest, shard: ShardPlan, videos: Mapping[Path, ClipToStage]) -> ShardTask:
     frames = []
     for segment in shard.segments:
         # A clip's frames share a folder, and a path costs more to make than a frame's label to read.
         folder = segment.frames[0].path.parent.relative_to(request.root).as_posix()
         for frame in segment.frames:
-            status = frame.path.stat()
+            staged = None
+            if (video := videos.get(frame.path)) is not None:
+                staged, size, mtime_ns = video.task.name, video.task.bytes, video.task.mtime_ns
+            else:
+                status = frame.path.stat()
+                size, mtime_ns = status.st_size, status.st_mtime_ns
             frames.append(
                 FrameTask(
                     source=f"{folder}/{frame.path.name}",
@@ -268,8 +323,9 @@ def _task(request: BuildRequest, shard: ShardPlan) -> ShardTask:
                     visibility=int(frame.visibility),
                     xy_px=frame.xy_px,
                     status=None if frame.status is None else int(frame.status),
-                    bytes=status.st_size,
-                    mtime_ns=status.st_mtime_ns,
+                    bytes=size,
+                    mtime_ns=mtime_ns,
+                    staged=staged,
                 )
             )
     return ShardTask(
@@ -282,4 +338,5 @@ def _task(request: BuildRequest, shard: ShardPlan) -> ShardTask:
         keep_going=request.on_bad_label == "drop",
         frames=tuple(frames),
         decode=request.decode,
+        staging=request.staging,
     )

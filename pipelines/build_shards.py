@@ -32,11 +32,26 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m pipelines.build_shards",
-        description="Builds WebDataset shards, an index and a manifest from a folder in the TrackNet layout "
-        "(ROOT/game1/Clip1/0000.jpg and Label.csv). Running it again does only what is missing or changed.",
+        description="Builds WebDataset shards, an index and a manifest from a folder of images in the TrackNet layout "
+        "(ROOT/game1/Clip1/0000.jpg and Label.csv) or of annotated videos (ROOT/match1/video/ID.mp4 and "
+        "ROOT/match1/csv/ID_ball.csv). Running it again does only what is missing or changed.",
     )
     parser.add_argument("--root", help="folder of the raw data set (default: data.root of the config)")
     parser.add_argument("--out", help="folder for the shards (default: data.shards of the config)")
+    parser.add_argument(
+        "--layout",
+        metavar="NAME",
+        help="of the raw data: auto (default), tracknet, video, or one of your own",
+    )
+    parser.add_argument(
+        "--coordinates", metavar="UNIT", help="of the labels of videos: auto (default), pixel or normalised"
+    )
+    parser.add_argument(
+        "--scratch",
+        metavar="DIR",
+        help="where videos are decoded to for the time of the build, as large as the shards; every worker must "
+        "see it (default: in OUT)",
+    )
     parser.add_argument("--data", default="tracknet", help="data config: a name in configs/data, or a file")
     parser.add_argument("--model", default="vit_heatmap", help="model config, asked when data.resize is null")
     parser.add_argument(
@@ -110,6 +125,9 @@ def run(argv: list[str]) -> int:
             decode=data.decode,
             split_seed=data.split_seed,
             on_bad_label=data.on_bad_label,
+            layout=data.layout,
+            coordinates=data.coordinates,
+            scratch=None if args.scratch is None else Path(args.scratch),
             overwrite=args.overwrite,
         )
     )
@@ -143,8 +161,9 @@ def _overrides(args: argparse.Namespace) -> list[str]:
             overrides.append(f"data.{key}={json.dumps([] if games == ['none'] else games)}")
     if args.num_shards is not None:
         overrides.append(f"data.num_shards={args.num_shards}")
-    if args.on_bad_label is not None:
-        overrides.append(f"data.on_bad_label={args.on_bad_label}")
+    for flag in ("layout", "coordinates", "on_bad_label"):
+        if (value := getattr(args, flag)) is not None:
+            overrides.append(f"data.{flag}={value}")
     return overrides
 
 
