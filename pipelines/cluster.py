@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from pipelines.shard_writer import WRITER_VERSION, ShardTask
 from tracknet.utils.errors import RunError, UserError
+from tracknet.utils.video import is_video
 
 CONNECT_S = 10
 RETRIES = 2
@@ -80,8 +81,8 @@ def cluster_executor(scheduler: str, task: ShardTask) -> Iterator[Executor]:
             yield _ClusterExecutor(client.get_executor(retries=RETRIES, pure=False), probe)
         except KilledWorker as error:
             raise RunError(
-                f"{error.last_worker.address}: the workers that tried this shard died, one after another; "
-                "finished shards are kept",
+                f"{error.last_worker.address}: the workers that tried this shard or video died, one after "
+                "another; what is finished is kept",
                 remedy="most often memory ran out: give each worker more (`dask worker --memory-limit`), or take "
                 "more and smaller shards (--num-shards)",
             ) from error
@@ -153,15 +154,15 @@ def _check_workers(client: Any, scheduler: str, probe: SourceProbe) -> None:
         raise RunError(
             f"--scheduler {scheduler}: not all of its workers are as this machine",
             problems=faults,
-            remedy='install the same versions everywhere (`pip install "tracknet[cluster]"`), and mount --root '
-            "under the same path on every machine",
+            remedy='install the same versions everywhere (`pip install "tracknet[cluster]"`, with videos '
+            '`"tracknet[cluster,video]"`), and mount --root under the same path on every machine',
         )
 
 
 def _about_here(probe: SourceProbe) -> dict[str, Any]:
     """What must be equal on all machines of a build, and the name of this one."""
     found = {"host": platform.node(), "Python": platform.python_version(), "shard writer": WRITER_VERSION}
-    for package in _PACKAGES:
+    for package in (*_PACKAGES, "av") if is_video(Path(probe.source)) else _PACKAGES:
         try:
             found[package] = version(package)
         except PackageNotFoundError:

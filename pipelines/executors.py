@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from typing import Literal
 
+from pipelines.build import BuildRequest
 from pipelines.pool import usable_cpus, worker_pool
 from pipelines.shard_writer import ShardTask
 from tracknet.utils.errors import UserError
@@ -37,6 +38,17 @@ def check_executor(kind: ExecutorKind, workers: int | None, scheduler: str | Non
         raise UserError(
             f"--workers {workers} with --executor serial",
             remedy=f"leave one of them out: --workers {workers} alone takes processes",
+        )
+
+
+def check_staging(kind: ExecutorKind, request: BuildRequest) -> None:
+    """Refuses to stage videos where the workers of a cluster would not find them."""
+    if kind == "dask" and isinstance(request.out, str) and request.staging_parent is None:
+        raise UserError(
+            f"--out {request.out} with --executor dask: videos are decoded into a folder first, and there is none "
+            "that all workers see",
+            remedy="--staging DIR, a folder that this machine and all workers see under one name; it grows as large "
+            "as the shards and is emptied in the end",
         )
 
 

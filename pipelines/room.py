@@ -21,14 +21,19 @@ _WHY = {
 
 @contextlib.contextmanager
 def full_disk_explained(
-    store: Store, tasks: Sequence[ShardTask], done: Mapping[str, FinishedShard]
+    store: Store,
+    tasks: Sequence[ShardTask],
+    done: Mapping[str, FinishedShard],
+    *,
+    elsewhere: str = "--out, or TMPDIR where --out is a URL",
 ) -> Iterator[None]:
     """Says how much is missing, as far as the finished shards tell, and what to do.
 
     Args:
-        store: where the build is written.
+        store: what is written to: that of the build, or the folder where its videos are staged.
         tasks: all shards of the build.
         done: those that are written and kept, by name; looked at when the disk turns out full.
+        elsewhere: what takes the files to another disk, for the remedy.
 
     Raises:
         RunError: a file could not grow.
@@ -39,11 +44,15 @@ def full_disk_explained(
     except OSError as error:
         if error.errno not in NO_ROOM:
             raise
-        raise _no_room(error, store, tasks, done) from None
+        raise _no_room(error, store, tasks, done, elsewhere) from None
 
 
 def _no_room(
-    error: OSError, store: Store, tasks: Sequence[ShardTask], done: Mapping[str, FinishedShard]
+    error: OSError,
+    store: Store,
+    tasks: Sequence[ShardTask],
+    done: Mapping[str, FinishedShard],
+    elsewhere: str,
 ) -> RunError:
     free = store.free_bytes()
     stored = sum(shard.entry.frames for shard in done.values())
@@ -63,6 +72,5 @@ def _no_room(
     return RunError(
         f"{error.filename or store}: {_WHY[error.errno or 0]}{room}{need}; "
         f"{len(done)} of {len(tasks)} shards are finished and kept",
-        remedy=f"{more}, or choose another disk (--out, or TMPDIR where --out is a URL); the same command goes on "
-        "from there",
+        remedy=f"{more}, or choose another disk ({elsewhere}); the same command goes on from there",
     )

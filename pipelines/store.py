@@ -202,7 +202,10 @@ class LocalStore:
 
     def free_bytes(self) -> int | None:
         """See `Store`."""
-        return shutil.disk_usage(self.path).free
+        try:
+            return shutil.disk_usage(self.path).free
+        except FileNotFoundError:  # there was no room for the folder itself
+            return None
 
 
 def place_of(out: str) -> Path | str:

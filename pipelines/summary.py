@@ -25,6 +25,7 @@ def describe_plan(prepared: Prepared) -> str:
     """What is about to be built, in a few lines."""
     request, plan = prepared.request, prepared.plan
     lines = [f"{request.root}: {_counts(plan)}, stored at {request.size} in {request.out}"]
+    lines.append(f"  {'; '.join(prepared.notes)}")
     for split, games in plan.games.items():
         shards = plan.shards_of(split)
         frames = [shard.frames for shard in shards]
