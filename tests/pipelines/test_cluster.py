@@ -149,6 +149,33 @@ def test_a_killed_worker_and_a_killed_build_change_no_byte(
     assert contents(tmp_path / "far") == contents(tmp_path / "undisturbed")
 
 
+def test_videos_are_decoded_on_the_workers(tmp_path: Path, cluster: Cluster) -> None:
+    pytest.importorskip("av")
+    from tests.videos import write_match
+
+    for match in (1, 2, 3):
+        write_match(tmp_path / "videos", f"match{match}", seed=match)
+    small = ("data.resize=[160,90]", "data.segment_frames=5", "--num-shards", "3")
+    cluster.add_worker()
+    run(tmp_path / "videos", tmp_path / "undisturbed", *small, "--workers", "0")
+    cluster.wait_for_workers(1)
+    dask = ("--executor", "dask", "--scheduler", str(cluster.file))
+    assert run(tmp_path / "videos", tmp_path / "near", *small, *dask) == EXIT_DONE
+    far, staging = f"file://{tmp_path}/far", ("--staging", str(tmp_path / "staging"))
+    assert run(tmp_path / "videos", far, *small, *dask, *staging) == EXIT_DONE
+    for name in ("near", "far"):
+        assert contents(tmp_path / name) == contents(tmp_path / "undisturbed")
+    assert not (tmp_path / "near" / ".build" / "staged").exists()
+    assert not list((tmp_path / "staging").iterdir())
+
+
+def test_decoders_must_agree_where_there_are_videos(tmp_path: Path) -> None:
+    from pipelines.cluster import SourceProbe, _about_here
+
+    assert "av" in _about_here(SourceProbe(tmp_path, "match1/video/00001.mp4", 1, 1))
+    assert "av" not in _about_here(SourceProbe(tmp_path, "game1/Clip1/0000.jpg", 1, 1))
+
+
 def test_a_worker_that_sees_other_files_is_named(root: Path, tmp_path: Path) -> None:
     from pipelines.build import BuildRequest, prepare
     from pipelines.cluster import AS_PLANNED, SourceProbe

@@ -12,10 +12,12 @@ import pytest
 
 from pipelines import build as build_module
 from pipelines import store
+from pipelines.labels_only import rewrite_labels
 from tests.pipelines.conftest import SMALL, contents, run
 from tracknet.datasets.index import open_split
 from tracknet.datasets.schema import Manifest
-from tracknet.utils.errors import EXIT_DONE, EXIT_WRONG_REQUEST
+from tracknet.utils.errors import EXIT_DONE, EXIT_WRONG_REQUEST, UserError
+from tracknet.utils.geometry import Size
 
 KEY = "game1_Clip2_0000"
 
@@ -167,3 +169,23 @@ def test_killed_between_index_and_manifest_there_is_no_dataset(
     assert only(root, out) == EXIT_DONE
     assert rows(out)[KEY]["x_px"] == 33.5
     assert len(open_split(out, "train").table.keys) == 48
+
+
+def test_a_cluster_is_refused(root: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(root, out)
+    before = contents(out)
+    options = ("--labels-only", "--executor", "dask", "--scheduler", "tcp://h:1")
+    assert run(root, out, *SMALL[:-2], *options) == EXIT_WRONG_REQUEST
+    assert "leave --executor and --scheduler out" in capsys.readouterr().err
+    assert contents(out) == before
+
+
+def test_a_frame_that_goes_after_its_label_was_read_is_named(root: Path, out: Path) -> None:
+    run(root, out)
+    before = contents(out)
+    prepared = build_module.prepare(build_module.BuildRequest(root, out, Size(64, 36), 95, 6, 3, None, 0))
+    (root / "game1" / "Clip2" / "0003.jpg").unlink()
+    with pytest.raises(UserError) as refused:
+        rewrite_labels(prepared)
+    assert "game1/Clip2/0003.jpg cannot be read" in str(refused.value)
+    assert contents(out) == before

@@ -11,7 +11,7 @@ from typing import BinaryIO
 import pytest
 
 from pipelines import staging
-from pipelines.staging import StagedFrames, StageTask, clear_staged, read_staged, stage_video
+from pipelines.staging import StagedFrames, StageTask, clear_staged, read_staged, stage_video, stage_videos
 from tests.videos import pictures, write_match, write_video
 from tracknet.utils.errors import RunError
 from tracknet.utils.geometry import Size
@@ -87,6 +87,8 @@ def test_a_stop_leaves_nothing_half_written(task: StageTask) -> None:
     with pytest.raises(KeyboardInterrupt):
         stage_video(task, stop)
     assert not list(task.folder.iterdir())
+    with pytest.raises(KeyboardInterrupt):  # a lost lock ends the work in this process too
+        list(stage_videos([task], None, stop))
 
 
 def test_frames_behind_the_first_damage_are_not_staged(task: StageTask) -> None:

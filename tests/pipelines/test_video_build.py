@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
+import re
 import shutil
+import tempfile
 from pathlib import Path
 
 import cv2
@@ -11,12 +15,15 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from pipelines import build as build_module
 from pipelines import staging
+from pipelines.build import BuildRequest, build, prepare
 from tests.pipelines.conftest import contents, run
 from tests.videos import pictures, place, write_match, write_video
 from tracknet.datasets.index import open_split
 from tracknet.datasets.schema import Manifest
-from tracknet.utils.errors import EXIT_DONE, EXIT_FAILED
+from tracknet.utils.errors import EXIT_DONE, EXIT_FAILED, RunError
+from tracknet.utils.geometry import Size
 
 OPTIONS = ("data.resize=[160,90]", "data.segment_frames=5", "--num-shards", "3", "--workers", "0")
 
@@ -75,6 +82,63 @@ def test_any_number_of_workers_gives_the_same_bytes(videos: Path, out: Path, tmp
     assert run(videos, tmp_path / "two", *OPTIONS[:-1], "2", "--staging", str(staging)) == EXIT_DONE
     assert contents(tmp_path / "two") == contents(out)
     assert [path.name for path in staging.iterdir()] == ["mine"], "only what the build made there is removed"
+
+
+def test_behind_a_url_videos_are_staged_in_the_temporary_folder(
+    videos: Path, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(videos, out, *OPTIONS)
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    url = f"file://{tmp_path}/far"
+    with monkeypatch.context() as patch:
+        patch.setattr(build_module, "write_shard", None)
+        with pytest.raises(TypeError):  # as good as killed between staging and the first shard
+            run(videos, url, *OPTIONS)
+    (folder,) = (tmp_path / "temporary").iterdir()
+    assert len(list(folder.glob("*.json"))) == 6
+    staged = stage_count(monkeypatch)
+    assert run(videos, url, *OPTIONS) == EXIT_DONE
+    assert staged == []
+    assert contents(tmp_path / "far") == contents(out)
+    assert not list((tmp_path / "temporary").iterdir())
+
+
+def test_a_disk_that_is_full_of_staged_frames(
+    videos: Path,
+    out: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with monkeypatch.context() as patch:
+        inner, calls = staging.encode_jpeg, iter(range(30))
+
+        def fill(*arguments: object) -> bytes:
+            if next(calls, None) is None:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return inner(*arguments)  # type: ignore[arg-type]
+
+        patch.setattr(staging, "encode_jpeg", fill)
+        assert run(videos, out, *OPTIONS, "--staging", str(tmp_path / "small")) == EXIT_FAILED
+    message = capsys.readouterr().err
+    (folder,) = (tmp_path / "small").iterdir()
+    assert re.search(rf"{folder}/match\S+\.jpegs: the disk is full: [\d.,]+ [MG]B free", message)
+    assert "choose another disk (--staging DIR); the same command goes on from there" in message
+    assert len(list(folder.iterdir())) == 4, "two whole videos, and nothing of the third"
+    assert run(videos, out, *OPTIONS, "--staging", str(tmp_path / "large")) == EXIT_DONE
+    run(videos, tmp_path / "fresh", *OPTIONS)
+    assert contents(out) == contents(tmp_path / "fresh")
+
+
+def test_a_video_that_goes_after_its_labels_were_read(videos: Path, out: Path) -> None:
+    request = BuildRequest(videos, out, Size(160, 90), 95, 5, 3, None, 0)
+    path = videos / "match1" / "video" / "00001.mp4"
+    gone = prepare(request)
+    path.unlink()
+    with pytest.raises(RunError, match="1 video of 6 cannot be stored") as failure:
+        build(gone)
+    assert f"{path}: cannot be read: No such file" in str(failure.value)
 
 
 def test_a_killed_build_decodes_no_video_twice(
@@ -183,11 +247,19 @@ def test_wrong_requests(
     assert not out.exists()
 
 
+def test_a_cluster_and_a_url_need_a_folder_for_videos(
+    videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dask = ("--executor", "dask", "--scheduler", "tcp://127.0.0.1:9")
+    assert run(videos, f"file://{tmp_path}/far", *OPTIONS[:-2], *dask) == 2
+    assert "--staging DIR, a folder that this machine and all workers see" in capsys.readouterr().err
+    assert not (tmp_path / "far").exists()
+
+
 def test_frames_of_a_video_are_not_read_one_by_one(videos: Path) -> None:
     from pipelines.sources import read_source
     from tracknet.datasets.frames import RawFrameReader
     from tracknet.utils.errors import UserError
-    from tracknet.utils.geometry import Size
 
     with pytest.raises(UserError, match="can be read in order only"):
         RawFrameReader(read_source(videos).clips, Size(160, 90))
