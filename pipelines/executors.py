@@ -47,8 +47,8 @@ def check_staging(kind: ExecutorKind, request: BuildRequest) -> None:
         raise UserError(
             f"--out {request.out} with --executor dask: videos are decoded into a folder first, and there is none "
             "that all workers see",
-            remedy="--staging DIR, a folder that this machine and all workers see under one name; it grows as large "
-            "as the shards and is emptied in the end",
+            remedy="--staging DIR, a folder that this machine and all workers see under one name; it grows by "
+            "the size of the shards for the time of the build",
         )
 
 
