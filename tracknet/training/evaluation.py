@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from tracknet.datasets.batch import Batch, SampleSpec
@@ -13,7 +14,7 @@ from tracknet.models.model import TrackNet
 from tracknet.training.metrics.predictions import Predictions
 from tracknet.training.precision import Precision
 from tracknet.utils.geometry import scaling
-from tracknet.utils.heatmap import DECODERS, peak_score
+from tracknet.utils.heatmap import DECODERS, blob_score, peak_score
 
 OnBatch = Callable[[int, Batch, torch.Tensor], None]
 
@@ -74,7 +75,8 @@ def predict_split(
     was_training = model.training
     model.eval()
     column = model.map_frames.index(model.sequence.anchor_index)
-    parts: dict[str, list[Predictions]] = {name: [] for name in decoders}
+    rows, scores, blobs = [], [], []
+    points: dict[str, list[npt.NDArray[np.float64]]] = {name: [] for name in decoders}
     try:
         for step, batch in enumerate(loader.epoch()):
             with precision.autocast():
@@ -82,18 +84,13 @@ def predict_split(
             if on_batch is not None:
                 on_batch(step, batch, logits)
             keep = batch.valid.numpy()
-            scores = peak_score(logits)[:, column].double().cpu().numpy()[keep]
+            rows.append(batch.rows[:, column].numpy()[keep])
+            scores.append(peak_score(logits[:, column]).double().cpu().numpy()[keep])
+            blobs.append(blob_score(logits[:, column])[keep])
             for name in decoders:
                 xy_px = points_in_frame(model, batch, logits, name)
-                parts[name].append(
-                    Predictions(
-                        rows=batch.rows[:, column].numpy()[keep],
-                        xy_px=xy_px[:, column].numpy()[keep],
-                        score=scores,
-                        true_xy_px=batch.xy_px[:, column].double().numpy()[keep],
-                        visibility=batch.visibility[:, column].numpy()[keep].astype(np.int64),
-                    )
-                )
+                points[name].append(xy_px[:, column].numpy()[keep])
     finally:
         model.train(was_training)
-    return {name: Predictions.cat(list_of_parts) for name, list_of_parts in parts.items()}
+    table = loader.stream.table
+    return {name: Predictions.of_rows(table, rows, points[name], scores, blobs) for name in decoders}

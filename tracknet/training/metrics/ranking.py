@@ -1,0 +1,95 @@
+"""Detections from the surest down: average precision and the precision-recall curve.
+
+As WASB's evaluator does it: only detections at the operating threshold are ranked; recall's denominator is
+that of the operating threshold too; and average precision sums, over the distinct recalls, the step of recall
+times the best precision had at it. Detections of equal score come in together, so that the figure does not
+depend on the order of the frames.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tracknet.training.metrics.counts import FP1, FP2, TP, Codes
+from tracknet.training.metrics.predictions import FloatArray
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """D detections in descending score, K distinct scores.
+
+    Attributes:
+        rows: int64 `[D]`, positions of the detections among the frames.
+        hit: bool `[D]`, true positives.
+        first: int64 `[K]`, the first detection of each distinct score.
+        score: float64 `[K]`, the distinct scores.
+    """
+
+    rows: npt.NDArray[np.int64]
+    hit: npt.NDArray[np.bool_]
+    first: npt.NDArray[np.int64]
+    score: FloatArray
+
+    @classmethod
+    def of(cls, codes: Codes, score: FloatArray) -> Ranking:
+        """Ranks the detections among N frames with outcomes `codes` by `score`, both `[N]`."""
+        rows = np.flatnonzero(np.isin(codes, (TP, FP1, FP2)))
+        rows = rows[np.argsort(-score[rows], kind="stable")]
+        ranked = score[rows]
+        first = np.flatnonzero(np.append(True, ranked[1:] < ranked[:-1])) if len(rows) else rows
+        return cls(rows=rows, hit=codes[rows] == TP, first=first, score=ranked[first])
+
+    def average_precision(
+        self, weight: npt.NDArray[Any], balls: npt.NDArray[Any]
+    ) -> tuple[FloatArray, FloatArray]:
+        """Average precision of R weightings at once.
+
+        Args:
+            weight: `[R, D]`, how often each detection counts.
+            balls: `[R]`, recall's denominator under each weighting.
+
+        Returns:
+            Two of float64 `[R]`, NaN where there are no balls: WASB's, with the best precision had at each
+            recall; and with precision made monotone, the best had at that or any higher recall (as PASCAL VOC
+            from 2010 on), which is never less.
+        """
+        areas = np.zeros((2, len(balls)))
+        if len(self.rows):
+            hits, precision = self._steps(weight)
+            areas[0] = np.einsum("rk,rk->r", hits, precision)
+            best_from_here = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+            areas[1] = np.einsum("rk,rk->r", hits, best_from_here)
+        some = np.asarray(balls) > 0
+        published, monotone = (
+            np.divide(area, balls, out=np.full(len(balls), np.nan), where=some) for area in areas
+        )
+        return published, monotone
+
+    def curve(self, balls: int, points: int) -> dict[str, list[float]]:
+        """Recall, precision and the score they are had at, in ascending recall, at most so many points."""
+        if not len(self.rows) or not balls:
+            return {"recall": [], "precision": [], "score": []}
+        hits, precision = self._steps(np.ones((1, len(self.rows)), np.float32))
+        shown = np.unique(
+            np.linspace(0, len(self.first) - 1, min(points, len(self.first))).round().astype(int)
+        )
+        return {
+            "recall": (np.cumsum(hits[0], dtype=np.float64)[shown] / balls).tolist(),
+            "precision": precision[0][shown].astype(np.float64).tolist(),
+            "score": self.score[shown].tolist(),
+        }
+
+    def _steps(self, weight: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        """The hits that each distinct score adds, and the precision down to it: `[R, K]` each."""
+        hits, all_ = weight * self.hit, weight
+        if len(self.first) < len(self.rows):
+            hits, all_ = (np.add.reduceat(part, self.first, axis=1) for part in (hits, all_))
+        so_far = np.cumsum(all_, axis=1)
+        # A weighting may leave the first detections out; their hits are 0 as well.
+        precision = np.cumsum(hits, axis=1)
+        precision /= np.maximum(so_far, 1, out=so_far)
+        return hits, precision

@@ -1,0 +1,178 @@
+"""Runs a saved model over a split, once, for all that is scored or drawn of it; and sets its threshold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from tracknet.datasets.batch import Batch
+from tracknet.datasets.index import ShardSet
+from tracknet.datasets.loader import StreamLoader
+from tracknet.datasets.stream import check_stored_size, evaluation_stream
+from tracknet.models.model import TrackNet
+from tracknet.training.evaluation import evaluation_spec, predict_split
+from tracknet.training.metrics import PredictionOrigin, Predictions, Protocol, ThresholdOrigin, best_threshold
+from tracknet.training.pictures import OverlayCollector
+from tracknet.training.precision import Precision, resolve_device
+from tracknet.utils.environment import describe_environment
+from tracknet.utils.errors import UserError
+from tracknet.utils.heatmap import DECODERS
+from tracknet.utils.progress import Progress
+from tracknet.utils.settings import LoaderConfig
+
+
+@dataclass(frozen=True)
+class ModelRun:
+    """What a model said of a split.
+
+    Attributes:
+        by_decoder: the predictions, as each decoder reads the heatmaps.
+        origin: what made them; the model's own decoder is `origin.decode`.
+        overlays: a few frames with their heatmaps, uint8 RGB `[H, W + 3 H, 3]`.
+        environment: machine, versions and arithmetic.
+    """
+
+    by_decoder: dict[str, Predictions]
+    origin: PredictionOrigin
+    overlays: list[npt.NDArray[np.uint8]]
+    environment: dict[str, Any]
+
+
+def run_model(
+    folder: Path,
+    shards: ShardSet,
+    *,
+    batch_size: int,
+    workers: int,
+    device: str,
+    amp: str,
+    pictures: int = 0,
+    decoders: Sequence[str] = tuple(DECODERS),
+) -> tuple[TrackNet, ModelRun]:
+    """Predicts every frame of a split.
+
+    Args:
+        folder: of the model.
+        shards: the split.
+        batch_size: windows at once.
+        workers: loading processes.
+        device: torch's name, or `auto`.
+        amp: `auto`, `bf16`, `fp16` or `off`.
+        pictures: overlays to draw.
+        decoders: by name; the model's own is always among them.
+
+    Raises:
+        UserError: model and shards do not fit.
+    """
+    model = TrackNet.from_pretrained(folder)
+    check_stored_size(shards, model.input_size)
+    precision = Precision.resolve(amp, resolve_device(device))
+    model.to(precision.device)
+    stream = evaluation_stream(shards, evaluation_spec(model), batch_size=batch_size)
+    loader = StreamLoader(stream, LoaderConfig(workers=workers), pin_memory=precision.device.type == "cuda")
+    overlays = OverlayCollector(model, loader, pictures)
+    own = model.config.heatmap.decode
+    with Progress("evaluating", len(shards), "frames") as progress:
+
+        def on_batch(step: int, batch: Batch, logits: torch.Tensor) -> None:
+            overlays.take(step, batch, logits)
+            progress.advance(int(batch.valid.sum()))
+
+        by_decoder = predict_split(
+            model, loader, precision, decoders=list(dict.fromkeys([*decoders, own])), on_batch=on_batch
+        )
+    origin = PredictionOrigin(
+        model=str(folder),
+        build_id=shards.manifest.build_id,
+        split=shards.split,
+        threshold=float(model.score_threshold),
+        threshold_chosen_on=_threshold_origin(model),
+        decode=own,
+        provenance=model.provenance,
+    )
+    environment = {**describe_environment(), "device": str(precision.device), "precision": precision.name}
+    return model, ModelRun(by_decoder, origin, overlays.images(), environment)
+
+
+def only_clips(shards: ShardSet, names: Sequence[str]) -> ShardSet:
+    """The frames of some clips.
+
+    Args:
+        shards: a split.
+        names: `game1/Clip3` or `game1_Clip3`.
+
+    Raises:
+        UserError: naming every clip that the split does not have.
+    """
+    known = {f"{game}{mark}{clip}": (game, clip) for game, clip in shards.table.clips for mark in "/_"}
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        there = [f"{game}/{clip}" for game, clip in shards.table.clips]
+        more = f" and {len(there) - 12} more" if len(there) > 12 else ""
+        raise UserError(
+            f"the split {shards.split!r} of {shards.folder} has no clip {', '.join(unknown)}",
+            remedy=f"choose from {', '.join(there[:12])}{more}",
+        )
+    wanted = {known[name] for name in names}
+    numbers = [number for number, clip in enumerate(shards.table.clips) if clip in wanted]
+    rows = np.flatnonzero(np.isin(shards.table.clip_id, numbers))
+    return replace(
+        shards,
+        table=shards.table.take(rows),
+        shard_id=shards.shard_id[rows],
+        offset=shards.offset[rows],
+        size=shards.size[rows],
+        crc32c=shards.crc32c[rows],
+    )
+
+
+def set_threshold(
+    model: TrackNet,
+    folder: Path,
+    predictions: Predictions,
+    protocol: Protocol,
+    shards: ShardSet,
+    *,
+    whole: bool,
+) -> float:
+    """Chooses the score threshold of highest F1 and writes the model again with it, and with how it was chosen.
+
+    Args:
+        model: of `folder`.
+        folder: its model folder; each file is replaced in one step.
+        predictions: on the calibration frames.
+        protocol: whose F1 decides; frames that it excludes count too.
+        shards: the calibration frames.
+        whole: they are all of their split.
+    """
+    clips = sorted({f"{game}/{clip}" for game, clip in _clips(shards)})
+    origin = ThresholdOrigin(
+        build_id=shards.manifest.build_id,
+        split=shards.split,
+        games=tuple(sorted({game for game, _ in _clips(shards)})),
+        clips=None if whole else tuple(clips),
+        protocol=f"{protocol.name}, {protocol.distance_text}",
+    )
+    model.score_threshold = best_threshold(predictions, protocol)
+    model.provenance = {**model.provenance, "threshold_chosen_on": origin.to_plain()}
+    model.save_pretrained(folder)
+    return float(model.score_threshold)
+
+
+def _clips(shards: ShardSet) -> list[tuple[str, str]]:
+    return [shards.table.clips[number] for number in np.unique(shards.table.clip_id)]
+
+
+def _threshold_origin(model: TrackNet) -> ThresholdOrigin | None:
+    origin = ThresholdOrigin.read(model.provenance.get("threshold_chosen_on"))
+    if origin is None or origin.games:
+        return origin
+    # Models of earlier versions say the games of each split, but not beside the threshold.
+    games = (model.provenance.get("games") or {}).get(origin.split) or ()
+    return replace(origin, games=tuple(games))
