@@ -136,9 +136,9 @@ def _evaluate(args: argparse.Namespace) -> int:
     out = args.out or (args.model if is_run else Path()) / "evaluation" / shards.split
     # Before minutes of evaluation, not after.
     out.mkdir(parents=True, exist_ok=True)
-    _, made = run_model(folder, shards, **_how(args), pictures=args.pictures)
+    made = run_model(folder, shards, **_how(args), pictures=args.pictures)
     scored = Scored(
-        made.by_decoder[made.origin.decode],
+        made.predictions,
         made.origin,
         str(shards.folder),
         shards.manifest.build_id,
@@ -206,10 +206,9 @@ def _calibrate(args: argparse.Namespace) -> int:
     shards = open_split(args.shards or DEFAULT_SHARDS, split)
     if clips:
         shards = only_clips(shards, clips)
-    model, made = run_model(folder, shards, **_how(args), decoders=())
-    predictions = made.by_decoder[made.origin.decode]
-    before = model.score_threshold
-    threshold = set_threshold(model, folder, predictions, protocol, shards, whole=not clips)
+    made = run_model(folder, shards, **_how(args), decoders=())
+    predictions, before = made.predictions, made.origin.threshold
+    threshold = set_threshold(made, folder, protocol, shards, whole_split=not clips)
     counted = protocol.with_all_frames()
     was, now = (whole(Tally.of(predictions, counted, value))["f1"] for value in (before, threshold))
     print(

@@ -32,16 +32,25 @@ class ModelRun:
     """What a model said of a split.
 
     Attributes:
+        model: on its device.
+        precision: device and arithmetic.
         by_decoder: the predictions, as each decoder reads the heatmaps.
         origin: what made them; the model's own decoder is `origin.decode`.
         overlays: a few frames with their heatmaps, uint8 RGB `[H, W + 3 H, 3]`.
         environment: machine, versions and arithmetic.
     """
 
+    model: TrackNet
+    precision: Precision
     by_decoder: dict[str, Predictions]
     origin: PredictionOrigin
     overlays: list[npt.NDArray[np.uint8]]
     environment: dict[str, Any]
+
+    @property
+    def predictions(self) -> Predictions:
+        """As the model's own decoder reads them."""
+        return self.by_decoder[self.origin.decode]
 
 
 def run_model(
@@ -54,7 +63,7 @@ def run_model(
     amp: str,
     pictures: int = 0,
     decoders: Sequence[str] = tuple(DECODERS),
-) -> tuple[TrackNet, ModelRun]:
+) -> ModelRun:
     """Predicts every frame of a split.
 
     Args:
@@ -97,7 +106,7 @@ def run_model(
         provenance=model.provenance,
     )
     environment = {**describe_environment(), "device": str(precision.device), "precision": precision.name}
-    return model, ModelRun(by_decoder, origin, overlays.images(), environment)
+    return ModelRun(model, precision, by_decoder, origin, overlays.images(), environment)
 
 
 def only_clips(shards: ShardSet, names: Sequence[str]) -> ShardSet:
@@ -121,52 +130,34 @@ def only_clips(shards: ShardSet, names: Sequence[str]) -> ShardSet:
         )
     wanted = {known[name] for name in names}
     numbers = [number for number, clip in enumerate(shards.table.clips) if clip in wanted]
-    rows = np.flatnonzero(np.isin(shards.table.clip_id, numbers))
-    return replace(
-        shards,
-        table=shards.table.take(rows),
-        shard_id=shards.shard_id[rows],
-        offset=shards.offset[rows],
-        size=shards.size[rows],
-        crc32c=shards.crc32c[rows],
-    )
+    return shards.take(np.flatnonzero(np.isin(shards.table.clip_id, numbers)))
 
 
 def set_threshold(
-    model: TrackNet,
-    folder: Path,
-    predictions: Predictions,
-    protocol: Protocol,
-    shards: ShardSet,
-    *,
-    whole: bool,
+    made: ModelRun, folder: Path, protocol: Protocol, shards: ShardSet, *, whole_split: bool
 ) -> float:
     """Chooses the score threshold of highest F1 and writes the model again with it, and with how it was chosen.
 
     Args:
-        model: of `folder`.
+        made: the model and what it said of the calibration frames.
         folder: its model folder; each file is replaced in one step.
-        predictions: on the calibration frames.
         protocol: whose F1 decides; frames that it excludes count too.
         shards: the calibration frames.
-        whole: they are all of their split.
+        whole_split: they are all of their split.
     """
-    clips = sorted({f"{game}/{clip}" for game, clip in _clips(shards)})
+    clips = [shards.table.clips[number] for number in np.unique(shards.table.clip_id)]
     origin = ThresholdOrigin(
         build_id=shards.manifest.build_id,
         split=shards.split,
-        games=tuple(sorted({game for game, _ in _clips(shards)})),
-        clips=None if whole else tuple(clips),
+        games=tuple(dict.fromkeys(game for game, _ in clips)),
+        clips=None if whole_split else tuple(f"{game}/{clip}" for game, clip in clips),
         protocol=f"{protocol.name}, {protocol.distance_text}",
     )
-    model.score_threshold = best_threshold(predictions, protocol)
+    model = made.model
+    model.score_threshold = best_threshold(made.predictions, protocol)
     model.provenance = {**model.provenance, "threshold_chosen_on": origin.to_plain()}
     model.save_pretrained(folder)
     return float(model.score_threshold)
-
-
-def _clips(shards: ShardSet) -> list[tuple[str, str]]:
-    return [shards.table.clips[number] for number in np.unique(shards.table.clip_id)]
 
 
 def _threshold_origin(model: TrackNet) -> ThresholdOrigin | None:

@@ -90,7 +90,7 @@ def test_speed_is_known_between_consecutive_frames_of_a_clip_only():
         Frame(None, None, number=6),
         at(103, 104, number=7),
         at(203, 104, number=8),
-        at(500, 104, clip=("game1", "Clip2")),
+        at(500, 104, clip=("game1", "Clip2"), number=9),
     ]
     speed = ball_speed_px(predictions_of(frames).frames)
     assert np.isnan(speed[[0, 2, 3, 4, 6]]).all()

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tracknet.training.metrics.counts import EXCLUDED, balls_for_recall, count_by, outcomes, ratios
+from tracknet.training.metrics.counts import FP1, TP, balls_for_recall, count_by, outcomes, ratios
 from tracknet.training.metrics.predictions import FloatArray, Predictions
 from tracknet.training.metrics.protocols import Protocol
 from tracknet.training.metrics.ranking import Ranking
@@ -77,10 +77,8 @@ class Tally:
         _, clip = np.unique(predictions.frames.clip_id, return_inverse=True)
         clips = int(clip.max(initial=-1)) + 1
         codes = outcomes(predictions, protocol, threshold)
-        detected = predictions.guessed & (predictions.score >= threshold) & (codes != EXCLUDED)
+        measured = np.isin(codes, (TP, FP1))
         error = predictions.error_in(protocol.space)
-        measured = detected & np.isin(predictions.frames.visibility, list(protocol.visible))
-        measured &= np.isfinite(error)
         squares = [
             np.bincount(clip[measured], weight, minlength=clips)
             for weight in (error[measured] ** 2, np.ones(int(measured.sum())))
