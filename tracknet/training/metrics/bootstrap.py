@@ -21,16 +21,19 @@ from tracknet.training.metrics.ranking import Ranking
 RESAMPLES = 1000
 LEVEL = 0.95
 FEW_CLIPS = 10
-# Resamples ranked at once: 64 x 20,000 detections in float32 are 5 MB, which stays in the cache.
+# Resamples ranked at once: 64 x 20,000 detections of 4 bytes are 5 MB, which stays in the cache.
 _BLOCK = 64
 
+Weights = npt.NDArray[np.int32]
+"""`[R, C]`: how often each of R resamples counts each of C clips."""
 
-def clip_weights(clips: int, resamples: int, *, seed: int = 0) -> npt.NDArray[np.float32]:
-    """How often each resample draws each clip: float32 `[resamples, clips]`, every row adding up to `clips`."""
+
+def clip_weights(clips: int, resamples: int, *, seed: int = 0) -> Weights:
+    """How often each resample draws each clip: int32 `[resamples, clips]`, every row adding up to `clips`."""
     rng = np.random.default_rng(seed)
     drawn = rng.integers(0, clips, (resamples, clips)) + clips * np.arange(resamples)[:, None]
     counted = np.bincount(drawn.ravel(), minlength=resamples * clips)
-    return counted.reshape(resamples, clips).astype(np.float32)
+    return counted.reshape(resamples, clips).astype(np.int32)
 
 
 def interval(samples: FloatArray) -> list[float] | None:
@@ -98,42 +101,47 @@ class Tally:
         """What recall is a share of."""
         return int(balls_for_recall(self.counts.sum(axis=0), self.protocol.recall_of))
 
-    def figures(self, weights: npt.NDArray[np.float32]) -> dict[str, FloatArray]:
+    def figures(self, weights: Weights) -> dict[str, FloatArray]:
         """The protocol's ratios, AP and RMSE under R weightings of the clips: `[R, C]` to float64 `[R]` each.
 
-        `ap` is WASB's; `ap_monotone` the same with precision made monotone. `rmse_px` is over balls with a
-        detection, in pixels of the protocol's space.
+        `rmse_px` is over balls with a detection, in pixels of the protocol's space.
         """
-        # float64: sums of squares would lose digits.
+        # NumPy multiplies matrices of whole numbers without BLAS: floats, exact up to 2^53.
         weight = weights.astype(np.float64)
         counts, squares = weight @ self.counts, weight @ self.squares
         balls = balls_for_recall(counts, self.protocol.recall_of)
         some = squares[:, 1] > 0
         mean_square = np.divide(squares[:, 0], squares[:, 1], out=np.full(len(weights), np.nan), where=some)
-        ap, ap_monotone = self._average_precision(weights, balls)
         return {
             **ratios(counts, self.protocol.recall_of),
-            "ap": ap,
-            "ap_monotone": ap_monotone,
+            "ap": self.average_precision(weights, balls),
             "rmse_px": np.sqrt(mean_square),
         }
 
-    def _average_precision(
-        self, weights: npt.NDArray[np.float32], balls: FloatArray
-    ) -> tuple[FloatArray, FloatArray]:
+    def average_precision(self, weights: Weights, balls: FloatArray, *, monotone: bool = False) -> FloatArray:
+        """Average precision under R weightings of the clips whose balls are `[R]`: float64 `[R]`."""
         clip = self.clip[self.ranking.rows]
         blocks = [slice(start, start + _BLOCK) for start in range(0, len(weights), _BLOCK)]
-        parts = [self.ranking.average_precision(weights[b][:, clip], balls[b]) for b in blocks]
-        return np.concatenate([ap for ap, _ in parts]), np.concatenate([monotone for _, monotone in parts])
+        return np.concatenate(
+            [
+                self.ranking.average_precision(weights[block][:, clip], balls[block], monotone=monotone)
+                for block in blocks
+            ]
+        )
 
 
 def whole(tally: Tally) -> dict[str, float]:
-    """The figures of all clips, each once."""
-    everything = np.ones((1, len(tally.counts)), np.float32)
-    return {name: float(value[0]) for name, value in tally.figures(everything).items()}
+    """The figures of all clips, each once; `ap_monotone` is AP with precision made monotone."""
+    everything = np.ones((1, len(tally.counts)), np.int32)
+    balls = np.array([tally.balls], np.float64)
+    figures = {
+        **tally.figures(everything),
+        "ap_monotone": tally.average_precision(everything, balls, monotone=True),
+    }
+    return {name: float(value[0]) for name, value in figures.items()}
 
 
-def intervals(tally: Tally, weights: npt.NDArray[np.float32]) -> dict[str, list[float] | None]:
+def intervals(tally: Tally, weights: Weights) -> dict[str, list[float] | None]:
     """The 95 % interval of every figure; `None` for each where there is one clip only."""
     if weights.shape[1] < 2:
         return dict.fromkeys(tally.figures(weights[:1]))

@@ -44,36 +44,33 @@ class Ranking:
         return cls(rows=rows, hit=codes[rows] == TP, first=first, score=ranked[first])
 
     def average_precision(
-        self, weight: npt.NDArray[Any], balls: npt.NDArray[Any]
-    ) -> tuple[FloatArray, FloatArray]:
+        self, weight: npt.NDArray[np.int32], balls: npt.NDArray[Any], *, monotone: bool = False
+    ) -> FloatArray:
         """Average precision of R weightings at once.
 
         Args:
-            weight: `[R, D]`, how often each detection counts.
+            weight: int32 `[R, D]`, how often each detection counts.
             balls: `[R]`, recall's denominator under each weighting.
+            monotone: take the best precision at this or any higher recall, as the PASCAL VOC does from 2010
+                on, in place of the best at this recall; it is never less.
 
         Returns:
-            Two of float64 `[R]`, NaN where there are no balls: WASB's, with the best precision had at each
-            recall; and with precision made monotone, the best had at that or any higher recall (as PASCAL VOC
-            from 2010 on), which is never less.
+            float64 `[R]`, NaN where there are no balls.
         """
-        areas = np.zeros((2, len(balls)))
+        area = np.zeros(len(balls))
         if len(self.rows):
             hits, precision = self._steps(weight)
-            areas[0] = np.einsum("rk,rk->r", hits, precision)
-            best_from_here = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-            areas[1] = np.einsum("rk,rk->r", hits, best_from_here)
-        some = np.asarray(balls) > 0
-        published, monotone = (
-            np.divide(area, balls, out=np.full(len(balls), np.nan), where=some) for area in areas
-        )
-        return published, monotone
+            if monotone:
+                precision = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+            area = np.einsum("rk,rk->r", hits, precision).astype(np.float64)
+        whole = np.full(len(balls), np.nan)
+        return np.asarray(np.divide(area, balls, out=whole, where=np.asarray(balls) > 0))
 
     def curve(self, balls: int, points: int) -> dict[str, list[float]]:
         """Recall, precision and the score they are had at, in ascending recall, at most so many points."""
         if not len(self.rows) or not balls:
             return {"recall": [], "precision": [], "score": []}
-        hits, precision = self._steps(np.ones((1, len(self.rows)), np.float32))
+        hits, precision = self._steps(np.ones((1, len(self.rows)), np.int32))
         shown = np.unique(
             np.linspace(0, len(self.first) - 1, min(points, len(self.first))).round().astype(int)
         )
@@ -83,13 +80,14 @@ class Ranking:
             "score": self.score[shown].tolist(),
         }
 
-    def _steps(self, weight: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-        """The hits that each distinct score adds, and the precision down to it: `[R, K]` each."""
+    def _steps(
+        self, weight: npt.NDArray[np.int32]
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """The hits that each distinct score adds, and the precision down to it: float32 `[R, K]` each."""
         hits, all_ = weight * self.hit, weight
         if len(self.first) < len(self.rows):
             hits, all_ = (np.add.reduceat(part, self.first, axis=1) for part in (hits, all_))
-        so_far = np.cumsum(all_, axis=1)
+        # Whole numbers: NumPy sums them up 8 times as fast as floats (0.5 against 3.8 ms for 64 x 18,000).
+        true, found = (np.cumsum(part, axis=1, dtype=np.int32).astype(np.float32) for part in (hits, all_))
         # A weighting may leave the first detections out; their hits are 0 as well.
-        precision = np.cumsum(hits, axis=1)
-        precision /= np.maximum(so_far, 1, out=so_far)
-        return hits, precision
+        return hits.astype(np.float32), np.divide(true, np.maximum(found, 1, out=found), out=true)

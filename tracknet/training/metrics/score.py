@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from tracknet.training.metrics.bootstrap import (
     RESAMPLES,
     Tally,
+    Weights,
     caution,
     clip_weights,
     interval,
@@ -47,7 +47,7 @@ def score(
         `false_alarms`, `breakdowns`, `pr_curves`.
     """
     clips = len(np.unique(predictions.frames.clip_id))
-    weights = clip_weights(clips, resamples) if clips else np.ones((1, 0), np.float32)
+    weights = clip_weights(clips, resamples) if clips else np.ones((1, 0), np.int32)
     tallies = {protocol.name: Tally.of(predictions, protocol, threshold) for protocol in protocols}
     main = main_protocol(protocols)
     balls = ball_errors(predictions)
@@ -76,7 +76,7 @@ def score(
     }
 
 
-def _under_protocol(tally: Tally, threshold: float, weights: npt.NDArray[np.float32]) -> dict[str, Any]:
+def _under_protocol(tally: Tally, threshold: float, weights: Weights) -> dict[str, Any]:
     protocol = tally.protocol
     counts = tally.counts.sum(axis=0)
     return {
@@ -95,9 +95,7 @@ def _under_protocol(tally: Tally, threshold: float, weights: npt.NDArray[np.floa
     }
 
 
-def _pck_intervals(
-    predictions: Predictions, weights: npt.NDArray[np.float32]
-) -> list[list[float] | None] | None:
+def _pck_intervals(predictions: Predictions, weights: Weights) -> list[list[float] | None] | None:
     clips = weights.shape[1]
     if clips < 2:
         return None
@@ -117,9 +115,7 @@ def _pck_intervals(
     return [interval(column) for column in shares.T]
 
 
-def _false_alarms(
-    predictions: Predictions, threshold: float, weights: npt.NDArray[np.float32]
-) -> dict[str, Any]:
+def _false_alarms(predictions: Predictions, threshold: float, weights: Weights) -> dict[str, Any]:
     """Detections on frames labelled as without a ball (visibility 0), which no other figure hides."""
     codes = outcomes(predictions, design().with_all_frames(), threshold)
     _, clip = np.unique(predictions.frames.clip_id, return_inverse=True)
