@@ -201,6 +201,9 @@ def test_wrong_requests(trained: Path, small_shards: Path, tmp_path: Path, capsy
     assert "not a model and --from" in refused(capsys, trained, "--from", tmp_path)
     assert "needs the clips that training left aside" in refused(capsys, trained, "--calibrate", "train")
     assert "worthless" in refused(capsys, trained, "--calibrate", "test")
+    message = refused(capsys, trained, "--calibrate", "val", "--split", "val", "--threshold", "nan")
+    assert "names its split itself" in message
+    assert "--threshold must be a number" in message
     message = refused(capsys, trained, *shards, "--calibrate", "train", "game1/Clip9")
     assert "no clip game1/Clip9" in message
     assert "choose from game1/Clip1, game1/Clip2" in message

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,6 +88,8 @@ def _problems(args: argparse.Namespace) -> Sequence[str]:
         if (value := getattr(args, name)) < low
     ]
     problems += [f"a distance must be above 0, got {r:g}" for r in (args.distance, *args.pck) if not r > 0]
+    if args.threshold is not None and not math.isfinite(args.threshold):
+        problems.append(f"--threshold must be a number, got {args.threshold}")
     given = [
         name
         for name, value in (("a model", args.model), ("--from", args.source), ("--compare", args.compare))
@@ -103,6 +107,8 @@ def _problems(args: argparse.Namespace) -> Sequence[str]:
             )
         if split == "train" and not clips:
             problems.append("--calibrate train needs the clips that training left aside, such as game1/Clip3")
+        if args.split is not None:
+            problems.append(f"--calibrate {split} names its split itself: leave out --split")
         if len(args.protocol or ()) > 1:
             problems.append(f"--calibrate goes by the F1 of one protocol, not {len(args.protocol)}")
     return problems
@@ -231,7 +237,9 @@ def _write(
 
     protocols = chosen_protocols(args.protocol, design_distance_px=args.distance)
     report = {**evaluation_report(scored, protocols, resamples=args.resamples), **more}
-    write_predictions(out / PREDICTIONS_NAME, scored.predictions, scored.origin)
+    # The frames and labels in the file are those that were scored, whatever the model first ran on.
+    origin = replace(scored.origin, build_id=scored.build_id, split=scored.split)
+    write_predictions(out / PREDICTIONS_NAME, scored.predictions, origin)
     write_json(out / "metrics.json", report)
     written = [out / PREDICTIONS_NAME, out / "metrics.json"]
     if overlays:

@@ -103,8 +103,10 @@ def _heatmaps(
                 found[row] = maps[slot]
 
     loader = StreamLoader(stream, LoaderConfig(workers=workers))
-    predict_split(model, loader, made.precision, decoders=[made.origin.decode], on_batch=keep)
-    loader.close()
+    try:
+        predict_split(model, loader, made.precision, decoders=[made.origin.decode], on_batch=keep)
+    finally:
+        loader.close()
     return found
 
 

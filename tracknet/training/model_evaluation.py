@@ -93,9 +93,12 @@ def run_model(
             overlays.take(step, batch, logits)
             progress.advance(int(batch.valid.sum()))
 
-        by_decoder = predict_split(
-            model, loader, precision, decoders=list(dict.fromkeys([*decoders, own])), on_batch=on_batch
-        )
+        try:
+            by_decoder = predict_split(
+                model, loader, precision, decoders=list(dict.fromkeys([*decoders, own])), on_batch=on_batch
+            )
+        finally:
+            loader.close()
     origin = PredictionOrigin(
         model=str(folder),
         build_id=shards.manifest.build_id,

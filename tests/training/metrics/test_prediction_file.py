@@ -100,6 +100,7 @@ def test_rows_that_cannot_be_scored_are_all_named(tmp_path: Path):
         "true_x_px": pa.array([1.0, 1.0, None, 1.0]),
         "visibility": pa.array([1, 1, 1, 7], pa.int8()),
         "width": pa.array([0, 9, 9, 9], pa.int32()),
+        "status": pa.array([0, 0, None, 3], pa.int8()),
     }
     for name, column in bad.items():
         table = table.set_column(table.column_names.index(name), name, column)
@@ -110,10 +111,21 @@ def test_rows_that_cannot_be_scored_are_all_named(tmp_path: Path):
         "1 with a frame size below 1, the first a",
         "1 with a score that is no number, the first b",
         "1 with visibility other than 0 to 3, the first d",
+        "1 with a status other than 0 to 2, the first d",
         "1 with a ball without coordinates, the first a",
         "1 that repeat the key of another",
     ):
         assert fault in str(error.value)
+
+
+def test_columns_of_another_kind_are_refused(tmp_path: Path):
+    path = tmp_path / "p.parquet"
+    write_predictions(path, predictions_of([off_by(1.0)]), ORIGIN)
+    table = pq.read_table(path)
+    for name, column in (("visibility", pa.array([300])), ("x_px", pa.array(["left"]))):
+        pq.write_table(table.set_column(table.column_names.index(name), name, column), path)
+        with pytest.raises(RunError, match="has a column of another kind"):
+            read_predictions(path)
 
 
 def test_other_labels_of_the_same_frames_have_authority():

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tracknet.datasets.schema import Status, Visibility
 from tracknet.datasets.table import NO_STATUS, FrameTable
 from tracknet.training.metrics.origin import PredictionOrigin, ThresholdOrigin
 from tracknet.training.metrics.predictions import Predictions
@@ -121,7 +122,10 @@ def read_predictions(path: Path) -> tuple[Predictions, PredictionOrigin]:
     holes = [name for name, (_, null) in COLUMNS.items() if not null and None in columns[name]]
     if holes:
         raise RunError(f"{path} has rows without {', '.join(holes)}")
-    predictions = _from_columns(columns)
+    try:
+        predictions = _from_columns(columns)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise RunError(f"{path} has a column of another kind than it should be: {error}") from None
     _check(path, predictions)
     return predictions, _origin(path, table.schema.metadata or {}, columns["split"])
 
@@ -217,7 +221,8 @@ def _check(path: Path, predictions: Predictions) -> None:
     wrong = {
         "a frame size below 1": (frames.source_size < 1).any(axis=1),
         "a score that is no number": ~np.isfinite(predictions.score) | ~np.isfinite(predictions.blob_score),
-        "visibility other than 0 to 3": (frames.visibility < 0) | (frames.visibility > 3),
+        "visibility other than 0 to 3": (frames.visibility < 0) | (frames.visibility >= len(Visibility)),
+        "a status other than 0 to 2": (frames.status < NO_STATUS) | (frames.status >= len(Status)),
         "a ball without coordinates": (frames.visibility > 0) & ~np.isfinite(frames.xy_px).all(axis=1),
     }
     problems = [
