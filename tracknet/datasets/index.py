@@ -70,7 +70,8 @@ class ShardSet:
         return [part.folder for part in self.parts or (self,)]
 
     def take(self, rows: npt.NDArray[np.integer[Any]]) -> ShardSet:
-        """The set with these frames only, in the order given."""
+        """The set with these frames only, in the order given; of one build."""
+        assert not self.parts, "the parts of several builds would no longer add up to the whole"
         return replace(
             self,
             table=self.table.take(rows),

@@ -150,7 +150,7 @@ def set_threshold(
     """
     clips = [shards.table.clips[number] for number in np.unique(shards.table.clip_id)]
     origin = ThresholdOrigin(
-        build_id=shards.manifest.build_id,
+        build_ids=(shards.manifest.build_id,),
         split=shards.split,
         games=tuple(dict.fromkeys(game for game, _ in clips)),
         clips=None if whole_split else tuple(f"{game}/{clip}" for game, clip in clips),

@@ -204,7 +204,7 @@ class Trainer:
             "games": self.shards.manifest.games,
             "threshold_chosen_on": self._threshold_origin() if self.last_validation else None,
             # A figure on the frames that chose the checkpoint is optimistic, whatever the threshold.
-            "chosen_as_best_on": [self.state.build_id, "val"] if is_best else None,
+            "chosen_as_best_on": [*self.shards.builds(), "val"] if is_best else None,
             # Of the step that it names: a checkpoint between two validations carries the former's.
             "validation": finite_or_none(self.last_validation),
             "versions": {"tracknet": __version__, "torch": torch.__version__},
@@ -217,7 +217,7 @@ class Trainer:
 
     def _threshold_origin(self) -> dict[str, Any]:
         return ThresholdOrigin(
-            build_id=self.state.build_id,
+            build_ids=tuple(self.shards.builds()),
             split="val",
             games=tuple(self.shards.manifest.games.get("val", ())),
             protocol=f"design, {design(self.config.training.metrics.distance_px).distance_text}",

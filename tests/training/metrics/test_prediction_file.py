@@ -31,7 +31,7 @@ ORIGIN = PredictionOrigin(
     "b" * 64,
     "val",
     0.375,
-    threshold_chosen_on=ThresholdOrigin("b" * 64, "train", ("game1",), ("game1/Clip2",), "wasb"),
+    threshold_chosen_on=ThresholdOrigin(("b" * 64,), "train", ("game1",), ("game1/Clip2",), "wasb"),
     decode="dark",
     provenance={"games": {"train": ["game1"]}, "step": 7, "loss": float("nan")},
 )

@@ -14,14 +14,14 @@ class ThresholdOrigin:
     """The frames that a threshold was chosen on, as a model's `config.json` keeps it.
 
     Attributes:
-        build_id: of their shards.
+        build_ids: of their shards; several where a training mixed builds.
         split: `val`, or `train` where clips of it were set aside.
         games: of these frames.
         clips: the clips set aside, as `game1/Clip3`; `None` is the whole split.
         protocol: under which its F1 was highest, and the distance.
     """
 
-    build_id: str
+    build_ids: tuple[str, ...]
     split: str
     games: tuple[str, ...] = ()
     clips: tuple[str, ...] | None = None
@@ -29,14 +29,15 @@ class ThresholdOrigin:
 
     @classmethod
     def read(cls, value: Any) -> ThresholdOrigin | None:
-        """From plain values. Models of earlier versions have `[build_id, split]`; `None` where it is not told."""
-        if isinstance(value, list | tuple) and len(value) == 2:
-            return cls(build_id=str(value[0]), split=str(value[1]))
-        if not isinstance(value, Mapping) or not {"build_id", "split"} <= value.keys():
+        """From plain values. Models of earlier versions have `[build, ..., split]`; `None` where it is not told."""
+        if isinstance(value, list | tuple) and len(value) > 1:
+            *builds, split = map(str, value)
+            return cls(build_ids=tuple(builds), split=split)
+        if not isinstance(value, Mapping) or not {"build_ids", "split"} <= value.keys():
             return None
         clips = value.get("clips")
         return cls(
-            build_id=str(value["build_id"]),
+            build_ids=tuple(value["build_ids"]),
             split=str(value["split"]),
             games=tuple(value.get("games") or ()),
             clips=None if clips is None else tuple(clips),
@@ -52,14 +53,15 @@ class ThresholdOrigin:
 
         Another build of the same games counts as the same frames: a build is new with every label corrected.
         """
-        if self.split != split or not (self.build_id == build_id or set(self.games) & set(games)):
+        if self.split != split or not (build_id in self.build_ids or set(self.games) & set(games)):
             return False
         return self.clips is None or bool(set(self.clips) & set(clips))
 
     def __str__(self) -> str:
         clips = "" if self.clips is None else f", clips {', '.join(self.clips)}"
+        builds = ", ".join(f"build {build[:12]}" for build in self.build_ids)
         protocol = f" by F1 under {self.protocol}" if self.protocol else ""
-        return f"{self.split}{clips} of build {self.build_id[:12]}{protocol}"
+        return f"{self.split}{clips} of {builds}{protocol}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,8 @@ class PredictionOrigin:
         reasons = []
         if (chosen_on := self.threshold_chosen_on) and chosen_on.covers(build_id, split, games, clips):
             reasons.append("threshold")
-        if list(self.provenance.get("chosen_as_best_on") or ()) == [build_id, split]:
+        *builds, best_split = self.provenance.get("chosen_as_best_on") or [None]
+        if split == best_split and build_id in builds:
             reasons.append("checkpoint")
         trained_on = (self.provenance.get("games") or {}).get("train") or ()
         if set(trained_on) & set(games):
