@@ -17,13 +17,7 @@ _MOST_GROUPS = 3
 # A near miss this many times the distance away is no imprecision but another thing taken for the ball.
 _JUMP_DISTANCES = 10
 _SHORTEST_GAP = 3
-_GROUP_WORDS = {
-    "visibility": "visibility",
-    "status": "status",
-    "speed": "speed",
-    "region": "region",
-    "game": "game",
-}
+_GROUP_WORDS = {"visibility": "visibility ", "status": "status ", "speed": "speed ", "region": "region ", "game": ""}
 
 
 def findings(report: Mapping[str, Any], frames: Frames, outcome: Outcomes, rule: OutcomeRule) -> list[str]:
@@ -56,7 +50,7 @@ def _weak_groups(breakdowns: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[
             enough = row["balls"] >= max(_FEWEST_BALLS, _SMALLEST_SHARE * balls)
             if len(rows) > 1 and enough and below >= _NOTICEABLE:
                 text = (
-                    f"Recall is {row['recall']:.2f} for {word} {row['value']} ({row['balls']:,.0f} balls), "
+                    f"Recall is {row['recall']:.2f} for {word}{row['value']} ({row['balls']:,.0f} balls), "
                     f"against {overall:.2f} over all."
                 )
                 lost.append((below * row["balls"], text))

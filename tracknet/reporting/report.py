@@ -189,9 +189,13 @@ def _headline(report: Mapping[str, Any], rule: OutcomeRule) -> str:
     value = figures.get("f1")
     mark = sections.optimism_mark(report) if value is not None else ""
     ends = interval((figures.get("intervals") or {}).get("f1"))
+    parts = "".join(
+        f"<div><dt>{title}</dt><dd>{number(figures.get(key))}{mark if figures.get(key) is not None else ''}</dd></div>"
+        for key, title in (("precision", "Precision"), ("recall", "Recall"), ("ap", "AP"))
+    )
     return (
-        f'<p class="big"><span>F1 · {escape(name)}</span><strong>{number(value)}{mark}</strong>'
-        f"<small>{ends and f'95 % interval {ends}'}</small></p>"
+        f'<div class="big"><span>F1 · {escape(name)}</span><strong>{number(value)}{mark}</strong>'
+        f"<small>{ends and f'95 % interval {ends}'}</small><dl>{parts}</dl></div>"
     )
 
 

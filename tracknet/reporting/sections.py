@@ -271,7 +271,7 @@ def _figure(row: Mapping[str, Any], name: str) -> str:
             '<svg class="meter" viewBox="0 0 60 6" aria-hidden="true"><rect width="60" height="6" rx="3"/>'
             f'<rect class="full" width="{60 * min(1.0, max(0.0, value)):.1f}" height="6" rx="3"/></svg>'
         )
-    return tag("td", bar + text, data_value="" if value is None else f"{value:.6g}")
+    return tag("td", text + bar, data_value="" if value is None else f"{value:.6g}")
 
 
 def _numbers_table(names: tuple[str, str], left: Sequence[Any], right: Sequence[str]) -> str:
