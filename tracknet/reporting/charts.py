@@ -163,7 +163,7 @@ def interval_chart(rows: Sequence[Interval], *, title: str, x_label: str, standa
     parts = [
         f'<line class="{"zero" if tick == 0 else "grid"}" x1="{place(tick):.1f}" x2="{place(tick):.1f}" '
         f'y1="{_TOP}" y2="{below}"/><text class="tick" x="{place(tick):.1f}" y="{below + 16}" '
-        f'text-anchor="middle">{tick:+g}</text>'
+        f'text-anchor="middle">{_signed(tick)}</text>'
         for tick in (-reach, -reach / 2, 0.0, reach / 2, reach)
     ]
     for number, row in enumerate(rows):
@@ -256,6 +256,10 @@ def _ticks(low: float, high: float) -> list[float]:
     step = next(step * power for step in (1, 2, 2.5, 5, 10) if step * power >= raw)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return [round(number * step, 10) for number in range(first, last + 1)]
+
+
+def _signed(value: float) -> str:
+    return f"{value:+g}".replace("-", "−") if value else "0"
 
 
 def _round_up(value: float) -> float:

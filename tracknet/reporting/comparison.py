@@ -89,7 +89,8 @@ def _matrix(a: Outcomes | None, b: Outcomes | None) -> str:
         for words, frames, view in cells
     )
     return (
-        "<div><h3>Who is right</h3><p>Frames; right is a ball found, or nothing said where there is none.</p>"
+        '<div class="boxed"><h3>Who is right</h3><p>Frames; right is a ball found, or nothing said where there is none.'
+        "</p>"
         f'<div class="boxes">{boxes}</div></div>'
     )
 
@@ -103,7 +104,7 @@ def _table(protocols: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
             values = figures[figure]
             shown = [number(_real(values.get(side))) for side in ("a", "b")]
             difference = _real(values.get("difference"))
-            signed = DASH if difference is None else f"{difference:+.3f}"
+            signed = DASH if difference is None else f"{difference:+.3f}".replace("-", "−")
             cells = "".join(
                 tag("td", text) for text in (*shown, signed, interval(values.get("interval")) or DASH)
             )
@@ -112,8 +113,9 @@ def _table(protocols: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
         return ""
     head = "".join(tag("th", title, scope="col") for title in ("Figure", "A", "B", "B − A", "95 % interval"))
     return (
+        "<details><summary>Every difference</summary>"
         '<div class="scroll" tabindex="0" role="region" aria-label="Differences by protocol">'
-        f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table></div>"
+        f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table></div></details>"
     )
 
 

@@ -17,7 +17,13 @@ _MOST_GROUPS = 3
 # A near miss this many times the distance away is no imprecision but another thing taken for the ball.
 _JUMP_DISTANCES = 10
 _SHORTEST_GAP = 3
-_GROUP_WORDS = {"visibility": "visibility ", "status": "status ", "speed": "speed ", "region": "region ", "game": ""}
+_GROUP_WORDS = {
+    "visibility": "visibility ",
+    "status": "status ",
+    "speed": "speed ",
+    "region": "region ",
+    "game": "",
+}
 
 
 def findings(report: Mapping[str, Any], frames: Frames, outcome: Outcomes, rule: OutcomeRule) -> list[str]:

@@ -43,7 +43,7 @@ _GROUP_FIGURES = (
     ("precision", "precision"),
     ("f1", "F1"),
     ("median_px", "median px"),
-    ("false_alarm_rate", "false alarms"),
+    ("false_alarm_rate", "false"),
 )
 _MARK = '<sup class="flag" title="the threshold was chosen on this very split">†</sup>'
 

@@ -78,6 +78,9 @@ function paintTrace() {
   if (!timeline.clip) return;
   drawTrace(byId("trace-canvas"), timeline.clip, ...shownRange(), timeline.cursor);
   drawPlane(byId("plane"), timeline.clip, timeline.cursor, 12);
+  const picture = findEntry(timeline.clip, timeline.cursor)?.picture;
+  byId("plane-picture").hidden = !picture;
+  if (picture) byId("plane-picture").src = picture.frame;
 }
 
 function seekFailure(direction) {

@@ -76,8 +76,8 @@ function drawTrace(canvas, clip, first, last, cursor) {
   const scoreTall = 46, strip = 12, gap = 12, axis = 20;
   const tall = (height - scoreTall - strip - axis - 3 * gap) / 2;
   const panels = [
-    { name: "x px", top: 2, tall, reach: clip.width, of: (p) => p && p[0] },
-    { name: "y px", top: 2 + tall + gap, tall, reach: clip.height, of: (p) => p && p[1] },
+    { name: "x px", top: 2, tall, of: (p) => p && p[0], range: levels(clip, first, last, 0, clip.width) },
+    { name: "y px", top: 2 + tall + gap, tall, of: (p) => p && p[1], range: levels(clip, first, last, 1, clip.height) },
   ];
   context.font = "11px system-ui, sans-serif";
   for (const panel of panels) drawPanel(context, clip, panel, { first, last, at, spacing, r, width });
@@ -107,6 +107,21 @@ function drawTrace(canvas, clip, first, last, cursor) {
   context.beginPath(); context.moveTo(at(cursor), 0); context.lineTo(at(cursor), ticks + strip + 3); context.stroke();
 }
 
+// Lowest and highest coordinate of truth and detections, with room, and never so near that noise looks like movement.
+function levels(clip, first, last, axis, side) {
+  let low = Infinity, high = -Infinity;
+  for (let i = first; i < last; i++) {
+    const said = [FOUND, NEAR, ALARM].includes(clip.outcome(i));
+    for (const point of [clip.truth(i), said ? clip.point(i) : null]) {
+      if (!point) continue;
+      low = Math.min(low, point[axis]); high = Math.max(high, point[axis]);
+    }
+  }
+  if (low > high) return [0, side];
+  const room = Math.max((high - low) * 0.06, (side * 0.15 - (high - low)) / 2);
+  return [low - room, high + room];
+}
+
 function drawFrameOf(context, name, top, tall, width) {
   context.strokeStyle = palette.line; context.lineWidth = 1;
   context.strokeRect(TRACE_LEFT, top, width - TRACE_LEFT - TRACE_RIGHT, tall);
@@ -116,11 +131,15 @@ function drawFrameOf(context, name, top, tall, width) {
 
 function drawPanel(context, clip, panel, view) {
   const { first, last, at, spacing, r } = view;
-  const level = (value) => panel.top + 4 + (Math.min(panel.reach, Math.max(0, value)) / panel.reach) * (panel.tall - 8);
+  const [low, high] = panel.range;
+  // What lies beyond the range, as predictions below the threshold may, is shown at the edge.
+  const level = (value) => panel.top + 4 + Math.min(1, Math.max(0, (value - low) / (high - low))) * (panel.tall - 8);
   context.fillStyle = palette.line; context.globalAlpha = 0.5;
   for (let i = first; i < last; i++) if (!clip.truth(i)) context.fillRect(at(i) - spacing / 2, panel.top, spacing + 0.4, panel.tall);
   context.globalAlpha = 1;
   drawFrameOf(context, panel.name, panel.top, panel.tall, view.width);
+  context.fillText(Math.round(low), TRACE_LEFT - 7, panel.top + 10);
+  context.fillText(Math.round(high), TRACE_LEFT - 7, panel.top + panel.tall - 2);
   context.strokeStyle = palette.truth; context.lineWidth = 1.6; context.beginPath();
   for (let i = first, was = null; i < last; i++) {
     const value = panel.of(clip.truth(i));
