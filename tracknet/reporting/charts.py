@@ -71,7 +71,7 @@ def line_chart(
     points = {line.name: _finite(line.x, line.y) for line in series}
     xs = [x for line in points.values() for x, _ in line]
     low, high = x_range or ((min(xs), max(xs)) if xs else (0.0, 1.0))
-    frame = _Frame(low, high if high > low else low + 1, *y_range)
+    frame = _Frame(low, high if high > low else low + max(1.0, abs(low) / 10), *y_range)
     parts = [frame.axes(x_label, y_label)]
     for number, line in enumerate(series):
         kept = [(frame.x(x), frame.y(y)) for x, y in points[line.name]]

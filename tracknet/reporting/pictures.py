@@ -25,6 +25,8 @@ _WIDTH = 512
 _QUALITY = 72
 _CLOSE_UP_PX = 200
 _CLOSE_UP_ZOOM = 5.0
+# A lower peak than this is no guess but noise, and is not blown up.
+_FAINTEST_PEAK = 0.1
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class FramePicture:
     Attributes:
         key: the sample's key in the prediction file.
         size: of the whole frame's picture.
-        frame_jpeg: the whole frame with glow, truth (green ring) and prediction (red cross).
+        frame_jpeg: the whole frame with glow (scaled to its own peak), truth (green ring) and prediction (red cross).
         close_up_jpeg: two squares side by side: the plain frame around the truth (around the prediction
             where there is no ball), and the frame with the glow around the prediction.
     """
@@ -62,7 +64,10 @@ def frame_picture(
         predicted_xy_px: likewise; None or NaN where nothing was predicted.
     """
     truth, predicted = _known(true_xy_px), _known(predicted_xy_px)
-    glowing = frame if heatmap is None else heat_over(frame, heatmap)
+    # A miss is a weak peak: unscaled its glow would not be seen.
+    glowing = (
+        frame if heatmap is None else heat_over(frame, heatmap / max(_FAINTEST_PEAK, float(heatmap.max())))
+    )
     source = Size(frame.shape[1], frame.shape[0])
     shown = Size(min(_WIDTH, source.width), max(1, round(source.height * min(1.0, _WIDTH / source.width))))
     whole = resize_frame(glowing, shown).copy()

@@ -142,10 +142,10 @@ def _shown_rows(
     other: tuple[Frames, Outcomes] | None,
     worst: Sequence[int],
 ) -> list[int]:
-    """Rows to list: those with pictures first, then the worst without, then those where two files disagree."""
+    """Rows to list: those with pictures first, then other failures, then those where two files disagree."""
     row_of = {key: row for row, key in enumerate(frames.key)}
     rows = [row_of[picture.key] for picture in pictures if picture.key in row_of]
-    rows += worst
+    rows += [row for row in worst if outcome[row] != FOUND]
     if other is not None:
         for side in disagreements(outcome, other[1]):
             rows += side[:_MOST_LISTED].tolist()

@@ -43,7 +43,7 @@ _GROUP_FIGURES = (
     ("precision", "precision"),
     ("f1", "F1"),
     ("median_px", "median px"),
-    ("false_alarm_rate", "false"),
+    ("false_alarm_rate", "false alarms"),
 )
 _MARK = '<sup class="flag" title="the threshold was chosen on this very split">†</sup>'
 
@@ -204,8 +204,12 @@ def breakdowns(report: Report) -> str:
         rows = (report.get("breakdowns") or {}).get(key) or []
         if not rows:
             continue
+        # Half the page's width has room for the figures that say most about a group.
+        is_wide = key in ("game", "clip")
         kept = [
-            (name, words) for name, words in _GROUP_FIGURES if any(row.get(name) is not None for row in rows)
+            (name, words)
+            for name, words in _GROUP_FIGURES
+            if any(row.get(name) is not None for row in rows) and (is_wide or name != "precision")
         ]
         head = (
             f'<th scope="col" aria-sort="none"><button type="button">{escape(key)}</button></th>'
@@ -218,9 +222,8 @@ def breakdowns(report: Report) -> str:
             f'<tr><th scope="row">{plain(row.get("value"))}</th>{"".join(_figure(row, name) for name, _ in kept)}</tr>'
             for row in rows
         )
-        wide = " wide" if key in ("game", "clip") else ""
         parts.append(
-            f'<section class="card{wide}"><h3>{title}</h3>'
+            f'<section class="card{" wide" * is_wide}"><h3>{title}</h3>'
             f'<div class="scroll tall" tabindex="0" role="region" aria-label="{title}">'
             f'<table class="sortable"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div></section>'
         )

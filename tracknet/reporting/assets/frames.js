@@ -102,7 +102,7 @@ function showBox() {
   if (picture) {
     const words = `${NAMES[outcome]}: truth at ${px(clip.truth(place))}, seen at ${px(clip.point(place))}`;
     byId("box-picture").replaceChildren(element("img", { src: picture.frame, alt: words, width: picture.size[0], height: picture.size[1] }),
-      element("p", { className: "hint", textContent: "Green ring: truth. Red cross: prediction. Glow: the model's heatmap, where it was at hand." }));
+      element("p", { className: "hint", textContent: "Green ring: truth. Red cross: prediction. Glow: the model's heatmap, scaled to its own peak; the score says how high that is." }));
     byId("box-close-up").replaceChildren(element("img", { src: picture.close, alt: "" }),
       element("p", { className: "hint", textContent: "Close-ups: plain around the truth, with the glow around the prediction." }));
   } else {

@@ -136,7 +136,8 @@ function startTimeline() {
   byId("strip-find").addEventListener("input", () => { timeline.shown = STRIPS_A_PAGE; listStrips(); });
   byId("strip-order").addEventListener("change", listStrips);
   byId("strips-more").addEventListener("click", () => { timeline.shown += STRIPS_A_PAGE * 4; showStrips(); });
-  byId("trace-legend").replaceChildren(...NAMES.map((name, code) => element("li", {}, element("span", {}, glyph(code), name))));
+  byId("trace-legend").replaceChildren(...NAMES.map((name, code) => element("li", {}, element("span", {}, glyph(code), name))),
+    ...(clips[0].hasOther ? [element("li", {}, element("span", {}, element("i", { className: "glyph other" }), "seen by B"))] : []));
   byId("map-figure").hidden = !clips.some((clip) => clip.failures);
   listStrips();
   chooseClip(timeline.listed[0], firstFailure(timeline.listed[0]));
