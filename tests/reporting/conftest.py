@@ -19,6 +19,7 @@ def make_predictions(clips: int = 3, frames: int = 40, *, seed: int = 0, games: 
     """Balls on arcs, found within a pixel or two but for known failures; every ninth frame has no ball.
 
     In every clip frames 10..14 are missed, frame 20 is 60 px off, and the empty frame 27 has a false alarm.
+    `outcome` is in the metrics' codes: 0 tp, 1 tn, 2 fp1, 3 fp2, 4 fn.
     """
     rng = np.random.default_rng(seed)
     count = clips * frames
@@ -32,6 +33,8 @@ def make_predictions(clips: int = 3, frames: int = 40, *, seed: int = 0, games: 
     score[(frame >= 10) & (frame < 15)] = 0.1
     xy[frame == 20] += [60.0, 0.0]
     score[frame == 27] = 0.9
+    detected = score >= 0.5
+    outcome = np.where(detected, np.where(empty, 3, np.where(frame == 20, 2, 0)), np.where(empty, 1, 4))
     game = np.array([f"game{1 + number % games}" for number in clip_number], object)
     clip = np.array([f"Clip{number}" for number in clip_number], object)
     status = np.where(frame % 13 == 0, 2, 0).astype(object)
@@ -52,6 +55,7 @@ def make_predictions(clips: int = 3, frames: int = 40, *, seed: int = 0, games: 
         "status": status,
         "width": np.full(count, 1280),
         "height": np.full(count, 720),
+        "outcome": outcome,
     }
 
 
@@ -86,6 +90,7 @@ def metrics() -> dict[str, Any]:
         "optimistic": True,
         "decode": "dark",
         "overlap": "mean",
+        "main_protocol": "wasb",
         "protocols": {
             "wasb": protocol | {"title": "WASB", "source": "a paper", "distance": "d < 4 px at 1280x720"},
             "tracknetv2": protocol | {"title": "TrackNetV2", "source": "another", "ap": float("nan")},

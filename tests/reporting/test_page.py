@@ -28,11 +28,11 @@ def page(
     After the test: nothing was asked of a network, and the console is empty.
     """
     other = {name: column.copy() for name, column in predictions.items()}
-    other["score"][10:15] = 1.0
+    other["outcome"][10:15] = 0
     frame = np.full((90, 160, 3), 90, np.uint8)
     pictures = [
         frame_picture(str(predictions["key"][row]), frame, None, (50.0, 40.0), (60.0, 40.0))
-        for row in worst_frames(predictions, 0.5, 12)
+        for row in worst_frames(predictions, 12)
     ]
     comparison = {"a": "old", "b": "new", "verdict": "no difference", "protocols": {}, "predictions": other}
     yield from watched(browser, render_page(metrics, predictions, pictures, comparison))
@@ -188,8 +188,9 @@ def test_fits_a_phone_in_the_dark(page: Browser):
 
 
 def test_keyboard_begins_with_the_skip_link_and_shows_where_it_is(page: Browser):
+    page.wait("return document.hasFocus()")
     page.press("Tab")
-    assert page.run("return document.activeElement.className") == "skip"
+    page.wait("return document.activeElement.className === 'skip'")
     assert page.run("return document.activeElement.getBoundingClientRect().left") >= 0
     page.press("Enter")
     assert page.run(HELD) == "main"
@@ -198,6 +199,7 @@ def test_keyboard_begins_with_the_skip_link_and_shows_where_it_is(page: Browser)
         .filter(e => e.checkVisibility() && !(e.ariaLabel || e.innerText || e.closest('label'))).map(e => e.id)"""
     assert page.run(script) == []
     page.press("Tab")
+    page.wait("return document.activeElement.id !== 'sort'")
     assert page.run("return getComputedStyle(document.activeElement).outlineStyle") == "solid"
 
 

@@ -154,7 +154,7 @@ def test_a_page_of_a_validation_split_stays_small(render_page: Render, metrics: 
     # Noise is the hardest to compress: far larger than a broadcast frame.
     frame = rng.integers(0, 256, (288, 512, 3), dtype=np.uint8)
     heavy = frame_picture("k", frame, None, None, None)
-    keys = [str(predictions["key"][row]) for row in worst_frames(predictions, 0.5, 120)]
+    keys = [str(predictions["key"][row]) for row in worst_frames(predictions, 120)]
     pictures = [FramePicture(key, heavy.size, heavy.frame_jpeg, heavy.close_up_jpeg) for key in keys]
     path = render_page(metrics, predictions, pictures)
     data = data_of(path.read_text())
@@ -194,6 +194,7 @@ def test_figures_that_are_missing_or_not_numbers_are_dashes(render_page: Render,
 def test_frames_without_any_ball(render_page: Render, metrics: dict, predictions: Columns):
     predictions["visibility"][:] = 0
     predictions["true_x_px"][:] = predictions["true_y_px"][:] = np.nan
+    predictions["outcome"][:] = np.where(predictions["score"] >= 0.5, 3, 1)
     assert re.search(
         r"found 0 near miss 0 missed 0 false alarm \d+",
         visible(render_page(metrics, predictions).read_text()),
@@ -202,8 +203,8 @@ def test_frames_without_any_ball(render_page: Render, metrics: dict, predictions
 
 def test_comparison_counts_who_is_right(render_page: Render, metrics: dict, predictions: Columns):
     b = {name: column.copy() for name, column in predictions.items()}
-    b["score"][10:15] = 1.0  # finds a gap of A's
-    b["score"][[1, 2]] = 0.0  # and loses two balls
+    b["outcome"][10:15] = 0  # finds a gap of A's
+    b["outcome"][[1, 2]] = 4  # and loses two balls
     figures = {"f1": {"a": 0.85, "b": 0.863, "difference": 0.013, "interval": [0.004, 0.022]}}
     comparison = {
         "a": "old",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import shutil
 import subprocess
@@ -25,6 +24,9 @@ KEYS = {
     "End": "\ue010",
 }
 
+# Whatever proxy the machine has, the driver is on this machine.
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
 
 class Browser:
     """A headless Chromium driven by WebDriver's HTTP protocol: a page, its elements, its keyboard and its log."""
@@ -44,7 +46,7 @@ class Browser:
             self._session + path, data, {"Content-Type": "application/json"}, method=method
         )
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
+            with _DIRECT.open(request, timeout=60) as answer:
                 return json.load(answer)["value"]
         except urllib.error.HTTPError as error:
             raise RuntimeError(json.load(error)["value"]["message"]) from None
@@ -56,6 +58,14 @@ class Browser:
     def run(self, script: str, *arguments: Any) -> Any:
         """What a script's `return` gives."""
         return self._call("POST", "/execute/sync", {"script": script, "args": arguments})
+
+    def wait(self, script: str) -> None:
+        """Until a script's `return` is true: for what the browser does in its own time. Fails after 10 s."""
+        until = time.monotonic() + 10
+        while not self.run(script):
+            if time.monotonic() > until:
+                raise TimeoutError(f"still not so: {script}")
+            time.sleep(0.02)
 
     def find(self, css: str) -> dict[str, str]:
         """The first element of a selector, to hand to `run` or `click`."""
@@ -110,11 +120,6 @@ class Browser:
     def devtools(self, command: str, **parameters: Any) -> Any:
         """A command of Chromium's own protocol."""
         return self._call("POST", "/goog/cdp/execute", {"cmd": command, "params": parameters})
-
-    def picture(self, *, whole: bool = False) -> bytes:
-        """A PNG of the window, or of the whole page."""
-        shot = self.devtools("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
-        return base64.b64decode(shot["data"])
 
     def quit(self) -> None:
         """Ends the session."""

@@ -6,11 +6,9 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-import numpy as np
-
 from tracknet.reporting.charts import Interval, interval_chart
 from tracknet.reporting.markup import DASH, interval, number, plain, tag
-from tracknet.reporting.outcomes import EMPTY, FOUND, Frames, Outcomes, disagreements
+from tracknet.reporting.outcomes import Frames, disagreements
 from tracknet.utils.errors import UserError
 
 _SHOWN_PROBLEMS = 5
@@ -38,13 +36,13 @@ def align(frames: Frames, other: Frames) -> None:
     )
 
 
-def comparison_section(comparison: Mapping[str, Any], a: Outcomes | None, b: Outcomes | None) -> str:
+def comparison_section(comparison: Mapping[str, Any], a: Frames | None, b: Frames | None) -> str:
     """The comparison as HTML.
 
     Args:
         comparison: `a` and `b` (names), `verdict`, `protocols` (name -> figure -> a, b, difference, interval).
-        a: int8 `[N]` outcomes of A; None where only figures are known.
-        b: int8 `[N]`, those of B.
+        a: N frames of A; None where only figures are known.
+        b: N frames of B, the same.
     """
     protocols = comparison.get("protocols") or {}
     rows = [
@@ -60,21 +58,23 @@ def comparison_section(comparison: Mapping[str, Any], a: Outcomes | None, b: Out
         if rows
         else ""
     )
+    caution = comparison.get("caution")
     return (
         f'<p class="verdict">{plain(comparison.get("verdict"))}</p>'
         f'<p class="sides"><b class="side">A</b> {plain(comparison.get("a"))}<br><b class="side">B</b> '
         f"{plain(comparison.get('b'))}<br>The rest of this page is about A.</p>"
+        f"{tag('p', plain(caution), class_='hint') if caution else ''}"
         f'<div class="pair">{_matrix(a, b)}<figure><figcaption><h3>Difference in F1</h3>'
         "<p>Points, B minus A, with 95 % intervals over clips. An interval that crosses the line at zero decides "
         f"nothing.</p></figcaption>{chart}</figure></div>{_table(protocols)}"
     )
 
 
-def _matrix(a: Outcomes | None, b: Outcomes | None) -> str:
+def _matrix(a: Frames | None, b: Frames | None) -> str:
     if a is None or b is None:
         return ""
     only_a, only_b = (len(rows) for rows in disagreements(a, b))
-    right = int((np.isin(a, (FOUND, EMPTY)) & np.isin(b, (FOUND, EMPTY))).sum())
+    right = int((a.right & b.right).sum())
     cells = (
         ("both right", right, None),
         ("only A right", only_a, "a"),

@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from tracknet.reporting.outcomes import FALSE_ALARM, FOUND, MISSED, NEAR_MISS, Frames, OutcomeRule, Outcomes
+from tracknet.reporting.outcomes import FALSE_ALARM, FOUND, MISSED, NEAR_MISS, Frames
 
 # A group says something from this many balls on, and when its recall is this far below that of all.
 _FEWEST_BALLS = 10
 _SMALLEST_SHARE = 0.01
 _NOTICEABLE = 0.05
 _MOST_GROUPS = 3
-# A near miss this many times the distance away is no imprecision but another thing taken for the ball.
-_JUMP_DISTANCES = 10
+# A near miss this far away (frame pixels, ten times the usual distance) is another thing taken for the ball.
+_JUMP_PX = 40.0
 _SHORTEST_GAP = 3
 _GROUP_WORDS = {
     "visibility": "visibility ",
@@ -26,20 +26,18 @@ _GROUP_WORDS = {
 }
 
 
-def findings(report: Mapping[str, Any], frames: Frames, outcome: Outcomes, rule: OutcomeRule) -> list[str]:
+def findings(report: Mapping[str, Any], frames: Frames) -> list[str]:
     """Plain sentences, the costliest failure first; none for a flawless model or no frames.
 
     Args:
         report: the content of metrics.json; its `breakdowns` are read.
         frames: N predicted frames.
-        outcome: int8 `[N]`, theirs.
-        rule: by which they were classed.
     """
     return [
         *_weak_groups(report.get("breakdowns") or {}),
-        *_gap(frames, outcome),
-        *_jumps(frames, outcome, rule),
-        *_false_alarms(frames, outcome),
+        *_gap(frames),
+        *_jumps(frames),
+        *_false_alarms(frames),
     ]
 
 
@@ -63,10 +61,10 @@ def _weak_groups(breakdowns: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[
     return [text for _, text in sorted(lost, key=lambda pair: -pair[0])[:_MOST_GROUPS]]
 
 
-def _gap(frames: Frames, outcome: Outcomes) -> list[str]:
+def _gap(frames: Frames) -> list[str]:
     """The longest run of frames of one clip without a detection although the ball was there."""
     clip = frames.clip_ids()
-    missed = outcome == MISSED
+    missed = frames.outcome == MISSED
     follows = np.zeros(len(frames), bool)
     follows[1:] = missed[1:] & missed[:-1] & (np.diff(clip) == 0) & (np.diff(frames.frame) == 1)
     starts = np.flatnonzero(missed & ~follows)
@@ -84,21 +82,21 @@ def _gap(frames: Frames, outcome: Outcomes) -> list[str]:
     ]
 
 
-def _jumps(frames: Frames, outcome: Outcomes, rule: OutcomeRule) -> list[str]:
-    far = (outcome == NEAR_MISS) & (frames.error_px(rule.space) > _JUMP_DISTANCES * rule.distance_px)
-    detections = int(np.isin(outcome, (FOUND, NEAR_MISS)).sum())
+def _jumps(frames: Frames) -> list[str]:
+    far = (frames.outcome == NEAR_MISS) & (frames.error_px > _JUMP_PX)
+    detections = int(np.isin(frames.outcome, (FOUND, NEAR_MISS)).sum())
     if not far.any():
         return []
-    worst = int(np.argmax(np.where(far, frames.error_px(), -1.0)))
+    worst = int(np.argmax(np.where(far, frames.error_px, -1.0)))
     return [
         f"Of {detections:,} detections on frames with a ball {int(far.sum()):,} are more than "
-        f"{_JUMP_DISTANCES * rule.distance_px:g} px away: something else was taken for the ball; the farthest in "
+        f"{_JUMP_PX:g} px away: something else was taken for the ball; the farthest in "
         f"{frames.game[worst]} / {frames.clip[worst]}, frame {frames.frame[worst]}."
     ]
 
 
-def _false_alarms(frames: Frames, outcome: Outcomes) -> list[str]:
-    alarms = np.flatnonzero(outcome == FALSE_ALARM)
+def _false_alarms(frames: Frames) -> list[str]:
+    alarms = np.flatnonzero(frames.outcome == FALSE_ALARM)
     if not len(alarms):
         return []
     surest = int(alarms[np.argmax(frames.score[alarms])])

@@ -9,39 +9,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tracknet.utils.geometry import Size
-
 Outcomes = npt.NDArray[np.int8]
 
 FOUND, NEAR_MISS, MISSED, FALSE_ALARM, EMPTY = range(5)
 OUTCOME_NAMES = ("found", "near miss", "missed", "false alarm", "no ball")
+# The codes of a prediction's column `outcome`, as the metrics count them: tp, tn, fp1, fp2, fn; -1 is left out.
+_OF_COUNTED = {0: FOUND, 1: EMPTY, 2: NEAR_MISS, 3: FALSE_ALARM, 4: MISSED, -1: EMPTY}
 # The kinds of failure in the order in which they take turns among the worst frames.
 _FAILURES = (MISSED, NEAR_MISS, FALSE_ALARM)
 # Of frames this near in time one is enough: they show the same failure.
 _BLOCK_FRAMES = 8
 _ABSENT_STATUS = -1
-
-
-@dataclass(frozen=True)
-class OutcomeRule:
-    """When a frame counts as found. The default is the `wasb` protocol's rule.
-
-    Attributes:
-        protocol: its name, for the page.
-        distance_px: a detection nearer than this, in pixels of `space`, is the ball.
-        space: the picture size in which distances are measured.
-        visible: visibility codes under which the ball counts as being in the frame.
-        inclusive: whether a detection exactly at the distance is the ball.
-    """
-
-    protocol: str = "wasb"
-    distance_px: float = 4.0
-    space: Size = Size(1280, 720)
-    visible: tuple[int, ...] = (1, 2)
-    inclusive: bool = False
-
-    def __str__(self) -> str:
-        return f"d {'≤' if self.inclusive else '<'} {self.distance_px:g} px at {self.space}"
 
 
 @dataclass(frozen=True)
@@ -59,6 +37,7 @@ class Frames:
         visibility: int64 `[N]`.
         status: int64 `[N]`, -1 where unknown.
         size: int64 `[N, 2]`, (width, height) of the frame.
+        outcome: int8 `[N]`, FOUND, NEAR_MISS, MISSED, FALSE_ALARM or EMPTY.
     """
 
     key: list[str]
@@ -71,13 +50,19 @@ class Frames:
     visibility: npt.NDArray[np.int64]
     status: npt.NDArray[np.int64]
     size: npt.NDArray[np.int64]
+    outcome: Outcomes
 
     def __len__(self) -> int:
         return len(self.key)
 
     @classmethod
     def of(cls, predictions: Mapping[str, npt.NDArray[Any]]) -> Frames:
-        """The columns of a prediction file, nulls (None or NaN) included; no columns at all are no frames."""
+        """The columns of a prediction file and `outcome`; no columns at all are no frames.
+
+        Args:
+            predictions: column -> `[N]`; nulls as None or NaN. `outcome` says what the main protocol counts a
+                frame as: 0 tp, 1 tn, 2 fp1, 3 fp2, 4 fn, and -1 for a frame that it leaves out.
+        """
         count = len(predictions.get("key", ()))
 
         def numbers(name: str, absent: float) -> npt.NDArray[np.float64]:
@@ -103,14 +88,19 @@ class Frames:
             visibility=numbers("visibility", 0).astype(np.int64),
             status=numbers("status", _ABSENT_STATUS).astype(np.int64),
             size=pair("width", "height", absent=0).astype(np.int64),
+            outcome=np.array([_OF_COUNTED[int(code)] for code in predictions.get("outcome", ())], np.int8),
         )
 
-    def error_px(self, space: Size | None = None) -> npt.NDArray[np.float64]:
-        """`[N]` distance from the truth, in frame pixels or in those of `space`; NaN where either is missing."""
+    @property
+    def error_px(self) -> npt.NDArray[np.float64]:
+        """`[N]` distance from the truth in frame pixels; NaN where either is missing."""
         off = self.xy_px - self.true_xy_px
-        if space is not None:
-            off = off * (np.array(space) / np.maximum(self.size, 1))
         return np.asarray(np.hypot(off[:, 0], off[:, 1]))
+
+    @property
+    def right(self) -> npt.NDArray[np.bool_]:
+        """`[N]`: the ball was found, or rightly nothing was said."""
+        return np.isin(self.outcome, (FOUND, EMPTY))
 
     def clip_ids(self) -> npt.NDArray[np.int64]:
         """`[N]` number of the (game, clip), counted from 0 in order of first appearance."""
@@ -127,29 +117,7 @@ class Frames:
         return np.split(order, np.flatnonzero(np.diff(clip[order])) + 1)
 
 
-def classify(frames: Frames, threshold: float, rule: OutcomeRule) -> Outcomes:
-    """The outcome of every frame: int8 `[N]` of FOUND, NEAR_MISS, MISSED, FALSE_ALARM, EMPTY.
-
-    Args:
-        frames: N predicted frames.
-        threshold: a score of at least this is a detection.
-        rule: when a detection is the ball.
-    """
-    # NaN (no point, no score) compares false: nothing was detected.
-    detected = (frames.score >= threshold) & ~np.isnan(frames.xy_px).any(axis=1)
-    error = frames.error_px(rule.space)
-    near = error <= rule.distance_px if rule.inclusive else error < rule.distance_px
-    visible = np.isin(frames.visibility, rule.visible)
-    outcome = np.where(detected, np.where(near, FOUND, NEAR_MISS), MISSED)
-    return np.where(visible, outcome, np.where(detected, FALSE_ALARM, EMPTY)).astype(np.int8)
-
-
-def worst_frames(
-    predictions: Mapping[str, npt.NDArray[Any]],
-    threshold: float,
-    limit: int,
-    rule: OutcomeRule | None = None,
-) -> list[int]:
+def worst_frames(predictions: Mapping[str, npt.NDArray[Any]], limit: int) -> list[int]:
     """Rows that deserve a picture, the most telling first.
 
     Misses, near misses and false alarms take turns; found balls with the largest errors fill what is left.
@@ -158,15 +126,12 @@ def worst_frames(
     false alarms by score.
 
     Args:
-        predictions: the columns of a prediction file.
-        threshold: a score of at least this is a detection.
+        predictions: as `Frames.of` takes them.
         limit: rows at most.
-        rule: when a detection is the ball; the `wasb` rule where none is given.
     """
-    rule = rule or OutcomeRule()
     frames = Frames.of(predictions)
-    outcome = classify(frames, threshold, rule)
-    error = np.nan_to_num(frames.error_px(rule.space), nan=-1.0)
+    outcome = frames.outcome
+    error = np.nan_to_num(frames.error_px, nan=-1.0)
     score = np.nan_to_num(frames.score, nan=0.0)
     severity = np.select(
         [outcome == MISSED, outcome == FALSE_ALARM], [-10.0 * frames.visibility - score, score], error
@@ -180,13 +145,12 @@ def worst_frames(
     return [int(row) for row in turns[:limit]]
 
 
-def disagreements(a: Outcomes, b: Outcomes) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def disagreements(a: Frames, b: Frames) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Rows where `a` is right and `b` wrong, and rows where it is the other way round.
 
     Right is a ball found, or nothing said where there is none.
     """
-    a_right, b_right = np.isin(a, (FOUND, EMPTY)), np.isin(b, (FOUND, EMPTY))
-    return np.flatnonzero(a_right & ~b_right), np.flatnonzero(b_right & ~a_right)
+    return np.flatnonzero(a.right & ~b.right), np.flatnonzero(b.right & ~a.right)
 
 
 def _spread(rows: npt.NDArray[np.int64], severity: npt.NDArray[np.float64], frames: Frames) -> list[np.int64]:

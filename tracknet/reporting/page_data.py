@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tracknet.reporting.markup import data_uri
-from tracknet.reporting.outcomes import OUTCOME_NAMES, Frames, Outcomes
+from tracknet.reporting.outcomes import OUTCOME_NAMES, Frames
 from tracknet.reporting.pictures import FramePicture
 
 # A page of more is slow to open and hard to mail. Base64 adds a third.
@@ -17,9 +17,7 @@ _MOST_PICTURE_BYTES = 7_500_000 * 3 // 4
 _TENTHS, _THOUSANDTHS = 10, 1000
 
 
-def clip_traces(
-    frames: Frames, outcome: Outcomes, other: tuple[Frames, Outcomes] | None
-) -> list[dict[str, Any]]:
+def clip_traces(frames: Frames, other: Frames | None) -> list[dict[str, Any]]:
     """One entry a clip, in order of first appearance, its frames in the order given.
 
     Coordinates are in tenths of a frame pixel, scores in thousandths, with None for what is missing; outcomes,
@@ -27,8 +25,7 @@ def clip_traces(
 
     Args:
         frames: N predicted frames.
-        outcome: int8 `[N]`, theirs.
-        other: a second file's frames with the same keys in the same order, and their outcomes.
+        other: a second file's frames with the same keys in the same order.
     """
     traces = []
     for rows in frames.rows_of_clips():
@@ -37,14 +34,14 @@ def clip_traces(
             "clip": frames.clip[rows[0]],
             "size": [int(side) for side in frames.size[rows[0]]],
             "frames": _numbers(frames.frame[rows]),
-            **_points("", frames, outcome, rows),
+            **_points("", frames, rows),
             "tx": _scaled(frames.true_xy_px[rows, 0], _TENTHS),
             "ty": _scaled(frames.true_xy_px[rows, 1], _TENTHS),
             "visibility": "".join(map(str, np.clip(frames.visibility[rows], 0, 9))),
             "status": "".join("-" if status < 0 else str(status) for status in frames.status[rows]),
         }
         if other is not None:
-            trace |= _points("b_", *other, rows)
+            trace |= _points("b_", other, rows)
         traces.append(trace)
     return traces
 
@@ -57,22 +54,20 @@ def picture_budget(pictures: Sequence[FramePicture]) -> list[FramePicture]:
 
 def page_data(
     frames: Frames,
-    outcome: Outcomes,
     pictures: Sequence[FramePicture],
     shown_rows: Sequence[int],
     *,
     threshold: float,
-    other: tuple[Frames, Outcomes] | None = None,
+    other: Frames | None = None,
 ) -> dict[str, Any]:
     """Everything for the page's script.
 
     Args:
         frames: N predicted frames.
-        outcome: int8 `[N]`, theirs.
         pictures: of some of them, found by key.
         shown_rows: frames to list under "frames", the most telling first.
         threshold: from which score on a prediction is a detection.
-        other: a second file's frames with the same keys in the same order, and their outcomes.
+        other: a second file's frames with the same keys in the same order.
     """
     picture_of = {picture.key: number for number, picture in enumerate(pictures)}
     address = np.zeros((len(frames), 2), np.int64)
@@ -81,7 +76,7 @@ def page_data(
     return {
         "threshold": threshold,
         "outcomes": OUTCOME_NAMES,
-        "clips": clip_traces(frames, outcome, other),
+        "clips": clip_traces(frames, other),
         "entries": [[*address[row].tolist(), picture_of.get(frames.key[row], -1)] for row in shown_rows],
         "pictures": [
             {
@@ -94,12 +89,12 @@ def page_data(
     }
 
 
-def _points(prefix: str, frames: Frames, outcome: Outcomes, rows: npt.NDArray[np.int64]) -> dict[str, Any]:
+def _points(prefix: str, frames: Frames, rows: npt.NDArray[np.int64]) -> dict[str, Any]:
     return {
         f"{prefix}x": _scaled(frames.xy_px[rows, 0], _TENTHS),
         f"{prefix}y": _scaled(frames.xy_px[rows, 1], _TENTHS),
         f"{prefix}score": _scaled(frames.score[rows], _THOUSANDTHS),
-        f"{prefix}outcome": "".join(map(str, outcome[rows])),
+        f"{prefix}outcome": "".join(map(str, frames.outcome[rows])),
     }
 
 

@@ -26,9 +26,6 @@ from tracknet.reporting.outcomes import (
     NEAR_MISS,
     OUTCOME_NAMES,
     Frames,
-    OutcomeRule,
-    Outcomes,
-    classify,
     disagreements,
     worst_frames,
 )
@@ -49,25 +46,22 @@ def write_report(
     predictions: Mapping[str, npt.NDArray[Any]],
     pictures: Sequence[FramePicture],
     comparison: Mapping[str, Any] | None = None,
-    rule: OutcomeRule | None = None,
 ) -> None:
     """Writes `report.html`, in one step.
 
     Args:
         path: of the file.
         report: the content of metrics.json.
-        predictions: the columns of predictions.parquet, N long; nulls as None or NaN.
+        predictions: the columns of predictions.parquet and `outcome`, N long, as `Frames.of` takes them.
         pictures: of some frames, the most telling first (`worst_frames` chooses, `frame_picture` draws them).
             Those that would make the page larger than 10 MB are left out, and the page says how many.
         comparison: the content of `compare` in metrics.json (`a`, `b`, `verdict`, `protocols`). With
             `predictions`, the columns of B's file (then the others are A's), the page also shows the frames
-            where only one is right; `threshold` is B's where it differs.
-        rule: by which the page calls a frame found or missed; the `wasb` rule where none is given.
+            where only one is right.
 
     Raises:
         UserError: the comparison's predictions are about other frames.
     """
-    rule = rule or OutcomeRule()
     others = (comparison or {}).get("predictions")
     comparison = {key: value for key, value in (comparison or {}).items() if key != "predictions"}
     # As it would be read back from metrics.json: plain values, null for what is no number.
@@ -76,29 +70,26 @@ def write_report(
     )
     threshold = float(0.5 if report.get("threshold") is None else report["threshold"])
     frames = Frames.of(predictions)
-    outcome = classify(frames, threshold, rule)
-    other = None
-    if others is not None:
-        other_frames = Frames.of(others)
-        align(frames, other_frames)
-        own = comparison.get("threshold")
-        other = other_frames, classify(other_frames, threshold if own is None else float(own), rule)
+    other = None if others is None else Frames.of(others)
+    if other is not None:
+        align(frames, other)
     kept = picture_budget(pictures)
-    rows = _shown_rows(frames, outcome, kept, other, worst_frames(predictions, threshold, _MOST_LISTED, rule))
-    data = page_data(frames, outcome, kept, rows, threshold=threshold, other=other)
+    rows = _shown_rows(frames, kept, other, worst_frames(predictions, _MOST_LISTED))
+    data = page_data(frames, kept, rows, threshold=threshold, other=other)
     parts = {
         "title": escape(f"{_name(report)} · {report.get('split') or 'evaluation'}"),
         "name": escape(_name(report)),
         "about": _about(report, frames),
         "notice": _notice(report),
-        "headline": _headline(report, rule),
-        "outcomes": _outcome_bar(outcome),
-        "rule": escape(f"{rule.protocol}: {rule}"),
-        "findings": _findings(findings(report, frames, outcome, rule), len(frames)),
+        "headline": _headline(report),
+        "outcomes": _outcome_bar(frames),
+        "rule": _rule(report),
+        "findings": _findings(findings(report, frames), len(frames)),
         "tiles": sections.tiles(report),
-        "comparison": _comparison(comparison, outcome, other),
+        "comparison": _comparison(comparison, frames, other),
         "comparison_link": '<a href="#comparison">Comparison</a>' if comparison else "",
         "protocols": sections.protocol_table(report),
+        "caution": plain((report.get("bootstrap") or {}).get("caution") or " "),
         "curves": sections.curves(report),
         "breakdowns": sections.breakdowns(report),
         "pictures_note": _pictures_note(len(pictures), len(kept)),
@@ -137,17 +128,16 @@ def _plain(value: Any) -> Any:
 
 def _shown_rows(
     frames: Frames,
-    outcome: Outcomes,
     pictures: Sequence[FramePicture],
-    other: tuple[Frames, Outcomes] | None,
+    other: Frames | None,
     worst: Sequence[int],
 ) -> list[int]:
     """Rows to list: those with pictures first, then other failures, then those where two files disagree."""
     row_of = {key: row for row, key in enumerate(frames.key)}
     rows = [row_of[picture.key] for picture in pictures if picture.key in row_of]
-    rows += [row for row in worst if outcome[row] != FOUND]
+    rows += [row for row in worst if frames.outcome[row] != FOUND]
     if other is not None:
-        for side in disagreements(outcome, other[1]):
+        for side in disagreements(frames, other):
             rows += side[:_MOST_LISTED].tolist()
     return list(dict.fromkeys(rows))
 
@@ -173,19 +163,36 @@ def _about(report: Mapping[str, Any], frames: Frames) -> str:
 
 
 def _notice(report: Mapping[str, Any]) -> str:
-    if not report.get("optimistic"):
+    notes = [plain(note) for note in report.get("notes") or []]
+    if sections.optimism_mark(report):
+        notes.append("Figures marked <b>†</b> depend on that threshold: expect less on other games.")
+        if len(notes) == 1:
+            notes.insert(0, "The score threshold or the checkpoint was chosen on this very split.")
+    if not notes:
         return ""
-    return (
-        '<p class="notice" role="note"><b>Optimistic.</b> The score threshold or the checkpoint was chosen on '
-        "this very split. Figures that depend on the threshold are marked <b>†</b>: expect less on other games.</p>"
-    )
+    title = "<b>Optimistic.</b> " * bool(report.get("optimistic"))
+    return f'<div class="notice" role="note">{title}{"<br>".join(notes)}</div>'
 
 
-def _headline(report: Mapping[str, Any], rule: OutcomeRule) -> str:
-    """The one figure to remember, under the page's own rule or else the first protocol there is."""
+def _main_protocol(report: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    """Name and figures of the protocol that outcomes and breakdowns go by."""
     protocols = report.get("protocols") or {}
-    name = rule.protocol if rule.protocol in protocols else next(iter(protocols), rule.protocol)
-    figures = protocols.get(name, {})
+    name = report.get("main_protocol") or next(iter(protocols), "")
+    return str(name), protocols.get(name) or {}
+
+
+def _rule(report: Mapping[str, Any]) -> str:
+    name, figures = _main_protocol(report)
+    words = [
+        figures.get("distance"),
+        figures.get("counts_as_ball") and f"balls are {figures['counts_as_ball']}",
+    ]
+    return escape("; ".join(str(word) for word in (f"Counted by {name}", *words) if word))
+
+
+def _headline(report: Mapping[str, Any]) -> str:
+    """The one figure to remember."""
+    name, figures = _main_protocol(report)
     value = figures.get("f1")
     mark = sections.optimism_mark(report) if value is not None else ""
     ends = interval((figures.get("intervals") or {}).get("f1"))
@@ -199,9 +206,9 @@ def _headline(report: Mapping[str, Any], rule: OutcomeRule) -> str:
     )
 
 
-def _outcome_bar(outcome: Outcomes) -> str:
+def _outcome_bar(frames: Frames) -> str:
     """All frames as one bar, and a button per outcome that leads to its frames."""
-    counts = np.bincount(outcome, minlength=len(OUTCOME_NAMES)).tolist()
+    counts = np.bincount(frames.outcome, minlength=len(OUTCOME_NAMES)).tolist()
     whole, x, bars, legend = max(1, sum(counts)), 0.0, [], []
     for code in (FOUND, NEAR_MISS, MISSED, FALSE_ALARM, EMPTY):
         width = 1000 * counts[code] / whole
@@ -231,14 +238,10 @@ def _findings(sentences: Sequence[str], frames: int) -> str:
     return f"<ul>{''.join(f'<li>{escape(sentence)}</li>' for sentence in sentences)}</ul>"
 
 
-def _comparison(
-    comparison: Mapping[str, Any], outcome: Outcomes, other: tuple[Frames, Outcomes] | None
-) -> str:
+def _comparison(comparison: Mapping[str, Any], frames: Frames, other: Frames | None) -> str:
     if not comparison:
         return ""
-    inner = comparison_section(
-        comparison, None if other is None else outcome, None if other is None else other[1]
-    )
+    inner = comparison_section(comparison, None if other is None else frames, other)
     heading = '<h2 id="h-comparison">A against B</h2>'
     return f'<section id="comparison" aria-labelledby="h-comparison">{heading}{inner}</section>'
 

@@ -50,7 +50,8 @@ _MARK = '<sup class="flag" title="the threshold was chosen on this very split">�
 
 def optimism_mark(report: Report) -> str:
     """The dagger beside figures that depend on a threshold chosen on the reported split itself, else nothing."""
-    return _MARK if report.get("optimistic") else ""
+    reasons = report.get("optimistic_because")
+    return _MARK if report.get("optimistic") and (reasons is None or "threshold" in reasons) else ""
 
 
 def protocol_table(report: Report) -> str:
@@ -71,10 +72,9 @@ def protocol_table(report: Report) -> str:
     rows = []
     for name, figures in protocols.items():
         ranges = figures.get("intervals") or {}
-        rule = " · ".join(str(figures[key]) for key in ("distance",) if figures.get(key))
-        space = figures.get("space")
-        if space and str(space) not in rule:
-            rule = f"{rule} · {space}" if rule else str(space)
+        distance, space = str(figures.get("distance") or ""), str(figures.get("space") or "")
+        balls = figures.get("counts_as_ball")
+        rule = " · ".join(str(word) for word in (distance, "" if space in distance else space, balls) if word)
         cells = [
             tag(
                 "th",
@@ -86,9 +86,10 @@ def protocol_table(report: Report) -> str:
         for key, title in _SHARES:
             value = number(_float(figures.get(key)))
             shown = value if value == DASH else f"{value}{flag}"
-            cells.append(
-                tag("td", f"<b>{shown}</b><small>{interval(ranges.get(key))}</small>", data_label=title)
-            )
+            # Detections that all have one score give no curve to take the area of.
+            is_point = key == "ap" and figures.get("ap_of_single_point")
+            below = "one point" if is_point else interval(ranges.get(key))
+            cells.append(tag("td", f"<b>{shown}</b><small>{below}</small>", data_label=title))
         error = number(_float(figures.get("rmse_px")), digits=2)
         cells.append(tag("td", error if error == DASH else f"{error}{flag}", data_label="RMSE px"))
         for key, title, _ in _COUNTS:
@@ -241,6 +242,9 @@ def provenance(report: Report) -> str:
         "pr_curves",
         "decoders",
         "compare",
+        "notes",
+        "bootstrap",
+        "main_protocol",
     }
     pairs = [(key.replace("_", " "), value) for key, value in report.items() if key not in shown]
     return facts(pairs) + _decoders(report.get("decoders") or {})
