@@ -70,7 +70,7 @@ def test_outcomes_are_counted_and_the_failures_said(render_page: Render, metrics
     text = visible(render_page(metrics, predictions).read_text())
     # Per clip: 5 missed (10..14), one near miss (20), one false alarm (27); 0, 9, 18 and 36 are empty.
     assert re.search(r"found 87 near miss 3 missed 15 false alarm 3 no ball 12", text)
-    assert "Recall is 0.60 for game2 (35 balls), against 0.77 over all." in text
+    assert "Recall is 0.60 for game2 (35 balls), against 0.81 over all." in text
     assert "Longest gap: 5 frames in a row without a detection, in game1 / Clip0 from frame 10 on." in text
     assert "more than 40 px away" in text
     assert "3 false alarms on frames without a visible ball" in text

@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from tracknet.reporting.charts import Interval, interval_chart
-from tracknet.reporting.markup import DASH, interval, number, plain, tag
+from tracknet.reporting.markup import DASH, interval, number, plain, sentence, tag
 from tracknet.reporting.outcomes import Frames, disagreements
 from tracknet.utils.errors import UserError
 
@@ -63,7 +63,7 @@ def comparison_section(comparison: Mapping[str, Any], a: Frames | None, b: Frame
         f'<p class="verdict">{plain(comparison.get("verdict"))}</p>'
         f'<p class="sides"><b class="side">A</b> {plain(comparison.get("a"))}<br><b class="side">B</b> '
         f"{plain(comparison.get('b'))}<br>The rest of this page is about A.</p>"
-        f"{tag('p', plain(caution), class_='hint') if caution else ''}"
+        f"{tag('p', sentence(caution), class_='hint') if caution else ''}"
         f'<div class="pair">{_matrix(a, b)}<figure><figcaption><h3>Difference in F1</h3>'
         "<p>Points, B minus A, with 95 % intervals over clips. An interval that crosses the line at zero decides "
         f"nothing.</p></figcaption>{chart}</figure></div>{_table(protocols)}"

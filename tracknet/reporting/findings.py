@@ -30,25 +30,28 @@ def findings(report: Mapping[str, Any], frames: Frames) -> list[str]:
     """Plain sentences, the costliest failure first; none for a flawless model or no frames.
 
     Args:
-        report: the content of metrics.json; its `breakdowns` are read.
+        report: the content of metrics.json; its `breakdowns` and the main protocol's recall are read.
         frames: N predicted frames.
     """
     return [
-        *_weak_groups(report.get("breakdowns") or {}),
+        *_weak_groups(report),
         *_gap(frames),
         *_jumps(frames),
         *_false_alarms(frames),
     ]
 
 
-def _weak_groups(breakdowns: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
+def _weak_groups(report: Mapping[str, Any]) -> list[str]:
+    breakdowns: Mapping[str, Sequence[Mapping[str, Any]]] = report.get("breakdowns") or {}
+    overall = ((report.get("protocols") or {}).get(report.get("main_protocol")) or {}).get("recall")
+    if overall is None:
+        return []
     lost: list[tuple[float, str]] = []
     for kind, word in _GROUP_WORDS.items():
         rows = [
             row for row in breakdowns.get(kind) or [] if row.get("balls") and row.get("recall") is not None
         ]
         balls = sum(row["balls"] for row in rows)
-        overall = sum(row["recall"] * row["balls"] for row in rows) / balls if balls else 0.0
         for row in rows:
             below = overall - row["recall"]
             enough = row["balls"] >= max(_FEWEST_BALLS, _SMALLEST_SHARE * balls)

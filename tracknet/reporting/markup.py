@@ -59,6 +59,12 @@ def plain(value: Any) -> str:
     return escape(str(value))
 
 
+def sentence(text: Any) -> str:
+    """Words of a file as an escaped sentence, with a capital and a full stop; nothing for nothing."""
+    words = str(text or "").strip()
+    return escape(words[:1].upper() + words[1:].rstrip(".") + "." * bool(words))
+
+
 def facts(pairs: Iterable[tuple[str, Any]]) -> str:
     """A definition list of names and values; dictionaries become lists inside lists."""
     rows = []

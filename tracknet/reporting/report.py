@@ -17,7 +17,7 @@ from tracknet.reporting import sections
 from tracknet.reporting.charts import chart_styles
 from tracknet.reporting.comparison import align, comparison_section
 from tracknet.reporting.findings import findings
-from tracknet.reporting.markup import content_hash, count, interval, json_block, number, plain
+from tracknet.reporting.markup import content_hash, count, interval, json_block, number, plain, sentence
 from tracknet.reporting.outcomes import (
     EMPTY,
     FALSE_ALARM,
@@ -89,7 +89,7 @@ def write_report(
         "comparison": _comparison(comparison, frames, other),
         "comparison_link": '<a href="#comparison">Comparison</a>' if comparison else "",
         "protocols": sections.protocol_table(report),
-        "caution": plain((report.get("bootstrap") or {}).get("caution") or " "),
+        "caution": sentence((report.get("bootstrap") or {}).get("caution")),
         "curves": sections.curves(report),
         "breakdowns": sections.breakdowns(report),
         "pictures_note": _pictures_note(len(pictures), len(kept)),
@@ -163,7 +163,7 @@ def _about(report: Mapping[str, Any], frames: Frames) -> str:
 
 
 def _notice(report: Mapping[str, Any]) -> str:
-    notes = [plain(note) for note in report.get("notes") or []]
+    notes = [sentence(note) for note in report.get("notes") or []]
     if sections.optimism_mark(report):
         notes.append("Figures marked <b>†</b> depend on that threshold: expect less on other games.")
         if len(notes) == 1:

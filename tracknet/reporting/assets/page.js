@@ -35,7 +35,11 @@ function startSections() {
     for (const { target, isIntersecting } of seen) {
       if (!isIntersecting) continue;
       for (const link of links.values()) link.removeAttribute("aria-current");
-      links.get(target.id).setAttribute("aria-current", "true");
+      const link = links.get(target.id);
+      link.setAttribute("aria-current", "true");
+      // On a phone the links scroll sideways: the current one is kept in view.
+      const row = link.parentElement;
+      row.scrollLeft = link.offsetLeft - (row.clientWidth - link.offsetWidth) / 2;
     }
   }, { rootMargin: "-25% 0px -70% 0px" });
   for (const id of links.keys()) watch.observe(byId(id));

@@ -119,7 +119,7 @@ function levels(clip, first, last, axis, side) {
   }
   if (low > high) return [0, side];
   const room = Math.max((high - low) * 0.06, (side * 0.15 - (high - low)) / 2);
-  return [low - room, high + room];
+  return [Math.max(low - room, Math.min(0, low)), Math.min(high + room, Math.max(side, high))];
 }
 
 function drawFrameOf(context, name, top, tall, width) {
