@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from tracknet.reporting.charts import Interval, interval_chart
-from tracknet.reporting.markup import DASH, interval, number, plain, sentence, tag
+from tracknet.reporting.markup import DASH, interval, number, plain, real, sentence, tag
 from tracknet.reporting.outcomes import Frames, disagreements
 from tracknet.utils.errors import UserError
 
@@ -102,8 +102,8 @@ def _table(protocols: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
             figures, key=lambda name: _SHARES.index(name) if name in _SHARES else len(_SHARES)
         ):
             values = figures[figure]
-            shown = [number(_real(values.get(side))) for side in ("a", "b")]
-            difference = _real(values.get("difference"))
+            shown = [number(real(values.get(side))) for side in ("a", "b")]
+            difference = real(values.get("difference"))
             signed = DASH if difference is None else f"{difference:+.3f}".replace("-", "−")
             cells = "".join(
                 tag("td", text) for text in (*shown, signed, interval(values.get("interval")) or DASH)
@@ -119,12 +119,8 @@ def _table(protocols: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
     )
 
 
-def _real(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) else None
-
-
 def _points(value: Any) -> float | None:
-    known = _real(value)
+    known = real(value)
     return None if known is None else 100 * known
 
 

@@ -24,6 +24,12 @@ def number(value: Any, *, digits: int = 3) -> str:
     return f"{value:,.{digits}f}"
 
 
+def real(value: Any) -> float | None:
+    """A finite number as float; None for anything else."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and math.isfinite(value) else None
+
+
 def count(value: Any) -> str:
     """A number of frames, given as int or float; a dash for none."""
     known = isinstance(value, int | float) and math.isfinite(value)

@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 from tracknet.reporting.charts import Series, bar_chart, line_chart
-from tracknet.reporting.markup import DASH, count, facts, interval, number, plain, tag
+from tracknet.reporting.markup import DASH, count, facts, interval, number, plain, real, tag
 
 Report = Mapping[str, Any]
 
@@ -27,23 +27,6 @@ _COUNTS = (
     ("fp2", "FP2", "false alarm: detected where there is no ball"),
     ("fn", "FN", "missed: nothing detected"),
     ("tn", "TN", "rightly nothing detected"),
-)
-_GROUPS = (
-    ("visibility", "By visibility"),
-    ("status", "By what the ball does"),
-    ("speed", "By speed"),
-    ("region", "By region of the picture"),
-    ("game", "By game"),
-    ("clip", "By clip"),
-)
-_GROUP_FIGURES = (
-    ("frames", "frames"),
-    ("balls", "balls"),
-    ("recall", "recall"),
-    ("precision", "precision"),
-    ("f1", "F1"),
-    ("median_px", "median px"),
-    ("false_alarm_rate", "false alarms"),
 )
 _MARK = '<sup class="flag" title="the threshold was chosen on this very split">†</sup>'
 
@@ -84,13 +67,13 @@ def protocol_table(report: Report) -> str:
             )
         ]
         for key, title in _SHARES:
-            value = number(_float(figures.get(key)))
+            value = number(real(figures.get(key)))
             shown = value if value == DASH else f"{value}{flag}"
             # Detections that all have one score give no curve to take the area of.
             is_point = key == "ap" and figures.get("ap_of_single_point")
             below = "one point" if is_point else interval(ranges.get(key))
             cells.append(tag("td", f"<b>{shown}</b><small>{below}</small>", data_label=title))
-        error = number(_float(figures.get("rmse_px")), digits=2)
+        error = number(real(figures.get("rmse_px")), digits=2)
         cells.append(tag("td", error if error == DASH else f"{error}{flag}", data_label="RMSE px"))
         for key, title, _ in _COUNTS:
             value = count(figures.get(key))
@@ -113,18 +96,18 @@ def tiles(report: Report) -> str:
     curve = report.get("pck_curve") or {}
     near = dict(zip(curve.get("radii_px") or [], curve.get("share") or [], strict=False)).get(5)
     flag = optimism_mark(report)
-    rate = number(_float(alarms.get("rate")))
+    rate = number(real(alarms.get("rate")))
     cells = [
         ("Median error", _with_unit(error.get("median")), "over frames with a ball"),
         ("90 % within", _with_unit(error.get("p90")), "error, 90th percentile"),
         ("99 % within", _with_unit(error.get("p99")), "error, 99th percentile"),
-        ("PCK at 5 px", number(_float(near)), "whatever the score"),
+        ("PCK at 5 px", number(real(near)), "whatever the score"),
         (
             "False alarms",
             rate if rate == DASH else rate + flag,
             f"{count(alarms.get('false_alarms'))} of {count(alarms.get('empty_frames'))} empty frames",
         ),
-        ("Threshold", number(_float(report.get("threshold"))), "a score of at least this is a detection"),
+        ("Threshold", number(real(report.get("threshold"))), "a score of at least this is a detection"),
     ]
     return "".join(
         f'<div class="tile"><span>{name}</span><strong>{value}</strong><small>{words}</small></div>'
@@ -140,7 +123,7 @@ def curves(report: Report) -> str:
             name,
             curve.get("recall") or [],
             curve.get("precision") or [],
-            (_float(protocols.get(name, {}).get("recall")), _float(protocols.get(name, {}).get("precision"))),
+            (real(protocols.get(name, {}).get("recall")), real(protocols.get(name, {}).get("precision"))),
         )
         for name, curve in (report.get("pr_curves") or {}).items()
     ]
@@ -174,7 +157,7 @@ def curves(report: Report) -> str:
                 y_label="share of balls",
                 x_range=(0, max(radii)) if radii else None,
             ),
-            _numbers_table(("radius px", "share"), radii, [number(_float(share)) for share in shares]),
+            _numbers_table(("radius px", "share"), radii, [number(real(share)) for share in shares]),
         ),
         (
             "How far off",
@@ -196,39 +179,6 @@ def bin_labels(edges_px: Sequence[float | None]) -> list[str]:
         is_open = high is None or not math.isfinite(high)
         labels.append(f"≥{low:g}" if is_open else f"{low:g}–{high:g}")
     return labels
-
-
-def breakdowns(report: Report) -> str:
-    """A sortable table per grouping, with a bar for recall; figures that no row has are left out."""
-    parts = []
-    for key, title in _GROUPS:
-        rows = (report.get("breakdowns") or {}).get(key) or []
-        if not rows:
-            continue
-        # Half the page's width has room for the figures that say most about a group.
-        is_wide = key in ("game", "clip")
-        kept = [
-            (name, words)
-            for name, words in _GROUP_FIGURES
-            if any(row.get(name) is not None for row in rows) and (is_wide or name != "precision")
-        ]
-        head = (
-            f'<th scope="col" aria-sort="none"><button type="button">{escape(key)}</button></th>'
-            + "".join(
-                f'<th scope="col" aria-sort="none"><button type="button">{words}</button></th>'
-                for _, words in kept
-            )
-        )
-        body = "".join(
-            f'<tr><th scope="row">{plain(row.get("value"))}</th>{"".join(_figure(row, name) for name, _ in kept)}</tr>'
-            for row in rows
-        )
-        parts.append(
-            f'<section class="card{" wide" * is_wide}"><h3>{title}</h3>'
-            f'<div class="scroll tall" tabindex="0" role="region" aria-label="{title}">'
-            f'<table class="sortable"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div></section>'
-        )
-    return "".join(parts) or '<p class="empty">No breakdowns in metrics.json.</p>'
 
 
 def provenance(report: Report) -> str:
@@ -267,20 +217,6 @@ def _decoders(decoders: Mapping[str, Mapping[str, Any]]) -> str:
     )
 
 
-def _figure(row: Mapping[str, Any], name: str) -> str:
-    value = _float(row.get(name))
-    if name in ("frames", "balls"):
-        return tag("td", count(value), data_value="" if value is None else f"{value:g}")
-    text = number(value, digits=2 if name == "median_px" else 3)
-    bar = ""
-    if name == "recall" and value is not None:
-        bar = (
-            '<svg class="meter" viewBox="0 0 60 6" aria-hidden="true"><rect width="60" height="6" rx="3"/>'
-            f'<rect class="full" width="{60 * min(1.0, max(0.0, value)):.1f}" height="6" rx="3"/></svg>'
-        )
-    return tag("td", text + bar, data_value="" if value is None else f"{value:.6g}")
-
-
 def _numbers_table(names: tuple[str, str], left: Sequence[Any], right: Sequence[str]) -> str:
     if not left:
         return ""
@@ -296,11 +232,5 @@ def _table(head: str, body: str) -> str:
 
 
 def _with_unit(value: Any) -> str:
-    text = number(_float(value), digits=1)
+    text = number(real(value), digits=1)
     return text if text == DASH else f"{text}<i> px</i>"
-
-
-def _float(value: Any) -> float | None:
-    """A finite number as float; None for anything else."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number and math.isfinite(value) else None
