@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from html import escape
 from importlib.resources import files
 
+from tracknet.reporting.axes import BOTTOM, RIGHT, SIZE, TOP, PlotFrame
 from tracknet.utils.geometry import Size
 
-_SIZE = Size(420, 310)
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 14, 10, 48
 _ROW_PX = 34
 # Hues of charts.css; further series begin again with another dash.
 _COLOURS = 6
@@ -71,7 +70,7 @@ def line_chart(
     points = {line.name: _finite(line.x, line.y) for line in series}
     xs = [x for line in points.values() for x, _ in line]
     low, high = x_range or ((min(xs), max(xs)) if xs else (0.0, 1.0))
-    frame = _Frame(low, high if high > low else low + max(1.0, abs(low) / 10), *y_range)
+    frame = PlotFrame(low, high if high > low else low + max(1.0, abs(low) / 10), *y_range)
     parts = [frame.axes(x_label, y_label)]
     for number, line in enumerate(series):
         kept = [(frame.x(x), frame.y(y)) for x, y in points[line.name]]
@@ -94,11 +93,11 @@ def line_chart(
         parts.append(_nothing())
     legend = [(line.name if points[line.name] else f"{line.name} (no data)") for line in series]
     body = "".join(parts)
-    height = _SIZE.height
+    height = SIZE.height
     if len(series) > 1:
         rows, legend_height = _legend(legend, height)
         body, height = body + rows, height + legend_height
-    return _svg(body, Size(_SIZE.width, height), title, standalone)
+    return _svg(body, Size(SIZE.width, height), title, standalone)
 
 
 def bar_chart(
@@ -121,7 +120,7 @@ def bar_chart(
         standalone: a file of its own, with its styles inside.
     """
     heights = [value if value is not None and math.isfinite(value) else 0.0 for value in values]
-    frame = _Frame(0, max(1, len(labels)), 0, _round_up(max(heights, default=0.0)))
+    frame = PlotFrame(0, max(1, len(labels)), 0, _round_up(max(heights, default=0.0)))
     parts = [frame.axes(x_label, y_label, x_ticks=False)]
     width = frame.x(1) - frame.x(0)
     longest = max((len(label) for label in labels), default=1)
@@ -134,12 +133,12 @@ def bar_chart(
         )
         if number % step == 0:
             parts.append(
-                f'<text class="tick" x="{x + width / 2:.1f}" y="{_SIZE.height - _BOTTOM + 16}" '
+                f'<text class="tick" x="{x + width / 2:.1f}" y="{SIZE.height - BOTTOM + 16}" '
                 f'text-anchor="middle">{escape(label)}</text>'
             )
     if not any(heights):
         parts.append(_nothing())
-    return _svg("".join(parts), _SIZE, title, standalone)
+    return _svg("".join(parts), SIZE, title, standalone)
 
 
 def interval_chart(rows: Sequence[Interval], *, title: str, x_label: str, standalone: bool = False) -> str:
@@ -153,21 +152,21 @@ def interval_chart(rows: Sequence[Interval], *, title: str, x_label: str, standa
     """
     known = [v for row in rows for v in (row.value, row.low, row.high) if v is not None and math.isfinite(v)]
     reach = _round_up(max((abs(value) for value in known), default=1.0))
-    left, height = 112, _ROW_PX * len(rows) + _TOP + _BOTTOM
-    scale = (_SIZE.width - left - _RIGHT) / (2 * reach)
+    left, height = 112, _ROW_PX * len(rows) + TOP + BOTTOM
+    scale = (SIZE.width - left - RIGHT) / (2 * reach)
 
     def place(value: float) -> float:
         return left + (value + reach) * scale
 
-    below = height - _BOTTOM
+    below = height - BOTTOM
     parts = [
         f'<line class="{"zero" if tick == 0 else "grid"}" x1="{place(tick):.1f}" x2="{place(tick):.1f}" '
-        f'y1="{_TOP}" y2="{below}"/><text class="tick" x="{place(tick):.1f}" y="{below + 16}" '
+        f'y1="{TOP}" y2="{below}"/><text class="tick" x="{place(tick):.1f}" y="{below + 16}" '
         f'text-anchor="middle">{_signed(tick)}</text>'
         for tick in (-reach, -reach / 2, 0.0, reach / 2, reach)
     ]
     for number, row in enumerate(rows):
-        y = _TOP + _ROW_PX * (number + 0.5)
+        y = TOP + _ROW_PX * (number + 0.5)
         parts.append(
             f'<text class="name" x="{left - 12}" y="{y + 4}" text-anchor="end">{escape(row.name)}</text>'
         )
@@ -183,55 +182,15 @@ def interval_chart(rows: Sequence[Interval], *, title: str, x_label: str, standa
                 f"<title>{escape(row.name)}: {value:+.2f}</title></circle>"
             )
     parts.append(
-        f'<text class="label" x="{left + (_SIZE.width - left - _RIGHT) / 2}" y="{height - 8}" '
+        f'<text class="label" x="{left + (SIZE.width - left - RIGHT) / 2}" y="{height - 8}" '
         f'text-anchor="middle">{escape(x_label)}</text>'
     )
-    return _svg("".join(parts), Size(_SIZE.width, height), title, standalone)
+    return _svg("".join(parts), Size(SIZE.width, height), title, standalone)
 
 
 def chart_styles() -> str:
     """The style rules that the charts' classes refer to, for a page that holds charts."""
     return (files("tracknet.reporting") / "assets" / "charts.css").read_text("utf-8")
-
-
-class _Frame:
-    """The plot's rectangle, and the two scales."""
-
-    def __init__(self, x_low: float, x_high: float, y_low: float, y_high: float) -> None:
-        self._x, self._y = (x_low, x_high), (y_low, y_high)
-
-    def x(self, value: float) -> float:
-        low, high = self._x
-        share = min(1.0, max(0.0, (value - low) / (high - low)))
-        return _LEFT + share * (_SIZE.width - _LEFT - _RIGHT)
-
-    def y(self, value: float) -> float:
-        low, high = self._y
-        share = min(1.0, max(0.0, (value - low) / (high - low)))
-        return _SIZE.height - _BOTTOM - share * (_SIZE.height - _TOP - _BOTTOM)
-
-    def axes(self, x_label: str, y_label: str, *, x_ticks: bool = True) -> str:
-        """Grid, numbers and labels."""
-        below, right = _SIZE.height - _BOTTOM, _SIZE.width - _RIGHT
-        parts = [
-            f'<line class="grid" x1="{_LEFT}" x2="{right}" y1="{self.y(v):.1f}" y2="{self.y(v):.1f}"/>'
-            f'<text class="tick" x="{_LEFT - 8}" y="{self.y(v) + 4:.1f}" text-anchor="end">{_tick(v)}</text>'
-            for v in _ticks(*self._y)
-        ]
-        if x_ticks:
-            parts += [
-                f'<line class="grid" x1="{self.x(v):.1f}" x2="{self.x(v):.1f}" y1="{_TOP}" y2="{below}"/>'
-                f'<text class="tick" x="{self.x(v):.1f}" y="{below + 16}" text-anchor="middle">{_tick(v)}</text>'
-                for v in _ticks(*self._x)
-            ]
-        middle_x, middle_y = (_LEFT + right) / 2, (_TOP + below) / 2
-        parts.append(
-            f'<line class="zero" x1="{_LEFT}" x2="{right}" y1="{below}" y2="{below}"/>'
-            f'<text class="label" x="{middle_x}" y="{_SIZE.height - 8}" text-anchor="middle">{escape(x_label)}</text>'
-            f'<text class="label" transform="translate(14 {middle_y}) rotate(-90)" '
-            f'text-anchor="middle">{escape(y_label)}</text>'
-        )
-        return "".join(parts)
 
 
 def _finite(xs: Sequence[float | None], ys: Sequence[float | None]) -> list[tuple[float, float]]:
@@ -243,19 +202,6 @@ def _finite(xs: Sequence[float | None], ys: Sequence[float | None]) -> list[tupl
 
 def _look(number: int) -> str:
     return f"c{number % _COLOURS} d{number % _COLOURS + number // _COLOURS}"
-
-
-def _tick(value: float) -> str:
-    return f"{value / 1000:g}k" if abs(value) >= 10_000 else f"{value:g}"
-
-
-def _ticks(low: float, high: float) -> list[float]:
-    """Round numbers between the ends: four to eight of them."""
-    raw = (high - low) / 6
-    power = 10.0 ** math.floor(math.log10(raw))
-    step = next(step * power for step in (1, 2, 2.5, 5, 10) if step * power >= raw)
-    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    return [round(number * step, 10) for number in range(first, last + 1)]
 
 
 def _signed(value: float) -> str:
@@ -271,12 +217,12 @@ def _round_up(value: float) -> float:
 
 
 def _nothing() -> str:
-    return f'<text class="label" x="{_SIZE.width / 2}" y="{_SIZE.height / 2 - 12}" text-anchor="middle">no data</text>'
+    return f'<text class="label" x="{SIZE.width / 2}" y="{SIZE.height / 2 - 12}" text-anchor="middle">no data</text>'
 
 
 def _legend(names: Sequence[str], top: int) -> tuple[str, int]:
     """Line samples with names, three a row, and the height that they take."""
-    column = (_SIZE.width - 16) / 3
+    column = (SIZE.width - 16) / 3
     parts = []
     for number, name in enumerate(names):
         x, y = 16 + number % 3 * column, top + 12 + number // 3 * 22
