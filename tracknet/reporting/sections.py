@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from html import escape
-from itertools import pairwise
 from typing import Any
 
-from tracknet.reporting.charts import Series, bar_chart, line_chart
+from tracknet.reporting import plots
 from tracknet.reporting.markup import DASH, count, facts, interval, number, plain, real, tag
 
 Report = Mapping[str, Any]
@@ -117,52 +115,27 @@ def tiles(report: Report) -> str:
 
 def curves(report: Report) -> str:
     """Precision over recall, PCK over distance, and the histogram of errors, each with its numbers."""
-    protocols = report.get("protocols") or {}
-    precision_recall = [
-        Series(
-            name,
-            curve.get("recall") or [],
-            curve.get("precision") or [],
-            (real(protocols.get(name, {}).get("recall")), real(protocols.get(name, {}).get("precision"))),
-        )
-        for name, curve in (report.get("pr_curves") or {}).items()
-    ]
-    pck = report.get("pck_curve") or {}
-    radii, shares = pck.get("radii_px") or [], pck.get("share") or []
-    histogram = (report.get("error") or {}).get("histogram") or {}
-    labels, counts = bin_labels(histogram.get("edges_px") or []), histogram.get("counts") or []
-    if len(labels) != len(counts):
-        labels, counts = [], []
+    curve = report.get("pck_curve") or {}
+    radii, shares = curve.get("radii_px") or [], curve.get("share") or []
+    labels, counts = plots.error_bins(report)
     figures = (
         (
             "Precision over recall",
             f"The ring is the operating point at the stored threshold{optimism_mark(report)}. A line ends where every "
             "prediction, however unsure, is taken.",
-            line_chart(
-                precision_recall,
-                title="Precision over recall by protocol",
-                x_label="recall",
-                y_label="precision",
-                x_range=(0, 1),
-            ),
+            plots.precision_over_recall(report),
             "",
         ),
         (
             "Found within a distance (PCK)",
             "Share of balls whose prediction is within the radius, whatever its score; in frame pixels.",
-            line_chart(
-                [Series("PCK", radii, shares)],
-                title="Share of balls found within a radius",
-                x_label="radius, frame pixels",
-                y_label="share of balls",
-                x_range=(0, max(radii)) if radii else None,
-            ),
+            plots.pck(report),
             _numbers_table(("radius px", "share"), radii, [number(real(share)) for share in shares]),
         ),
         (
             "How far off",
             "Balls by the distance between prediction and truth, in frame pixels.",
-            bar_chart(labels, counts, title="Balls by error", x_label="error, frame pixels", y_label="balls"),
+            plots.errors(report),
             _numbers_table(("error px", "balls"), labels, [count(value) for value in counts]),
         ),
     )
@@ -170,15 +143,6 @@ def curves(report: Report) -> str:
         f"<figure><figcaption><h3>{title}</h3><p>{words}</p></figcaption>{chart}{numbers}</figure>"
         for title, words, chart, numbers in figures
     )
-
-
-def bin_labels(edges_px: Sequence[float | None]) -> list[str]:
-    """Names of the bins between edges; an end that is not finite makes the last bin open."""
-    labels = []
-    for low, high in pairwise(edges_px):
-        is_open = high is None or not math.isfinite(high)
-        labels.append(f"≥{low:g}" if is_open else f"{low:g}–{high:g}")
-    return labels
 
 
 def provenance(report: Report) -> str:
