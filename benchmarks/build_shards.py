@@ -177,11 +177,14 @@ def rebuild(work: Path, count: int) -> list[str]:
     ]
 
 
+# A process inherits the `ru_maxrss` of the one that started it; what /proc says is its own (so: Linux only).
 _PEAK = """
 import resource, sys
+from pathlib import Path
 from pipelines.build_shards import main
 assert main(sys.argv[1:]) == 0
-print("peak", *(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))
+own = next(line.split()[1] for line in Path("/proc/self/status").open() if line.startswith("VmHWM"))
+print("peak", own, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 """
 
 

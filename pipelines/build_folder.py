@@ -19,11 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.shard_writer import ShardResult, ShardTask
-from tracknet.datasets.schema import INDEX_NAME, MANIFEST_NAME, SPLITS, ShardEntry
+from tracknet.datasets.schema import INDEX_NAME, MANIFEST_NAME, NOTES_NAME, SPLITS, ShardEntry
 from tracknet.utils.errors import UserError
 from tracknet.utils.files import replace_file, sync_folder
 
-NOTES_NAME = ".build"
 SHARD_NAME = re.compile(rf"({'|'.join(SPLITS)})-\d{{3,}}\.tar")
 _TEMPORARY = re.compile(r"\..+\.tmp-\d+")
 

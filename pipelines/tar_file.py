@@ -10,7 +10,8 @@ from typing import BinaryIO
 
 import google_crc32c
 
-TAR_BLOCK_BYTES = 512
+from tracknet.utils.tar_header import BLOCK_BYTES
+
 _NAME_BYTES = 100
 _READ_BYTES = 1 << 20
 # A fresh TarInfo has mtime 0, uid and gid 0, no names and mode 0644: nothing of this machine or hour.
@@ -45,15 +46,15 @@ class TarWriter:
 
     def add(self, name: str, data: bytes) -> Member:
         """Appends one file; its name has at most 100 bytes."""
-        member = Member(name, self._position + TAR_BLOCK_BYTES, len(data), google_crc32c.value(data))
-        self._write(member_header(name, len(data)) + data + bytes(-len(data) % TAR_BLOCK_BYTES))
+        member = Member(name, self._position + BLOCK_BYTES, len(data), google_crc32c.value(data))
+        self._write(member_header(name, len(data)) + data + bytes(-len(data) % BLOCK_BYTES))
         self.members.append(member)
         return member
 
     def close(self) -> None:
         """Appends the end: two blocks of zeros, filled up to a whole record. The file stays open."""
-        end = self._position + 2 * TAR_BLOCK_BYTES
-        self._write(bytes(2 * TAR_BLOCK_BYTES + -end % tarfile.RECORDSIZE))
+        end = self._position + 2 * BLOCK_BYTES
+        self._write(bytes(2 * BLOCK_BYTES + -end % tarfile.RECORDSIZE))
 
     def _write(self, data: bytes) -> None:
         self._file.write(data)
@@ -94,8 +95,8 @@ def read_back(file: BinaryIO, written: TarWriter) -> tuple[str, str | None]:
 
 def _first_fault(file: BinaryIO, members: Sequence[Member]) -> str:
     for member in members:
-        file.seek(member.offset - TAR_BLOCK_BYTES)
-        header, data = file.read(TAR_BLOCK_BYTES), file.read(member.size)
+        file.seek(member.offset - BLOCK_BYTES)
+        header, data = file.read(BLOCK_BYTES), file.read(member.size)
         if header != member_header(member.name, member.size) or google_crc32c.value(data) != member.crc32c:
             return member.name
     return "its end"

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import cv2
+import hypothesis
 import numpy as np
 import pytest
 
@@ -14,6 +15,10 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # No test may reach for a network.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+# A busy machine is no fault of an example's.
+hypothesis.settings.register_profile("tracknet", deadline=None)
+hypothesis.settings.load_profile("tracknet")
 
 HEADER = "file name,visibility,x-coordinate,y-coordinate,status"
 MakeDataset = Callable[..., Path]

@@ -23,7 +23,12 @@ MAY_IMPORT = {
     "inference": {"utils", "datasets", "models", "reporting"},
     "scripts": {"utils", "datasets", "models", "reporting", "training", "inference"},
 }
-OF_THE_PIPELINES = ("tracknet.datasets.schema", "tracknet.datasets.label_csv", "tracknet.utils")
+OF_THE_PIPELINES = (
+    "tracknet.datasets.schema",
+    "tracknet.datasets.label_csv",
+    "tracknet.datasets.sample_json",
+    "tracknet.utils",
+)
 
 
 def name_of(path: Path) -> str:

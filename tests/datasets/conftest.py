@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -157,3 +158,25 @@ def fake_stream(
     spec = replace(spec, input_size=Size(4, 2), heatmap_size=Size(2, 1), augment=None)
     plan = PlanConfig(seed=0, batch_size=batch_size, lanes=lanes, run_length=32) if training else None
     return WindowStream(table_of(*clips), lambda: source, spec, batch_size=batch_size, plan=plan)
+
+
+_OPENED: list[str] = []
+_watching = False
+
+
+def _watch(event: str, arguments: tuple[object, ...]) -> None:
+    # Modules that are imported when first needed are no file of a data set's.
+    if event == "open" and isinstance(arguments[0], str) and not arguments[0].startswith(sys.prefix):
+        _OPENED.append(arguments[0])
+
+
+@pytest.fixture
+def opened() -> list[str]:
+    """Every file that this process opens, by path; `clear` it before what is watched."""
+    global _watching
+    if not _watching:
+        # An audit hook stays for good; it costs a list entry per file.
+        sys.addaudithook(_watch)
+        _watching = True
+    _OPENED.clear()
+    return _OPENED

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from tests.datasets.conftest import CELLS, STORED, table_of
-from tracknet.datasets.batch import Batch, BatchAssembler, SampleSpec
+from tracknet.datasets.batch import TENSORS, Batch, BatchAssembler, SampleSpec
 from tracknet.datasets.reader import Frame
 from tracknet.datasets.table import FrameTable
 from tracknet.datasets.windows import make_windows
@@ -62,11 +62,7 @@ def test_shapes_and_types(plain_spec: SampleSpec, length: int, maps: str) -> Non
     batch = assemble(
         table_of([0, 1, 2, 3, 4, 5]), replace(plain_spec, sequence=sequence, map_frames=positions), [1, 4]
     )
-    found = {
-        name: (tuple(getattr(batch, name).shape), getattr(batch, name).dtype)
-        for name in Batch.__dataclass_fields__
-        if name != "step"
-    }
+    found = {name: (tuple(getattr(batch, name).shape), getattr(batch, name).dtype) for name in TENSORS}
     assert found == {
         "frames": ((2, length, 3, 48, 96), torch.uint8),
         "heatmaps": ((2, count, 24, 48), torch.float16),
@@ -275,15 +271,13 @@ def test_augmentation_depends_on_seed_epoch_and_window_alone(spec: SampleSpec) -
 
 
 def take(batch: Batch, index: int) -> Batch:
-    names = [f.name for f in fields(Batch) if f.name != "step"]
+    names = list(TENSORS)
     return replace(batch, **{name: getattr(batch, name)[index : index + 1] for name in names})
 
 
 def assert_equal(one: Batch, other: Batch) -> None:
-    for name in Batch.__dataclass_fields__:
-        if name == "step":
-            assert one.step == other.step
-            continue
+    assert (one.step, one.faults) == (other.step, other.faults)
+    for name in TENSORS:
         a, b = getattr(one, name), getattr(other, name)
         assert a.dtype == b.dtype, name
         assert torch.equal(torch.nan_to_num(a, nan=-1e6), torch.nan_to_num(b, nan=-1e6)), name

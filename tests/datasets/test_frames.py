@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from tests.datasets.conftest import STORED, SmallBuild
-from tracknet.datasets.batch import Batch, BatchAssembler, SampleSpec
+from tracknet.datasets.batch import TENSORS, Batch, BatchAssembler, SampleSpec
 from tracknet.datasets.frames import RawFrameReader, RawFrames
 from tracknet.datasets.loader import StreamLoader
 from tracknet.datasets.reader import Frame
@@ -56,7 +56,7 @@ MEAN_ERROR, LARGEST_ERROR = 1.6, 20
 
 
 def window(batch: Batch, slot: int) -> Batch:
-    names = [f.name for f in fields(Batch) if f.name != "step"]
+    names = list(TENSORS)
     return replace(batch, **{name: getattr(batch, name)[slot : slot + 1] for name in names})
 
 

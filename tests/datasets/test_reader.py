@@ -108,12 +108,26 @@ def test_the_cache_keeps_what_was_used_last() -> None:
     assert cache.decodes == 4
 
 
-def test_a_cache_without_room_keeps_one_frame() -> None:
+def test_a_cache_without_room_keeps_nothing() -> None:
     source = Counting()
     cache = CachedFrames(source, capacity=0)
-    for row in (5, 5, 6, 6, 5):
+    for row in (5, 5, 6):
+        assert cache.read(row)[0, 0, 0] == row
+    assert source.rows == [5, 5, 6]
+
+
+def test_what_is_forgotten_or_not_kept_is_read_again_and_makes_room() -> None:
+    source = Counting()
+    cache = CachedFrames(source, capacity=2)
+    cache.read(1)
+    cache.read(2)
+    cache.forget(1)
+    cache.forget(9)
+    cache.read(3)
+    cache.read(4, keep=False)
+    for row in (2, 3, 4, 1):
         cache.read(row)
-    assert source.rows == [5, 6, 5]
+    assert source.rows == [1, 2, 3, 4, 4, 1]
 
 
 @given(st.lists(st.integers(0, 9), max_size=60), st.integers(1, 12))

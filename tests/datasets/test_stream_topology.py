@@ -12,9 +12,10 @@ import torch
 
 from tests.datasets.conftest import REAL_CLIP_LENGTHS, SmallBuild, table_of
 from tracknet.datasets import stream as stream_module
-from tracknet.datasets.batch import Batch, SampleSpec
+from tracknet.datasets.batch import TENSORS, Batch, SampleSpec
 from tracknet.datasets.index import ShardSet
 from tracknet.datasets.lanes import default_order
+from tracknet.datasets.loader import StreamLoader
 from tracknet.datasets.plan import PlanConfig
 from tracknet.datasets.reader import Frame
 from tracknet.datasets.stream import WindowStream, evaluation_stream, training_stream
@@ -48,12 +49,10 @@ def serve(stream: WindowStream, workers: int, monkeypatch: pytest.MonkeyPatch) -
 def assert_same(parts: list[Batch], whole: Batch) -> None:
     """Bit for bit; NaN only where both are."""
     joined = Batch.cat(parts)
-    for name in Batch.__dataclass_fields__:
-        if name == "step":
-            assert {part.step for part in parts} == {whole.step}
-        else:
-            one, other = getattr(joined, name).contiguous(), getattr(whole, name).contiguous()
-            assert one.numpy().tobytes() == other.numpy().tobytes(), (whole.step, name)
+    assert {part.step for part in parts} == {whole.step}
+    for name in TENSORS:
+        one, other = getattr(joined, name).contiguous(), getattr(whole, name).contiguous()
+        assert one.numpy().tobytes() == other.numpy().tobytes(), (whole.step, name)
 
 
 @pytest.fixture(scope="module")
@@ -108,12 +107,16 @@ def test_the_plan_in_words_knows_no_topology(small_build: SmallBuild, spec: Samp
 
 def test_each_rank_keeps_its_share_of_the_frames(small_build: SmallBuild, spec: SampleSpec) -> None:
     shards = small_build.open()
-    alone = stream_of(shards, spec).frames_kept(1)
-    assert alone == 6 * BATCH * 3
-    assert stream_of(shards, spec, 1, 4).frames_kept(1) == alone // 4
-    single = replace(spec, sequence=replace(spec.sequence, length=1), map_frames=(0,))
+
+    def kept(*topology: int, of: SampleSpec = spec) -> int:
+        loader = StreamLoader(stream_of(shards, of, *topology), LoaderConfig(workers=0))
+        return loader.memory.frames_per_worker
+
+    # 6 lanes and 2 shared frames a window, a tenth more, and the batch in hand.
+    assert kept() == int(BATCH * (1.1 * 6 * 2 + 1)) + 3
+    assert kept(1, 4) == int(BATCH // 4 * (1.1 * 6 * 2 + 1)) + 3
     # Windows that share no frames need none kept.
-    assert stream_of(shards, single).frames_kept(1) == 1
+    assert kept(of=replace(spec, sequence=replace(spec.sequence, length=1), map_frames=(0,))) == 0
 
 
 # ---------------------------------------------------------------- what a resumption reads

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 
 import cv2
@@ -19,6 +20,7 @@ from tracknet.utils.images import (
     image_size,
     read_image,
     resize_frame,
+    stated_size,
     stored_jpeg,
 )
 
@@ -140,6 +142,17 @@ def test_progressive_jpeg_with_thumbnail_is_whole_and_its_cut_is_not(tmp_path: P
         decode_image(data[:-200])
 
 
+def test_an_end_mark_inside_a_thumbnail_ends_no_jpeg() -> None:
+    whole = encode_jpeg(photo(Size(320, 180)))
+    thumbnail = encode_jpeg(photo(Size(32, 16)))
+    segment = b"\xff\xe1" + (len(thumbnail) + 2).to_bytes(2, "big") + thumbnail
+    data = whole[:2] + segment + whole[2:]
+    assert decode_image(data).shape == (180, 320, 3)
+    for end in (2 + len(segment), 2 + len(segment) + 4, len(data) - 2):
+        with pytest.raises(ImageError, match="is cut short"):
+            decode_image(data[:end])
+
+
 def test_size_from_the_header_is_the_decoded_size(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -207,3 +220,49 @@ def test_scaled_decoding_on_a_drawn_photo() -> None:
     assert psnr_db(as_stored(data, "scaled"), reference) > 33
     plain = np.asarray(cv2.resize(decode_image(data), STORED, interpolation=cv2.INTER_LINEAR))
     assert psnr_db(as_stored(data, "scaled"), reference) > psnr_db(plain, reference) + 2
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".bmp"])
+def test_the_stated_size_is_read_without_decoding(suffix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = cv2.imencode(suffix, photo(Size(320, 180)))[1].tobytes()
+    monkeypatch.setattr(cv2, "imdecode", lambda *args: pytest.fail("decoded"))
+    assert stated_size(data) == Size(320, 180)
+    if suffix in (".jpg", ".png"):
+        with pytest.raises(ImageError, match="cannot be decoded"):
+            stated_size(data[:20])
+
+
+def bomb(suffix: str, side: int) -> bytes:
+    """A picture of a few hundred bytes whose header states `side` x `side` pixels."""
+    data = bytearray(cv2.imencode(suffix, np.zeros((16, 16, 3), np.uint8))[1].tobytes())
+    if suffix == ".jpg":
+        at = data.index(b"\xff\xc0") + 5
+        data[at : at + 4] = side.to_bytes(2, "big") * 2
+    else:
+        data[16:24] = side.to_bytes(4, "big") * 2
+        data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
+    return bytes(data)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+@pytest.mark.parametrize("side", [8_001, 12_000, 65_500])
+def test_a_decompression_bomb_is_refused_undecoded(
+    suffix: str, side: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    data = bomb(suffix, side)
+    assert len(data) < 1000
+    monkeypatch.setattr(cv2, "imdecode", lambda *args: pytest.fail("decoded"))
+    with pytest.raises(ImageError, match="than the 64,000,000 pixels that are decoded at most"):
+        decode_image(data)
+    path = tmp_path / f"bomb{suffix}"
+    path.write_bytes(data)
+    with pytest.raises(ImageError, match="than the 64,000,000 pixels that are decoded at most"):
+        image_size(path)
+    assert not len(recwarn)
+
+
+def test_the_limit_can_be_chosen() -> None:
+    data = encode_jpeg(photo(Size(64, 36)))
+    assert decode_image(data, most_pixels=64 * 36).shape == (36, 64, 3)
+    with pytest.raises(ImageError, match="states a size of 64x36, more than the 2,303 pixels"):
+        decode_image(data, most_pixels=64 * 36 - 1)

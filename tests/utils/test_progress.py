@@ -28,3 +28,13 @@ def test_a_bar_on_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: py
     error = capsys.readouterr().err
     assert "100/100" in error
     assert "items/s" in error
+
+
+def test_bytes_are_counted_in_whole_megabytes(capsys: pytest.CaptureFixture[str]) -> None:
+    with Progress("reading", 3, "MB") as progress:
+        count = progress.bytes_counter()
+        for number in (999_999, 1, 1_500_000, 499_999):
+            count(number)
+        assert progress.done == 2
+        count(1)
+    assert "reading: 3 of 3 MB" in capsys.readouterr().err

@@ -10,11 +10,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from tracknet.datasets.augmentations import IDENTITY, draw_augmentation
+from tracknet.datasets.augmentations import IDENTITY, NOTHING_RGB, Augmentation, draw_augmentation
+from tracknet.datasets.faults import Fault
+from tracknet.datasets.layout import BatchLayout
 from tracknet.datasets.plan import window_rng
 from tracknet.datasets.reader import FrameSource
 from tracknet.datasets.table import FrameTable
 from tracknet.datasets.windows import Windows
+from tracknet.utils.errors import RunError
 from tracknet.utils.geometry import Size, scaling, transform_points
 from tracknet.utils.heatmap import draw_gaussian
 from tracknet.utils.settings import AugmentConfig, Config, SequenceConfig
@@ -32,9 +35,11 @@ class Batch:
         visibility: uint8 `[B, M]`.
         to_frame: float64 `[B, 3, 3]`, input pixels (as augmented) to frame pixels.
         rows: int64 `[B, M]`, rows of the frame table that the maps stand for.
-        valid: bool `[B]`, false for windows that only fill up the last batch of an evaluation.
+        valid: bool `[B]`, false for windows that only fill up the last batch of an evaluation, or lack a frame.
         padded: bool `[B]`, the window repeats a frame at its clip's end.
         step: of the epoch.
+        faults: frames that could not be had (their windows are masked: `weights` 0, `valid` false, empty
+            heatmaps, the frame itself grey) or were slow to come.
     """
 
     frames: torch.Tensor
@@ -47,6 +52,16 @@ class Batch:
     valid: torch.Tensor
     padded: torch.Tensor
     step: int = 0
+    faults: tuple[Fault, ...] = ()
+
+    @classmethod
+    def over(
+        cls, buffer: torch.Tensor, layout: BatchLayout, *, step: int, faults: tuple[Fault, ...] = ()
+    ) -> Batch:
+        """The batch that lies in a uint8 buffer; its tensors are views of it."""
+        parts = layout.tensors(buffer)
+        parts["frames"] = parts["frames"].permute(0, 1, 4, 2, 3)
+        return cls(**parts, step=step, faults=faults)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -60,18 +75,18 @@ class Batch:
         return replace(self, **moved)
 
     def pin_memory(self) -> Batch:
-        """The same batch in pinned memory; the loader calls this where CUDA is."""
-        pinned: dict[str, Any] = {
-            f.name: getattr(self, f.name).pin_memory() for f in fields(self) if f.name != "step"
-        }
-        return replace(self, **pinned)
+        """The same batch in pinned memory."""
+        return replace(self, **{name: getattr(self, name).pin_memory() for name in TENSORS})
 
     @staticmethod
     def cat(batches: Sequence[Batch]) -> Batch:
         """Several batches as one: the `collate_fn` of a map-style loader."""
-        names = [f.name for f in fields(Batch) if f.name != "step"]
-        columns: dict[str, Any] = {name: torch.cat([getattr(b, name) for b in batches]) for name in names}
-        return Batch(**columns, step=batches[0].step)
+        columns: dict[str, Any] = {name: torch.cat([getattr(b, name) for b in batches]) for name in TENSORS}
+        faults = tuple(fault for batch in batches for fault in batch.faults)
+        return Batch(**columns, step=batches[0].step, faults=faults)
+
+
+TENSORS = tuple(f.name for f in fields(Batch) if f.name not in ("step", "faults"))
 
 
 @dataclass(frozen=True)
@@ -121,11 +136,33 @@ class SampleSpec:
 class BatchAssembler:
     """Makes batches of windows: reads, augments, draws targets, straight into the batch's arrays."""
 
-    def __init__(self, table: FrameTable, windows: Windows, spec: SampleSpec) -> None:
+    def __init__(
+        self, table: FrameTable, windows: Windows, spec: SampleSpec, *, skip_bad_frames: bool = False
+    ) -> None:
+        """Prepares; reads nothing.
+
+        Args:
+            table: the frames.
+            windows: of the table.
+            spec: what a sample looks like.
+            skip_bad_frames: mask the windows of a frame that cannot be had, instead of raising.
+        """
         self.table = table
         self.windows = windows
         self.spec = spec
+        self._skip = skip_bad_frames
         self._to_heatmap = scaling(spec.input_size, spec.heatmap_size)
+
+    def layout(self, windows: int) -> BatchLayout:
+        """How a batch of so many windows lies in memory."""
+        spec = self.spec
+        return BatchLayout.of(
+            windows=windows,
+            length=spec.sequence.length,
+            maps=len(spec.map_frames),
+            input_size=spec.input_size,
+            heatmap_size=spec.heatmap_size,
+        )
 
     def assemble(
         self,
@@ -136,7 +173,7 @@ class BatchAssembler:
         step: int = 0,
         valid: npt.NDArray[np.bool_] | None = None,
     ) -> Batch:
-        """One batch.
+        """One batch in memory of its own.
 
         Args:
             source: where the frames come from.
@@ -145,64 +182,108 @@ class BatchAssembler:
             step: carried along.
             valid: bool `[B]`; all true where not given.
         """
-        spec, count, maps = self.spec, len(window_ids), len(self.spec.map_frames)
-        epochs = np.broadcast_to(np.asarray(epoch), count)
-        size, cells = spec.input_size, spec.heatmap_size
-        frames = np.empty((count, spec.sequence.length, size.height, size.width, 3), np.uint8)
-        heatmaps = np.zeros((count, maps, cells.height, cells.width), np.float16)
-        weights = np.zeros((count, maps), np.float32)
-        to_frame = np.empty((count, 3, 3), np.float64)
-        window_rows = self.windows.rows(window_ids)
-        map_rows = window_rows[:, list(spec.map_frames)]
-        for slot, window in enumerate(window_ids):
-            to_frame[slot] = self._fill(
-                source,
-                int(window),
-                int(epochs[slot]),
-                window_rows[slot],
-                map_rows[slot],
-                frames[slot],
-                heatmaps[slot],
-                weights[slot],
-            )
-        return Batch(
-            frames=torch.from_numpy(frames).permute(0, 1, 4, 2, 3),
-            heatmaps=torch.from_numpy(heatmaps),
-            weights=torch.from_numpy(weights),
-            xy_px=torch.from_numpy(self.table.xy_px[map_rows].astype(np.float32)),
-            visibility=torch.from_numpy(self.table.visibility[map_rows].astype(np.uint8)),
-            to_frame=torch.from_numpy(to_frame),
-            rows=torch.from_numpy(map_rows),
-            valid=torch.from_numpy(np.ones(count, np.bool_) if valid is None else valid),
-            padded=torch.from_numpy(self.windows.padded(window_ids)),
-            step=step,
-        )
+        layout = self.layout(len(window_ids))
+        buffer = np.empty(layout.nbytes, np.uint8)
+        sources = [source] * len(window_ids)
+        faults = self.fill(layout.arrays(buffer), sources, window_ids, epoch=epoch, valid=valid)
+        return Batch.over(torch.from_numpy(buffer), layout, step=step, faults=faults)
 
-    def _fill(
+    def fill(
+        self,
+        arrays: dict[str, npt.NDArray[Any]],
+        sources: Sequence[FrameSource],
+        window_ids: npt.NDArray[np.int64],
+        *,
+        epoch: int | npt.NDArray[np.int64],
+        valid: npt.NDArray[np.bool_] | None = None,
+    ) -> tuple[Fault, ...]:
+        """Writes one batch over whatever the arrays hold.
+
+        Args:
+            arrays: of a `BatchLayout`.
+            sources: where the frames of each of the B windows come from.
+            window_ids: int64 `[B]`.
+            epoch: with the seed and the window it fixes the augmentation; one for all, or int64 `[B]`.
+            valid: bool `[B]`; all true where not given.
+
+        Returns:
+            The frames that were skipped.
+
+        Raises:
+            RunError: a frame cannot be had, and is not to be skipped.
+        """
+        epochs = np.broadcast_to(np.asarray(epoch), len(window_ids))
+        window_rows = self.windows.rows(window_ids)
+        map_rows = window_rows[:, list(self.spec.map_frames)]
+        arrays["heatmaps"].fill(0)
+        arrays["xy_px"][:] = self.table.xy_px[map_rows]
+        arrays["visibility"][:] = self.table.visibility[map_rows]
+        arrays["rows"][:] = map_rows
+        arrays["valid"][:] = True if valid is None else valid
+        arrays["padded"][:] = self.windows.padded(window_ids)
+        to_input = np.empty((len(window_ids), 3, 3))
+        faults: list[Fault] = []
+        for slot, window in enumerate(window_ids):
+            augmentation = self._augmentation(int(epochs[slot]), int(window))
+            bad = self._fill_frames(sources[slot], augmentation, window_rows[slot], arrays["frames"][slot])
+            to_input[slot] = augmentation.matrix @ self._frame_to_input(int(window_rows[slot, 0]))
+            heatmaps, weights = arrays["heatmaps"][slot], arrays["weights"][slot]
+            if bad:
+                faults += bad
+                arrays["valid"][slot] = False
+                weights.fill(0)
+            else:
+                self._fill_targets(to_input[slot], map_rows[slot], heatmaps, weights)
+        arrays["to_frame"][:] = np.linalg.inv(to_input)
+        return tuple(faults)
+
+    def _augmentation(self, epoch: int, window: int) -> Augmentation:
+        spec = self.spec
+        if spec.augment is None:
+            return IDENTITY
+        return draw_augmentation(spec.augment, spec.input_size, window_rng(spec.seed, epoch, window))
+
+    def _frame_to_input(self, row: int) -> npt.NDArray[np.float64]:
+        width, height = self.table.source_size[row]
+        return scaling(Size(int(width), int(height)), self.spec.input_size)
+
+    def _fill_frames(
         self,
         source: FrameSource,
-        window: int,
-        epoch: int,
+        augmentation: Augmentation,
         rows: npt.NDArray[np.int64],
-        map_rows: npt.NDArray[np.int64],
         frames: npt.NDArray[np.uint8],
+    ) -> list[Fault]:
+        """Fills the T frames of a window, uint8 `[T, H, W, 3]`; returns those that could not be had."""
+        faults: list[Fault] = []
+        for position, row in enumerate(rows.tolist()):
+            if position > 0 and row == rows[position - 1]:
+                frames[position] = frames[position - 1]
+                continue
+            try:
+                frame = source.read(row)
+            except RunError as error:
+                if not self._skip:
+                    raise
+                faults.append(Fault("bad", row, error.what))
+                frames[position] = NOTHING_RGB
+                continue
+            augmentation.apply(frame, out=frames[position])
+        return faults
+
+    def _fill_targets(
+        self,
+        to_input: npt.NDArray[np.float64],
+        rows: npt.NDArray[np.int64],
         heatmaps: npt.NDArray[np.float16],
         weights: npt.NDArray[np.float32],
-    ) -> npt.NDArray[np.float64]:
-        """Fills one slot of the batch; returns its `[3, 3]` map from input to frame pixels."""
+    ) -> None:
+        """Draws the M maps of a window into zeros, and sets their weights."""
         spec = self.spec
-        augmentation = IDENTITY
-        if spec.augment is not None:
-            rng = window_rng(spec.seed, epoch, window)
-            augmentation = draw_augmentation(spec.augment, spec.input_size, rng)
-        for position, row in enumerate(rows):
-            repeats = position > 0 and row == rows[position - 1]
-            frames[position] = frames[position - 1] if repeats else augmentation.apply(source.read(int(row)))
-        source_size = Size(*(int(n) for n in self.table.source_size[rows[0]]))
-        to_input = augmentation.matrix @ scaling(source_size, spec.input_size)
-        for number, row in enumerate(map_rows):
+        points = transform_points(to_input, self.table.xy_px[rows])
+        for number, row in enumerate(rows.tolist()):
             weights[number] = spec.class_weights[int(self.table.visibility[row])]
-            x, y = transform_points(to_input, self.table.xy_px[row])
+            x, y = points[number]
             if np.isnan(x):
                 continue
             if spec.input_size.contains(x, y):
@@ -211,4 +292,3 @@ class BatchAssembler:
             else:
                 # Augmentation moved the ball out of the picture: it is as absent as any.
                 weights[number] = spec.class_weights[0]
-        return np.asarray(np.linalg.inv(to_input), np.float64)

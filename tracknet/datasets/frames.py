@@ -36,6 +36,10 @@ class RawFrameReader:
         except (ImageError, OSError) as error:
             raise RunError(f"{path}: {error}") from None
 
+    def origin(self, row: int) -> str:
+        """The frame's file."""
+        return str(self._paths[row])
+
 
 class RawFrames(Dataset[Batch]):
     """Map-style: item `i` is a batch of one, the window anchored at frame `i`. `Batch.cat` collates."""

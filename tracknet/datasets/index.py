@@ -17,11 +17,13 @@ import numpy.typing as npt
 from tracknet.datasets.schema import INDEX_NAME, MANIFEST_NAME, Manifest, ShardEntry
 from tracknet.datasets.table import NO_STATUS, FrameTable
 from tracknet.utils.errors import RunError, UserError
+from tracknet.utils.tar_header import BLOCK_BYTES
 
 _COLUMNS = (
     *("key", "game", "clip", "frame", "shard", "offset", "size", "crc32c"),
     *("x_px", "y_px", "visibility", "status", "source_width", "source_height"),
 )
+_DO_NOT_USE = "do not use this folder: its index was damaged, or made to mislead; build it again"
 _BUILD_AGAIN = "run the build command again: it replaces what is missing or damaged and keeps the rest"
 
 
@@ -192,6 +194,11 @@ def open_split(folder: Path, split: str) -> ShardSet:
 def _open(folder: Path, manifest: Manifest, split: str, entries: Sequence[ShardEntry]) -> ShardSet:
     _check_files(folder, entries)
     index = _read_index(folder, manifest)
+    if strange := set(index["shard"]) - {entry.name for entry in manifest.shards}:
+        raise RunError(
+            f"{folder / INDEX_NAME} has frames of {sorted(map(repr, strange))[0]}, which is no shard of this build",
+            remedy=_DO_NOT_USE,
+        )
     names = tuple(entry.name for entry in entries)
     id_of_name = {name: number for number, name in enumerate(names)}
     shard_id = np.array([id_of_name.get(name, -1) for name in index["shard"]], np.int32)
@@ -206,6 +213,21 @@ def _open(folder: Path, manifest: Manifest, split: str, entries: Sequence[ShardE
     def column(name: str, dtype: Any) -> npt.NDArray[Any]:
         return np.asarray([index[name][row] for row in keep], dtype)
 
+    offset, size = column("offset", np.int64), column("size", np.int32)
+    misplaced = misplaced_rows(
+        shard_id[keep], offset, size, np.array([entry.bytes for entry in entries], np.int64)
+    )
+    if misplaced:
+        raise RunError(
+            f"{folder / INDEX_NAME}: {len(misplaced)} frames lie where no shard has one",
+            problems=_shorten(
+                [
+                    f"{names[shard_id[keep[row]]]}: {index['key'][keep[row]]}: {what}"
+                    for row, what in misplaced.items()
+                ]
+            ),
+            remedy=_DO_NOT_USE,
+        )
     clip_names = [(index["game"][row], index["clip"][row]) for row in keep]
     clips = list(dict.fromkeys(clip_names))
     id_of_clip = {clip: number for number, clip in enumerate(clips)}
@@ -228,10 +250,44 @@ def _open(folder: Path, manifest: Manifest, split: str, entries: Sequence[ShardE
         table=table,
         shard_names=names,
         shard_id=shard_id[keep],
-        offset=column("offset", np.int64),
-        size=column("size", np.int32),
+        offset=offset,
+        size=size,
         crc32c=column("crc32c", np.uint32),
     )
+
+
+def misplaced_rows(
+    shard_id: npt.NDArray[np.int32],
+    offset: npt.NDArray[np.int64],
+    size: npt.NDArray[np.int32],
+    shard_bytes: npt.NDArray[np.int64],
+) -> dict[int, str]:
+    """Rows of an index that point where no member's content can be: row -> why.
+
+    A member starts at a multiple of 512, behind its header, ends within its shard, and shares no byte with
+    another. So no row can make a reader allocate more than the shard has, or serve one frame as two.
+
+    Args:
+        shard_id: `[N]`, position in `shard_bytes`.
+        offset: `[N]`, of the content within its shard.
+        size: `[N]`, of the content, bytes.
+        shard_bytes: `[S]`, the shards' sizes.
+    """
+    wrong: dict[int, str] = {}
+    room = shard_bytes[shard_id]
+    # Not `offset + size > room`, which overflows.
+    outside = (size < 1) | (offset < BLOCK_BYTES) | (offset % BLOCK_BYTES != 0) | (offset > room - size)
+    for row in np.flatnonzero(outside).tolist():
+        wrong[row] = f"{size[row]:,} bytes at {offset[row]:,} are no member of a tar of {room[row]:,} bytes"
+    inside = np.flatnonzero(~outside)
+    order = inside[np.lexsort((offset[inside], shard_id[inside]))]
+    before, after = order[:-1], order[1:]
+    overlap = (shard_id[before] == shard_id[after]) & (
+        offset[after] - BLOCK_BYTES < offset[before] + size[before]
+    )
+    for first, second in zip(before[overlap].tolist(), after[overlap].tolist(), strict=True):
+        wrong[second] = f"its bytes at {offset[second]:,} belong to the member at {offset[first]:,}"
+    return wrong
 
 
 def _check_files(folder: Path, entries: Sequence[ShardEntry]) -> None:

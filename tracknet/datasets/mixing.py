@@ -14,6 +14,7 @@ An epoch has as many windows as all sources together hold, less than B of them l
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Sequence
 
 import numpy as np
@@ -96,15 +97,35 @@ def share_slots(weights: Sequence[float], lanes: int, batch_size: int) -> npt.ND
             ],
             remedy=f"give it a weight of at least {least:.3g}, or leave it out",
         )
-    ideal = np.concatenate([(np.arange(n) + 0.5) / n for n in count])
-    source = np.repeat(np.arange(len(count)), count)
-    return np.asarray(source[np.argsort(ideal, kind="stable")].reshape(lanes, batch_size), np.int64)
+    return _spread(count).reshape(lanes, batch_size)
 
 
 def windows_used(weights: Sequence[float], num_steps: int, lanes: int, batch_size: int) -> list[int]:
     """How many windows of each source an epoch takes. Raises as `share_slots` does."""
     _, used = lay_out(share_slots(weights, lanes, batch_size), steps_of_lanes(num_steps, lanes))
     return [int(count) for count in used]
+
+
+def _spread(count: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Each source `count[k]` times, as evenly as can be: of any stretch it has its share, to less than two.
+
+    The j-th turn of a source falls between `j / share` and `(j + 1) / share`; of the turns that may come, the one
+    that must come first does. (Liu & Layland's earliest deadline first keeps all deadlines here: "Scheduling
+    Algorithms for Multiprogramming in a Hard-Real-Time Environment", 1973.)
+    """
+    pairs = int(count.sum())
+    turns = sorted(
+        (turn * pairs // n, -(-(turn + 1) * pairs // n), source)
+        for source, n in enumerate(count.tolist())
+        for turn in range(n)
+    )
+    order, waiting, come = np.empty(pairs, np.int64), list[tuple[int, int]](), 0
+    for place in range(pairs):
+        while come < pairs and turns[come][0] <= place:
+            heapq.heappush(waiting, turns[come][1:])
+            come += 1
+        order[place] = heapq.heappop(waiting)[1]
+    return order
 
 
 def _stretch(

@@ -77,20 +77,21 @@ class Plan(Protocol):
 class EpochPlan:
     """The batches of one training epoch: every window at most once, fewer than B left out."""
 
-    def __init__(self, runs: WindowRuns, config: PlanConfig, epoch: int) -> None:
+    def __init__(self, runs: WindowRuns, config: PlanConfig, epoch: int, *, stream: int = 0) -> None:
         """Draws the epoch's order.
 
         Args:
             runs: the windows.
             config: the plan's parameters.
             epoch: counts from 0.
+            stream: number of the random stream, for plans that are parts of one.
 
         Raises:
             UserError: there are fewer windows than one batch needs.
         """
         self.num_steps = training_steps(len(runs), config.batch_size)
         self.lanes = min(config.lanes, self.num_steps)
-        self.sequence = shuffled_pieces(runs, config.run_length, order_rng(config.seed, epoch))
+        self.sequence = shuffled_pieces(runs, config.run_length, order_rng(config.seed, epoch, stream))
         one_source = np.zeros((self.lanes, config.batch_size), np.int64)
         self._starts, _ = lay_out(one_source, steps_of_lanes(self.num_steps, self.lanes))
         self._passes = np.full(config.batch_size, epoch, np.int64)
@@ -108,6 +109,31 @@ class EpochPlan:
         """Bool `[B]`, all true."""
         del step
         return np.ones(len(self._passes), np.bool_)
+
+
+@dataclass(frozen=True, slots=True)
+class RankPlan:
+    """One rank's slots of a plan over all ranks."""
+
+    whole: Plan
+    slots: slice
+
+    @property
+    def num_steps(self) -> int:
+        """As the whole plan's."""
+        return self.whole.num_steps
+
+    def batch(self, step: int) -> WindowIds:
+        """The window ids of this rank: int64 `[B / R]`."""
+        return self.whole.batch(step)[self.slots]
+
+    def passes(self, step: int) -> npt.NDArray[np.int64]:
+        """Int64 `[B / R]`."""
+        return self.whole.passes(step)[self.slots]
+
+    def valid(self, step: int) -> npt.NDArray[np.bool_]:
+        """Bool `[B / R]`."""
+        return self.whole.valid(step)[self.slots]
 
 
 class EvaluationPlan:

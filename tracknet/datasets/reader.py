@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections import OrderedDict
 from collections.abc import Callable
+from pathlib import Path
 from typing import Protocol
 
 import google_crc32c
 import numpy as np
 import numpy.typing as npt
 
+from tracknet.datasets.faults import ReadWatch
 from tracknet.datasets.index import ShardSet
 from tracknet.utils.errors import RunError
 from tracknet.utils.images import ImageError, decode_image
@@ -25,6 +28,10 @@ class FrameSource(Protocol):
 
     def read(self, row: int) -> Frame:
         """The frame of one row of the table: uint8 RGB `[H, W, 3]`, input size. Not to be written to."""
+        ...
+
+    def origin(self, row: int) -> str:
+        """What messages call the frame: its file, and its key where the file holds several."""
         ...
 
 
@@ -42,28 +49,36 @@ class ShardReader:
         Raises:
             RunError: the bytes are not those that the index promises; names shard, key and position.
         """
-        shards = self.shards
-        offset, size = int(shards.offset[row]), int(shards.size[row])
+        content = self.read_bytes(row)
         try:
-            content = os.pread(self._file(int(shards.shard_id[row])), size, offset)
-        except OSError as error:
-            raise RunError(f"{shards.origin(row)}: cannot be read: {error.strerror}") from None
-        if len(content) != size or google_crc32c.value(content) != int(shards.crc32c[row]):
-            raise RunError(
-                f"{shards.origin(row)}: damaged (the {size} bytes at {offset} do not have the checksum "
-                f"{int(shards.crc32c[row]):08x} that the index states)",
-                remedy=f"delete {shards.shard_names[shards.shard_id[row]]} and run the build command again",
-            )
-        try:
-            frame = decode_image(content)
+            frame = decode_image(content, size=self._size, whole=True)
         except ImageError as error:
-            raise RunError(f"{shards.origin(row)}: {error}", remedy="build the shards again") from None
+            raise RunError(f"{self.origin(row)}: {error}", remedy="build the shards again") from None
+        # OpenCV turns a picture as its EXIF data say, which the size that it states does not tell.
         if frame.shape != (self._size.height, self._size.width, 3):
             found = f"{frame.shape[1]}x{frame.shape[0]}"
             raise RunError(
-                f"{shards.origin(row)}: is {found}, not {self._size}", remedy="build the shards again"
+                f"{self.origin(row)}: is {found}, not {self._size}", remedy="build the shards again"
             )
         return frame
+
+    def read_bytes(self, row: int) -> bytes:
+        """The image file of one row, with the index's checksum. Raises as `read` does."""
+        shards = self.shards
+        offset, size = int(shards.offset[row]), int(shards.size[row])
+        try:
+            content = self._read_bytes(int(shards.shard_id[row]), size, offset)
+        except OSError as error:
+            raise RunError(
+                f"{self.origin(row)}: cannot be read: {error.strerror}", remedy=self._remedy(row)
+            ) from None
+        if len(content) != size or google_crc32c.value(content) != int(shards.crc32c[row]):
+            raise RunError(f"{self.origin(row)}: {self._diagnose(row)}", remedy=self._remedy(row))
+        return content
+
+    def origin(self, row: int) -> str:
+        """Shard and key of a row."""
+        return self.shards.origin(row)
 
     def close(self) -> None:
         """Closes the files; they open again when needed."""
@@ -74,40 +89,102 @@ class ShardReader:
     def __del__(self) -> None:
         self.close()
 
+    def _read_bytes(self, shard_id: int, size: int, offset: int) -> bytes:
+        try:
+            return os.pread(self._file(shard_id), size, offset)
+        except OSError as error:
+            if error.errno != errno.ESTALE:
+                raise
+            # A network file system forgot the open file, as it does when the shard was replaced there.
+            os.close(self._files.pop(shard_id))
+            return os.pread(self._file(shard_id), size, offset)
+
     def _file(self, shard_id: int) -> int:
         if shard_id not in self._files:
             if len(self._files) >= _MOST_OPEN_FILES:
                 os.close(self._files.popitem(last=False)[1])
-            path = self.shards.folder / self.shards.shard_names[shard_id]
-            self._files[shard_id] = os.open(path, os.O_RDONLY)
+            self._files[shard_id] = os.open(self._path(shard_id), os.O_RDONLY)
         self._files.move_to_end(shard_id)
         return self._files[shard_id]
 
+    def _path(self, shard_id: int) -> Path:
+        return self.shards.folder / self.shards.shard_names[shard_id]
+
+    def _diagnose(self, row: int) -> str:
+        """Why the bytes of a row are not those that were built."""
+        shards, shard_id = self.shards, int(self.shards.shard_id[row])
+        now = os.fstat(self._file(shard_id)).st_size
+        path = self._path(shard_id)
+        # Several builds that are mixed keep their own manifests.
+        built = next(
+            entry.bytes
+            for part in shards.parts or (shards,)
+            for entry in part.manifest.shards
+            if part.folder / entry.name == path
+        )
+        if now < built:
+            return f"damaged: the shard was cut, it has {now:,} of {built:,} bytes"
+        if now > built:
+            return f"damaged: the shard was replaced, it has {now:,} bytes, not {built:,}"
+        return (
+            f"damaged (the {int(shards.size[row])} bytes at {int(shards.offset[row])} do not have the checksum "
+            f"{int(shards.crc32c[row]):08x} that the index states): the shard was changed or replaced"
+        )
+
+    def _remedy(self, row: int) -> str:
+        name = self.shards.shard_names[self.shards.shard_id[row]]
+        return f"delete {name} and run the build command again"
+
 
 class CachedFrames:
-    """The last few frames of a source, so that overlapping windows decode each frame once."""
+    """The last few frames of a source, so that overlapping windows decode each frame once.
 
-    def __init__(self, source: FrameSource, capacity: int) -> None:
+    Attributes:
+        decodes: frames read from the source so far.
+    """
+
+    def __init__(self, source: FrameSource, capacity: int, watch: ReadWatch | None = None) -> None:
         """Wraps a source.
 
         Args:
             source: what to read from.
-            capacity: frames to keep, at least 1.
+            capacity: frames to keep; 0 keeps none.
+            watch: told of every read of the source.
         """
+        self.source = source
         self._read: Callable[[int], Frame] = source.read
-        self._capacity = max(1, capacity)
+        self._capacity = capacity
+        self._watch = watch
         self._frames: OrderedDict[int, Frame] = OrderedDict()
         self.decodes = 0
 
-    def read(self, row: int) -> Frame:
-        """As the source's, from memory where it can be."""
+    def read(self, row: int, *, keep: bool = True) -> Frame:
+        """As the source's, from memory where it can be; put there unless `keep` is false."""
         frame = self._frames.get(row)
-        if frame is None:
-            frame = self._read(row)
-            self.decodes += 1
+        if frame is not None:
+            self._frames.move_to_end(row)
+            return frame
+        frame = self._read_source(row)
+        self.decodes += 1
+        if keep and self._capacity:
             if len(self._frames) >= self._capacity:
                 self._frames.popitem(last=False)
             self._frames[row] = frame
-        else:
-            self._frames.move_to_end(row)
         return frame
+
+    def forget(self, row: int) -> None:
+        """Makes room: the frame will not be asked for soon."""
+        self._frames.pop(row, None)
+
+    def origin(self, row: int) -> str:
+        """As the source's."""
+        return self.source.origin(row)
+
+    def _read_source(self, row: int) -> Frame:
+        if self._watch is None:
+            return self._read(row)
+        self._watch.begin(row)
+        try:
+            return self._read(row)
+        finally:
+            self._watch.end()

@@ -8,6 +8,7 @@ neither torch nor pyarrow at module level, because the builder's `--help` reads 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from enum import IntEnum
@@ -24,6 +25,8 @@ FORMAT = "tracknet-shards"
 FORMAT_VERSION = 1
 INDEX_NAME = "index.parquet"
 MANIFEST_NAME = "manifest.json"
+NOTES_NAME = ".build"
+"""The builder's notes, in a folder where a build was started."""
 SPLITS = ("train", "val", "test")
 
 
@@ -153,6 +156,21 @@ class ShardEntry:
     bytes: int
     sha256: str
 
+    def problem(self) -> str | None:
+        """Why no build has such a shard: a name that leads out of the folder, a split or a count that cannot be."""
+        if not is_shard_name(self.name):
+            return f"{self.name!r}: is no plain name of a .tar file in this folder"
+        if self.split not in SPLITS:
+            return f"{self.name}: split {self.split!r} is none of {', '.join(SPLITS)}"
+        if self.frames < 1 or self.bytes < 1:
+            return f"{self.name}: {self.frames} frames in {self.bytes} bytes"
+        return None
+
+
+def is_shard_name(name: str) -> bool:
+    """Whether a name is that of a tar in the build's own folder, whatever somebody wrote into manifest or index."""
+    return re.fullmatch(r"[^./\\\x00-\x1f][^/\\\x00-\x1f]*\.tar", name) is not None
+
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
@@ -203,10 +221,17 @@ class Manifest:
         try:
             body = json.loads(path.read_text())
         except FileNotFoundError:
+            remedy = (
+                f"run `python -m pipelines.build_shards --root YOUR_DATA --out {folder}`; "
+                "an interrupted build goes on where it stopped"
+            )
+            if not (folder / NOTES_NAME).exists() and any(folder.glob("*.tar")):
+                remedy = (
+                    "its tars were made elsewhere: index them with "
+                    f"`python -m pipelines.index_shards {folder}` (see shards/README.md)"
+                )
             raise UserError(
-                f"{folder} has no {MANIFEST_NAME}: it holds no finished build",
-                remedy=f"run `python -m pipelines.build_shards --root YOUR_DATA --out {folder}`; "
-                "an interrupted build goes on where it stopped",
+                f"{folder} has no {MANIFEST_NAME}: it holds no finished build", remedy=remedy
             ) from None
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
             raise UserError(
@@ -221,7 +246,12 @@ class Manifest:
                 remedy="build the shards again with this version, into another folder",
             )
         try:
-            return cls(
+            for name, kind in (("build_id", str), ("config", dict), ("games", dict), ("totals", dict)):
+                if not isinstance(body[name], kind):
+                    raise ValueError(f"{name} is no {kind.__name__}")
+            if not all(isinstance(length, int) and 0 < length < 2**16 for length in body["image_size"]):
+                raise ValueError(f"image_size is {body['image_size']!r}")
+            manifest = cls(
                 build_id=body["build_id"],
                 image_size=Size(*body["image_size"]),
                 config=body["config"],
@@ -245,6 +275,14 @@ class Manifest:
                 f"{path} lacks or garbles a field: {error}",
                 remedy="delete it and run the build command again; whole shards are reused",
             ) from None
+        problems = [problem for entry in manifest.shards if (problem := entry.problem())]
+        if problems:
+            raise UserError(
+                f"{path} lists {len(problems)} shards that no build has",
+                problems=problems,
+                remedy="do not use this folder: its manifest was damaged, or made to mislead",
+            )
+        return manifest
 
     def shards_of(self, split: str) -> Iterator[ShardEntry]:
         """The shards of one split, in order of name."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
@@ -16,7 +18,7 @@ from tracknet.datasets.index import ShardSet
 from tracknet.datasets.lanes import default_order, shared_frames, training_steps
 from tracknet.datasets.mixing import MixedPlan, share_slots, windows_used
 from tracknet.datasets.pieces import WindowRuns
-from tracknet.datasets.plan import ORDER_VERSION, EpochPlan, EvaluationPlan, Plan, PlanConfig
+from tracknet.datasets.plan import ORDER_VERSION, EpochPlan, EvaluationPlan, Plan, PlanConfig, RankPlan
 from tracknet.datasets.reader import CachedFrames, FrameSource, ShardReader
 from tracknet.datasets.sources import split_by_source
 from tracknet.datasets.table import FrameTable
@@ -35,10 +37,25 @@ class Failure:
     error: UserError
 
 
+class StepWindows(NamedTuple):
+    """The windows of one step on one rank.
+
+    Attributes:
+        ids: int64 `[B]`.
+        epochs: int64 `[B]`, the pass over the windows that each is of: it fixes the augmentation.
+        valid: bool `[B]`, false for windows that only fill up a batch.
+    """
+
+    ids: npt.NDArray[np.int64]
+    epochs: npt.NDArray[np.int64]
+    valid: npt.NDArray[np.bool_]
+
+
 class WindowStream(IterableDataset[Any]):
     """Batches of one epoch from (epoch, step) on; with W workers, worker w makes every W-th of them.
 
     Attributes:
+        open_source: opens the frames' storage, once in each process.
         batch_size: windows of each batch that this rank serves.
         num_steps: batches in an epoch, equally many on every rank.
         sources: the windows of each source in training; one holding all in evaluation.
@@ -82,7 +99,7 @@ class WindowStream(IterableDataset[Any]):
         self.windows = make_windows(table, spec.sequence)
         self.sources = list(sources or [WindowRuns.all_of(self.windows.run_bounds)])
         self.weights = list(weights or map(len, self.sources))
-        self._open_source = open_source
+        self.open_source = open_source
         self._global_batch_size = batch_size
         self._topology = topology or Topology()
         self.filters = filters or FilterConfig()
@@ -90,26 +107,32 @@ class WindowStream(IterableDataset[Any]):
         self._position = torch.zeros(2, dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
         if plan is None:
             evaluation = EvaluationPlan(len(self.windows), batch_size, self._topology)
-            self._slots = slice(None)
             self.batch_size, self.num_steps = evaluation.batch_size, evaluation.num_steps
             return
-        self._slots = self._topology.slots(batch_size)
-        self.batch_size = self._slots.stop - self._slots.start
+        slots = self._topology.slots(batch_size)
+        self.batch_size = slots.stop - slots.start
         self.num_steps = training_steps(sum(map(len, self.sources)), batch_size)
         if len(self.sources) > 1:
-            share_slots(self.weights, min(plan.lanes, self.num_steps), batch_size)
+            share_slots(self.weights, self.lanes, batch_size)
 
     def seek(self, epoch: int, step: int) -> None:
         """The next iteration starts here."""
         self._position[0], self._position[1] = epoch, step
 
+    @property
+    def lanes(self) -> int:
+        """Of the plan, M; 0 for an evaluation."""
+        return min(self.plan.lanes, self.num_steps) if self.plan else 0
+
     def plan_of(self, epoch: int) -> Plan:
-        """The batches of an epoch: of all ranks in training, of this one in evaluation."""
+        """The batches of an epoch that this rank serves."""
         if self.plan is None:
             return EvaluationPlan(len(self.windows), self._global_batch_size, self._topology)
         if len(self.sources) == 1:
-            return EpochPlan(self.sources[0], self.plan, epoch)
-        return MixedPlan(self.sources, self.weights, self.plan, epoch)
+            whole: Plan = EpochPlan(self.sources[0], self.plan, epoch)
+        else:
+            whole = MixedPlan(self.sources, self.weights, self.plan, epoch)
+        return RankPlan(whole, self._topology.slots(self._global_batch_size))
 
     def describe_plan(self) -> dict[str, Any]:
         """What the order and content of the batches depend on besides the shards, as JSON would give it back.
@@ -127,12 +150,11 @@ class WindowStream(IterableDataset[Any]):
         """How many windows an epoch takes of each source; more than it has means that it is passed over again."""
         if self.plan is None or len(self.sources) == 1:
             return [self.num_steps * self._global_batch_size]
-        lanes = min(self.plan.lanes, self.num_steps)
-        return windows_used(self.weights, self.num_steps, lanes, self._global_batch_size)
+        return windows_used(self.weights, self.num_steps, self.lanes, self._global_batch_size)
 
-    def frames_kept(self, workers: int) -> int:
-        """Decoded frames that so many workers keep between them."""
-        return max(1, workers) * self._frames_in_reach(max(1, workers))
+    def windows_of(self, plan: Plan, step: int) -> StepWindows:
+        """What a step of one of `plan_of`'s plans serves."""
+        return StepWindows(plan.batch(step), plan.passes(step), plan.valid(step))
 
     def __iter__(self) -> Iterator[Batch | Failure]:
         worker = get_worker_info()
@@ -144,16 +166,13 @@ class WindowStream(IterableDataset[Any]):
             yield Failure(error)
 
     def _batches(self, epoch: int, first: int, every: int) -> Iterator[Batch]:
-        plan, slots = self.plan_of(epoch), self._slots
-        source = CachedFrames(self._open_source(), self._frames_in_reach(every))
+        plan = self.plan_of(epoch)
+        source = CachedFrames(self.open_source(), self._frames_in_reach(every))
         assembler = BatchAssembler(self.table, self.windows, self.spec)
         for step in range(first, plan.num_steps, every):
+            windows = self.windows_of(plan, step)
             yield assembler.assemble(
-                source,
-                plan.batch(step)[slots],
-                epoch=plan.passes(step)[slots],
-                valid=plan.valid(step)[slots],
-                step=step,
+                source, windows.ids, epoch=windows.epochs, valid=windows.valid, step=step
             )
 
     def _frames_in_reach(self, workers: int) -> int:
@@ -162,8 +181,8 @@ class WindowStream(IterableDataset[Any]):
             return 1
         # A frame comes back `stride` windows later; until then every slot reads `length` others per window.
         per_slot = self.spec.sequence.length * self.spec.sequence.stride
-        lanes = -(-min(self.plan.lanes, self.num_steps) // workers) if self.plan else 1
-        return lanes * self.batch_size * per_slot
+        lanes_of_worker = -(-self.lanes // workers) if self.lanes else 1
+        return lanes_of_worker * self.batch_size * per_slot
 
 
 def training_stream(

@@ -51,7 +51,8 @@ def dry_run(config: Config, setup: Setup) -> list[str]:
         f"heatmaps    {_shape(first.heatmaps)}  [B, M, h, w]",
         f"logits      {_shape(logits)}  of one window",
         f"parameters  {total:,}: backbone {backbone:,}, rest {total - backbone:,}; trained {trained:,}",
-        f"memory      {_peak_memory(device)}; decoded frames kept for the loader {_cache_gib(setup):.2f} GiB",
+        f"memory      {_peak_memory(device)}",
+        f"loader      {setup.train.workers} workers ({setup.train.mode}) keep {setup.train.memory}",
         f"loss        {reports[0].loss:.4f}, then {reports[-1].loss:.4f}",
         f"speed       first batch {first_batch_s:.2f} s, step {step_s:.2f} s "
         f"({reports[-1].windows / step_s:.1f} windows/s, waited {reports[-1].data_s:.2f} s for data)",
@@ -96,12 +97,6 @@ def _enough_batches(setup: Setup, count: int) -> Iterator:  # type: ignore[type-
 
 def _shape(tensor: torch.Tensor) -> str:
     return f"{str(tensor.dtype).removeprefix('torch.'):8}{list(tensor.shape)}"
-
-
-def _cache_gib(setup: Setup) -> float:
-    """What all workers together keep decoded, so that windows find the frames of the one before."""
-    size, loader = setup.model.input_size, setup.train
-    return loader.stream.frames_kept(loader.workers) * size.width * size.height * 3 / 2**30
 
 
 def _peak_memory(device: torch.device) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -66,6 +67,18 @@ class Progress:
             self._bar.update(task, completed=self.done, rate=f"{self.per_second():,.0f} {self.unit}/s")
         elif time.monotonic() - self._last_line_s >= self._line_every_s and self.done < self.total:
             self._print_line()
+
+    def bytes_counter(self) -> Callable[[int], None]:
+        """A function that is told of bytes and advances by whole MB, for a progress whose unit is MB."""
+        total = 0
+
+        def count(number: int) -> None:
+            nonlocal total
+            total += number
+            if (whole := total // 1_000_000) > self.done:
+                self.advance(whole - self.done)
+
+        return count
 
     def per_second(self) -> float:
         """Units per second since the start."""

@@ -62,11 +62,21 @@ class AugmentConfig:
 
 @dataclass(frozen=True)
 class LoaderConfig:
-    """How the stream is served. None of it changes what a training sees but `lanes` and `run_length`."""
+    """How the stream is served. Of a sound data set `lanes` and `run_length` alone change what a training sees."""
 
     workers: int = _bounded(2, 0, 256)
+    mode: Literal["auto", "threads", "processes"] = "auto"
+    """What the workers are; `auto` takes threads for a few and processes for many."""
     prefetch: int = _bounded(2, 1, 64)
     """Batches each worker keeps ready."""
+    memory_gb: float = _bounded(4.0, above=0.0)
+    """Most memory for decoded frames and batches, of all workers together (10^9 bytes)."""
+    on_bad_frame: Literal["raise", "skip"] = "raise"
+    """A damaged or unreadable frame ends the run, or its windows are masked and counted."""
+    max_bad_frames: int = _bounded(10, 0)
+    """So many are skipped; one more ends the run."""
+    slow_read_s: float = _bounded(5.0, above=0.0)
+    """A frame that takes longer to read is named in a warning."""
     lanes: int | None = _bounded(None, 1, 4096)
     """Interleaved parts of the shuffled sequence; more mixes better, fewer decodes less. null: 24, or 16 where the
     data are few for the batch size."""
@@ -121,8 +131,10 @@ class DataConfig:
     resize: Size | None = Size(512, 288)
     """Size at which frames are stored and which the model sees; null takes the checkpoint's own."""
     decode: Literal["full", "scaled"] = "full"
-    """`scaled` lets the JPEG decoder halve large frames: builds 1.8 times as fast, with a ball 9 % paler."""
+    """`scaled` lets the JPEG decoder halve large frames: builds 1.8 times as fast, with a ball 11 % paler."""
     jpeg_quality: int = _bounded(95, 50, 100)
+    max_megapixels: float = _bounded(64.0, above=0.0, high=2000.0)
+    """Pictures in tars made elsewhere that state more are refused before they are decoded."""
     num_shards: int = _bounded(32, 1, 1000)
     """Training shards; fewer when there is too little data."""
     segment_frames: int = _bounded(64, 1, 100_000)

@@ -1,0 +1,100 @@
+"""A real HTTP server on loopback that serves a dictionary and can be told to misbehave."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import ClassVar, Literal
+
+Fault = Literal["stall", "cut", "503", "wrong", "no range", "close", "none"]
+STALL_S = 2.0
+
+
+class Site:
+    """Files by path, the faults still to come by path, and every request that was made."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.faults: dict[str, list[Fault]] = {}
+        self.requests: list[tuple[str, str | None]] = []
+        self.url = ""
+
+    def asked_for(self, path: str) -> int:
+        """How many requests there were for a path."""
+        return sum(asked == path for asked, _ in self.requests)
+
+
+@contextmanager
+def serve() -> Iterator[Site]:
+    """A site, until the block ends."""
+    site = Site()
+
+    class Handler(_Handler):
+        pass
+
+    Handler.site = site
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    site.url = f"http://127.0.0.1:{server.server_address[1]}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield site
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    site: ClassVar[Site]
+
+    def do_HEAD(self) -> None:
+        self._answer(body=False)
+
+    def do_GET(self) -> None:
+        self._answer(body=True)
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+    def _answer(self, *, body: bool) -> None:
+        site, wanted = self.site, self.headers.get("Range")
+        if body:
+            site.requests.append((self.path, wanted))
+        faults = site.faults.get(self.path, [])
+        fault = faults.pop(0) if faults and body else None
+        if fault == "stall":
+            time.sleep(STALL_S)
+        if fault in ("stall", "close"):
+            self.close_connection = True
+            return
+        if fault == "503" or self.path not in site.files:
+            self.send_response(503 if fault else 404)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        content = site.files[self.path]
+        if fault == "wrong":
+            content = bytes(byte ^ 255 for byte in content)
+        whole = len(content)
+        if wanted and fault != "no range":
+            start, _, end = wanted.removeprefix("bytes=").partition("-")
+            first, last = int(start), min(int(end or whole - 1), whole - 1)
+            content = content[first : last + 1]
+            self.send_response(206)
+            self.send_header("Content-Range", f"bytes {first}-{last}/{whole}")
+        else:
+            self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        if not body:
+            return
+        if fault == "cut":
+            self.wfile.write(content[: len(content) // 2])
+            self.close_connection = True
+            return
+        self.wfile.write(content)

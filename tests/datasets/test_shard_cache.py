@@ -1,0 +1,185 @@
+"""Remote shards in a local cache, from a server that does everything a server can do wrong."""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.datasets.http_server import Fault, Site, serve
+from tracknet.datasets import remote_file
+from tracknet.datasets.remote_file import Patience, RemoteFile
+from tracknet.datasets.shard_cache import ShardCache
+from tracknet.utils.errors import RunError, UserError
+from tracknet.utils.urls import is_url, open_filesystem, shown
+
+QUICK = Patience(attempts=3, timeout_s=0.3, pause_s=0.01)
+PART = 1000
+
+
+@pytest.fixture
+def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    monkeypatch.setattr(remote_file, "PART_BYTES", PART)
+    with serve() as site:
+        yield site
+
+
+def put(site: Site, name: str, size: int = 2500) -> RemoteFile:
+    content = hashlib.shake_256(name.encode()).digest(size)
+    site.files[f"/{name}"] = content
+    return RemoteFile(f"{site.url}/{name}", size, hashlib.sha256(content).hexdigest())
+
+
+def read(cache: ShardCache, file: RemoteFile) -> bytes:
+    descriptor = cache.open(file)
+    try:
+        return os.pread(descriptor, file.bytes + 1, 0)
+    finally:
+        os.close(descriptor)
+
+
+def test_a_shard_is_fetched_once_in_parts_and_kept(site: Site, tmp_path: Path) -> None:
+    file, cache = put(site, "a.tar"), ShardCache(tmp_path, 10_000, QUICK)
+    assert not cache.holds(file)
+    for _ in range(3):
+        assert read(cache, file) == site.files["/a.tar"]
+    assert [asked for _, asked in site.requests] == ["bytes=0-999", "bytes=1000-1999", "bytes=2000-2499"]
+    assert cache.holds(file)
+
+
+@pytest.mark.parametrize("fault", ["stall", "cut", "503", "wrong", "no range", "close"])
+@pytest.mark.parametrize("good_before", [0, 1])
+def test_one_fault_of_a_server_is_outlived(
+    site: Site, tmp_path: Path, fault: Fault, good_before: int
+) -> None:
+    file = put(site, "a.tar")
+    site.faults["/a.tar"] = ["none"] * good_before + [fault]
+    assert read(ShardCache(tmp_path, 10_000, QUICK), file) == site.files["/a.tar"]
+    # Three parts; one more for the fault, or three where only the hash of the whole tells; one where all came at once.
+    again = {"wrong": 3, "no range": -2 + good_before}.get(fault, 1)
+    assert site.asked_for("/a.tar") == 3 + again
+
+
+def test_bytes_that_stay_wrong_are_never_used(site: Site, tmp_path: Path) -> None:
+    file = put(site, "a.tar")
+    site.files["/a.tar"] = site.files["/a.tar"][:-1] + b"?"
+    found = hashlib.sha256(site.files["/a.tar"]).hexdigest()
+    with pytest.raises(RunError, match=rf"a\.tar: has the hash {found}, its manifest says {file.sha256}"):
+        ShardCache(tmp_path, 10_000, QUICK).open(file)
+    assert [path for path in tmp_path.rglob("*") if path.suffix in (".tar", ".part")] == []
+    assert site.asked_for("/a.tar") == 6  # three parts, twice
+
+
+@pytest.mark.parametrize("size", [1200, 900, 3000])
+def test_a_file_of_another_size_is_refused(site: Site, tmp_path: Path, size: int) -> None:
+    file = put(site, "a.tar")
+    site.files["/a.tar"] = bytes(size)
+    with pytest.raises(RunError, match=r"a\.tar: "):
+        ShardCache(tmp_path, 10_000, QUICK).open(file)
+    assert not list(tmp_path.rglob("*.tar"))
+
+
+def test_faults_that_do_not_end_are_named_with_the_attempts(
+    site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = put(site, "a.tar")
+    site.faults["/a.tar"] = ["503"] * 9
+    with pytest.raises(RunError, match=r"a\.tar: 3 attempts failed, the last with .*503") as error:
+        ShardCache(tmp_path, 10_000, QUICK).open(file)
+    assert "data.cache.attempts" in str(error.value)
+    assert site.asked_for("/a.tar") == 3
+    assert "attempt 2 of 3 in 0.01 s" in capsys.readouterr().err
+    with pytest.raises(RunError, match=r"b\.tar: there is no such file"):
+        ShardCache(tmp_path, 10_000, QUICK).open(RemoteFile(f"{site.url}/b.tar", 5, "0" * 64))
+
+
+def test_what_was_used_longest_ago_makes_room(site: Site, tmp_path: Path) -> None:
+    files = [put(site, f"{name}.tar") for name in "abc"]
+    cache = ShardCache(tmp_path, 5000, QUICK)
+    for time_s, file in enumerate(files[:2]):
+        read(cache, file)
+        os.utime(tmp_path / file.sha256[:2] / f"{file.sha256}.tar", (time_s, time_s))
+    read(cache, files[0])
+    read(cache, files[2])
+    assert [cache.holds(file) for file in files] == [True, False, True]
+
+
+def test_a_shard_in_use_stays_and_the_budget_is_kept(site: Site, tmp_path: Path) -> None:
+    files = [put(site, f"{name}.tar") for name in "abc"]
+    cache = ShardCache(tmp_path, 5000, QUICK)
+    held = [cache.open(file) for file in files[:2]]
+    with pytest.raises(RunError, match=r"shards are in use, .*c\.tar needs 0\.00 more"):
+        cache.ensure(files[2])
+    os.close(held[0])
+    assert read(cache, files[2]) == site.files["/c.tar"]
+    assert [cache.holds(file) for file in files] == [False, True, True]
+    assert sum(path.stat().st_size for path in tmp_path.rglob("*.tar")) <= 5000
+    with pytest.raises(UserError, match=r"data\.cache\.max_gb allows 0\.00"):
+        cache.ensure(put(site, "big.tar", 5001))
+
+
+def test_equal_names_of_other_content_do_not_collide(site: Site, tmp_path: Path) -> None:
+    cache = ShardCache(tmp_path, 10_000, QUICK)
+    one, other = put(site, "x/train-000.tar"), put(site, "y/train-000.tar")
+    assert read(cache, one) != read(cache, other)
+    # And one content under two addresses is fetched once.
+    site.files["/mirror.tar"] = site.files["/x/train-000.tar"]
+    read(cache, RemoteFile(f"{site.url}/mirror.tar", one.bytes, one.sha256))
+    assert site.asked_for("/mirror.tar") == 0
+
+
+def _ensure(folder: Path, file: RemoteFile) -> None:
+    ShardCache(folder, 10_000, Patience(attempts=2, timeout_s=5.0)).ensure(file)
+
+
+def test_several_processes_fetch_a_shard_once(site: Site, tmp_path: Path) -> None:
+    file = put(site, "a.tar")
+    context = multiprocessing.get_context("fork")
+    processes = [context.Process(target=_ensure, args=(tmp_path, file)) for _ in range(4)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(20)
+    assert [process.exitcode for process in processes] == [0] * 4
+    assert site.asked_for("/a.tar") == 3
+
+
+def test_a_killed_fetch_stops_nobody_and_its_part_is_gone_on_with(site: Site, tmp_path: Path) -> None:
+    file = put(site, "a.tar")
+    site.faults["/a.tar"] = ["none", "stall"]
+    process = multiprocessing.get_context("fork").Process(target=_ensure, args=(tmp_path, file))
+    process.start()
+    deadline = time.monotonic() + 20
+    while site.asked_for("/a.tar") < 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    site.requests.clear()
+    assert read(ShardCache(tmp_path, 10_000, QUICK), file) == site.files["/a.tar"]
+    assert [asked for _, asked in site.requests] == ["bytes=1000-1999", "bytes=2000-2499"]
+    assert not list(tmp_path.rglob("*.part"))
+
+
+def test_a_hash_that_is_a_path_is_refused() -> None:
+    with pytest.raises(RunError, match=r"gives it the hash '\.\./x'"):
+        RemoteFile("http://h/a.tar", 5, "../x")
+
+
+def test_urls_are_named_without_secrets_and_pipes_refused() -> None:
+    assert (
+        shown("https://me:secret@host:8080/a/b.tar?X-Amz-Signature=1") == "https://***@host:8080/a/b.tar?***"
+    )
+    assert [
+        is_url(text) for text in ("s3://b/a", "pipe:cat x", "shards/train-000.tar", "C:/x", "file:///x")
+    ] == [*(True, True, False, False, True)]
+    with pytest.raises(UserError, match="runs a command"):
+        open_filesystem("pipe:curl x")
+    with pytest.raises(UserError, match="nosuch://h/a"):
+        open_filesystem("nosuch://h/a")

@@ -1,0 +1,109 @@
+"""What is wrong with the data while it is streamed: each fault named, counted, and stopped at a limit."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from tracknet.utils.errors import RunError
+
+_SHOWN = 10
+# No row is being read.
+IDLE = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A frame that could not be had, or was slow to come.
+
+    Attributes:
+        kind: `bad`: its window is masked (weights 0, `valid` false, the frame grey); `slow`: nothing is lost.
+        row: of the frame table.
+        what: names shard and key, and what is wrong.
+    """
+
+    kind: Literal["bad", "slow"]
+    row: int
+    what: str
+
+
+@dataclass
+class FaultLog:
+    """All faults of a loader so far, each frame once.
+
+    Attributes:
+        most_bad: so many bad frames are let pass.
+        bad: row -> what is wrong.
+        slow: row -> how long it took.
+    """
+
+    most_bad: int
+    bad: dict[int, str] = field(default_factory=dict)
+    slow: dict[int, str] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.bad)
+
+    def note(self, fault: Fault) -> bool:
+        """Counts a fault; false if its frame is known already.
+
+        Raises:
+            RunError: there are more bad frames than may be skipped.
+        """
+        known = self.bad if fault.kind == "bad" else self.slow
+        if fault.row in known:
+            return False
+        known[fault.row] = fault.what
+        if len(self.bad) > self.most_bad:
+            shown = list(self.bad.values())[-_SHOWN:]
+            raise RunError(
+                f"{len(self.bad)} bad frames are more than data.loader.max_bad_frames={self.most_bad}",
+                problems=shown,
+                remedy="run the build command again: it replaces what is missing or damaged and keeps the rest; "
+                "or raise data.loader.max_bad_frames",
+            )
+        return True
+
+
+class ReadWatch:
+    """What one worker is reading since when, seen by whoever waits for it, also from another process."""
+
+    def __init__(self, state: npt.NDArray[np.int64], slow_s: float) -> None:
+        """Watches.
+
+        Args:
+            state: int64 `[2]`, row (-1: none) and start in monotonic ns; may lie in shared memory.
+            slow_s: a read of so many seconds is slow.
+        """
+        self._state = state
+        self.slow_s = slow_s
+        self.slow: list[tuple[int, float]] = []
+        self._state[0] = IDLE
+
+    def begin(self, row: int) -> None:
+        """A read starts."""
+        self._state[1] = time.monotonic_ns()
+        self._state[0] = row
+
+    def end(self) -> None:
+        """It ended; it is noted if it was slow."""
+        took_s = (time.monotonic_ns() - int(self._state[1])) / 1e9
+        if took_s >= self.slow_s:
+            self.slow.append((int(self._state[0]), took_s))
+        self._state[0] = IDLE
+
+
+def stalled(state: npt.NDArray[np.int64], slow_s: float) -> tuple[int, float] | None:
+    """The row that has been read for at least `slow_s` seconds and still is, and for how long.
+
+    Args:
+        state: int64 `[2]` of a `ReadWatch`.
+        slow_s: its limit.
+    """
+    row, since_ns = (int(number) for number in state)
+    for_s = (time.monotonic_ns() - since_ns) / 1e9
+    return (row, for_s) if row != IDLE and for_s >= slow_s else None

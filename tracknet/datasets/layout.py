@@ -1,0 +1,91 @@
+"""Where the parts of a batch lie in one flat buffer, so that a worker can write and a trainer read it in place."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from tracknet.utils.geometry import Size
+
+Buffer = npt.NDArray[np.uint8]
+# A cache line: no part shares one with its neighbour, and every type is aligned.
+_ALIGNMENT = 64
+_TORCH_TYPES = {
+    np.dtype(np.uint8): torch.uint8,
+    np.dtype(np.bool_): torch.bool,
+    np.dtype(np.int64): torch.int64,
+    np.dtype(np.float16): torch.float16,
+    np.dtype(np.float32): torch.float32,
+    np.dtype(np.float64): torch.float64,
+}
+
+
+@dataclass(frozen=True)
+class Part:
+    """One array of a batch: its name, type, shape, and first byte in the buffer."""
+
+    name: str
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    offset: int
+
+    @property
+    def nbytes(self) -> int:
+        """Its length in the buffer."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+@dataclass(frozen=True)
+class BatchLayout:
+    """The parts of a batch of B windows in `nbytes` bytes.
+
+    Attributes:
+        parts: `frames` uint8 `[B, T, H, W, 3]`, `heatmaps` float16 `[B, M, h, w]`, and the small ones, named and
+            typed as in `Batch`.
+        nbytes: of the whole batch.
+    """
+
+    parts: tuple[Part, ...]
+    nbytes: int
+
+    @classmethod
+    def of(cls, *, windows: int, length: int, maps: int, input_size: Size, heatmap_size: Size) -> BatchLayout:
+        """The layout of B windows of T frames with M maps each."""
+        wanted: list[tuple[str, Any, tuple[int, ...]]] = [
+            ("frames", np.uint8, (windows, length, input_size.height, input_size.width, 3)),
+            ("heatmaps", np.float16, (windows, maps, heatmap_size.height, heatmap_size.width)),
+            ("weights", np.float32, (windows, maps)),
+            ("xy_px", np.float32, (windows, maps, 2)),
+            ("visibility", np.uint8, (windows, maps)),
+            ("to_frame", np.float64, (windows, 3, 3)),
+            ("rows", np.int64, (windows, maps)),
+            ("valid", np.bool_, (windows,)),
+            ("padded", np.bool_, (windows,)),
+        ]
+        parts, offset = [], 0
+        for name, dtype, shape in wanted:
+            part = Part(name, np.dtype(dtype), shape, offset)
+            parts.append(part)
+            offset += -(-part.nbytes // _ALIGNMENT) * _ALIGNMENT
+        return cls(tuple(parts), offset)
+
+    def arrays(self, buffer: Buffer) -> dict[str, npt.NDArray[Any]]:
+        """The parts as arrays over a buffer of `nbytes` bytes: to be written."""
+        return {
+            part.name: buffer[part.offset : part.offset + part.nbytes].view(part.dtype).reshape(part.shape)
+            for part in self.parts
+        }
+
+    def tensors(self, buffer: torch.Tensor) -> dict[str, torch.Tensor]:
+        """The parts as tensors over a uint8 tensor of `nbytes` bytes. Each keeps the whole buffer alive."""
+        return {
+            part.name: buffer[part.offset : part.offset + part.nbytes]
+            .view(_TORCH_TYPES[part.dtype])
+            .view(part.shape)
+            for part in self.parts
+        }

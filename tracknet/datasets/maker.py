@@ -1,0 +1,99 @@
+"""What a worker does: makes any step of a stream, in a buffer, and keeps what the next steps will need."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from tracknet.datasets.batch import BatchAssembler
+from tracknet.datasets.faults import Fault, ReadWatch
+from tracknet.datasets.layout import Buffer
+from tracknet.datasets.memory import CachePlan
+from tracknet.datasets.plan import Plan
+from tracknet.datasets.reader import CachedFrames
+from tracknet.datasets.stream import WindowStream
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What came of a step besides the batch itself.
+
+    Attributes:
+        faults: of its frames.
+        decodes: frames decoded for it.
+    """
+
+    faults: tuple[Fault, ...] = ()
+    decodes: int = 0
+
+
+class BatchMaker:
+    """Makes batches of one stream. Belongs to one worker: files and decoded frames are its own."""
+
+    def __init__(
+        self, stream: WindowStream, cache: CachePlan, watch: ReadWatch, *, skip_bad_frames: bool
+    ) -> None:
+        """Opens the frames' storage.
+
+        Args:
+            stream: which windows make which step, and of what frames.
+            cache: how many decoded frames to keep.
+            watch: told of every read.
+            skip_bad_frames: mask their windows instead of raising.
+        """
+        self._stream = stream
+        self._watch = watch
+        source = stream.open_source()
+        self._cached = CachedFrames(source, cache.frames_per_worker, watch)
+        uncached = CachedFrames(source, 0, watch)
+        kept = cache.kept_slots
+        self._sources = [self._cached] * kept + [uncached] * (stream.batch_size - kept)
+        self._uncached = uncached
+        self._assembler = BatchAssembler(
+            stream.table, stream.windows, stream.spec, skip_bad_frames=skip_bad_frames
+        )
+        self._layout = self._assembler.layout(stream.batch_size)
+        self._plan: tuple[int, Plan] | None = None
+
+    def make(self, epoch: int, step: int, buffer: Buffer) -> Made:
+        """Writes the batch of a step into a buffer of the stream's layout.
+
+        Raises:
+            RunError: a frame cannot be had, and is not to be skipped.
+        """
+        plan = self._plan_of(epoch)
+        windows = self._stream.windows_of(plan, step)
+        decodes = self.decodes
+        faults = self._assembler.fill(
+            self._layout.arrays(buffer), self._sources, windows.ids, epoch=windows.epochs, valid=windows.valid
+        )
+        self._forget(windows.ids)
+        slow = tuple(
+            Fault("slow", row, f"{self._cached.origin(row)}: took {took_s:.1f} s to read")
+            for row, took_s in self._watch.slow
+        )
+        self._watch.slow.clear()
+        return Made(faults + slow, self.decodes - decodes)
+
+    @property
+    def decodes(self) -> int:
+        """Frames decoded so far."""
+        return self._cached.decodes + self._uncached.decodes
+
+    def _plan_of(self, epoch: int) -> Plan:
+        if self._plan is None or self._plan[0] != epoch:
+            self._plan = epoch, self._stream.plan_of(epoch)
+        return self._plan[1]
+
+    def _forget(self, windows: npt.NDArray[np.int64]) -> None:
+        """Lets go of the oldest frame of each window: those that follow it start later.
+
+        At a clip's start the oldest frame stands in for frames before it, and is needed again.
+        """
+        sequence = self._stream.spec.sequence
+        rows = self._stream.windows.rows(windows)
+        first = rows[:, sequence.anchor_index] - sequence.anchor_index * sequence.stride
+        for row in rows[:, 0][rows[:, 0] == first].tolist():
+            self._cached.forget(row)

@@ -1,0 +1,179 @@
+"""Local copies of remote shards, named by their content and shared by every process of the machine.
+
+CACHE/ab/abcd...tar             a whole shard, proven by its SHA-256, which is its name
+CACHE/ab/abcd....BYTES.part     one that is being fetched; an interrupted one is gone on with
+CACHE/ab/abcd....lock           held by whoever fetches it
+CACHE/lock                      held while room is made
+
+A shard in use is held open with a shared lock on the file itself, which ends with the process, however that
+ends: what a killed process used can be removed, and nothing it left behind stops the next.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from tracknet.datasets.remote_file import Patience, RemoteFile, fetch
+from tracknet.utils.errors import RunError, UserError
+
+GB = 10**9
+_SECONDS_BETWEEN_LOOKS = 0.1
+_SECONDS_BEFORE_A_WORD = 10.0
+
+
+class ShardCache:
+    """A folder of shards with a limit. Objects are plain values: send them to any process of the machine."""
+
+    def __init__(self, folder: Path, max_bytes: int, patience: Patience) -> None:
+        """Describes the cache; nothing is made before something is fetched.
+
+        Args:
+            folder: on local disk; `flock` must work there.
+            max_bytes: of all shards together, those being fetched included.
+            patience: with the servers.
+        """
+        self.folder = folder
+        self.max_bytes = max_bytes
+        self.patience = patience
+
+    def open(self, file: RemoteFile) -> int:
+        """A file descriptor of the whole shard, fetched first where it is not there.
+
+        Until it is closed the shard stays.
+
+        Raises:
+            RunError: it cannot be fetched, or there is no room that could be made for it.
+        """
+        path = self._path(file)
+        while True:
+            if (descriptor := self._take(path)) is not None:
+                return descriptor
+            self.ensure(file)
+
+    def ensure(self, file: RemoteFile, check_stop: Callable[[], None] = lambda: None) -> None:
+        """Fetches a shard that is not there; returns once it is, whoever fetches it.
+
+        Args:
+            file: the shard.
+            check_stop: called while waiting and between requests; may raise.
+
+        Raises:
+            RunError: see `open`.
+        """
+        path = self._path(file)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(path.with_suffix(".lock"), f"another process to fetch {file}", check_stop):
+            if path.exists():
+                return
+            part = path.with_suffix(f".{file.bytes}.part")
+            self._make_room(file, part, check_stop)
+            fetch(file, part, self.patience, check_stop=check_stop, on_trouble=_say)
+            part.replace(path)
+
+    def holds(self, file: RemoteFile) -> bool:
+        """Whether the shard is there, whole."""
+        return self._path(file).exists()
+
+    def _path(self, file: RemoteFile) -> Path:
+        return self.folder / file.sha256[:2] / f"{file.sha256}.tar"
+
+    def _take(self, path: Path) -> int | None:
+        try:
+            descriptor = os.open(path, os.O_RDONLY)
+        except FileNotFoundError:
+            return None
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        # Between opening and locking it may have been removed; what is read must stay findable for others.
+        if os.fstat(descriptor).st_nlink == 0:
+            os.close(descriptor)
+            return None
+        with contextlib.suppress(OSError):
+            os.utime(path)  # the time of the last use decides what goes first
+        return descriptor
+
+    def _make_room(self, file: RemoteFile, part: Path, check_stop: Callable[[], None]) -> None:
+        """Removes what was used longest ago until the file fits, and claims the room by making its part."""
+        if file.bytes > self.max_bytes:
+            raise UserError(
+                f"{file} has {file.bytes / GB:.2f} GB, data.cache.max_gb allows {self.max_bytes / GB:.2f}",
+                remedy=f"set data.cache.max_gb to at least {_round_up(2 * file.bytes)}, for this shard and the next",
+            )
+        with _locked(self.folder / "lock", "another process to make room", check_stop):
+            others = [entry for entry in self._entries() if entry[1] != part]
+            used = sum(size for _, _, size in others)
+            for _, path, size in sorted(others):
+                if used + file.bytes <= self.max_bytes:
+                    break
+                if _remove(path):
+                    used -= size
+            if used + file.bytes > self.max_bytes:
+                raise RunError(
+                    f"{self.folder}: {used / GB:.2f} GB of shards are in use, {file} needs {file.bytes / GB:.2f} more "
+                    f"and data.cache.max_gb allows {self.max_bytes / GB:.2f} in all",
+                    remedy=f"set data.cache.max_gb to at least {_round_up(used + file.bytes)}, or give another "
+                    "data.cache.dir to one of the trainings that share this one",
+                )
+            part.touch()
+
+    def _entries(self) -> Iterator[tuple[float, Path, int]]:
+        """Time of last use, path and size (of a part: when it will be whole) of all that takes up room."""
+        for path in self.folder.glob("??/*"):
+            with contextlib.suppress(FileNotFoundError, ValueError):
+                status = path.stat()
+                if path.suffix == ".tar":
+                    yield status.st_mtime, path, status.st_size
+                elif path.suffix == ".part":
+                    yield status.st_mtime, path, int(path.suffixes[-2][1:])
+
+
+def _remove(path: Path) -> bool:
+    """Removes a shard that nobody uses, or a part that nobody fetches; `False` where somebody does."""
+    held = path if path.suffix == ".tar" else path.with_name(f"{path.name.split('.')[0]}.lock")
+    try:
+        descriptor = os.open(held, os.O_RDONLY)
+    except FileNotFoundError:
+        path.unlink(missing_ok=True)
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.unlink(missing_ok=True)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+@contextlib.contextmanager
+def _locked(path: Path, waiting_for: str, check_stop: Callable[[], None]) -> Iterator[None]:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        word_at = time.monotonic() + _SECONDS_BEFORE_A_WORD
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                check_stop()
+                if time.monotonic() > word_at:
+                    _say(f"waiting for {waiting_for}")
+                    word_at = float("inf")
+                time.sleep(_SECONDS_BETWEEN_LOOKS)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _round_up(size: int) -> str:
+    """Bytes as GB with two digits after the point, never less than they are."""
+    return f"{-(-size // (GB // 100)) / 100:.2f}"
+
+
+def _say(message: str) -> None:
+    print(f"remote shards: {message}", file=sys.stderr, flush=True)

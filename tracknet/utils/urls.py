@@ -1,0 +1,90 @@
+"""Places behind URLs, through fsspec: which ones are, how to open them, how to name them without a password."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from urllib.parse import urlsplit
+
+from tracknet.utils.errors import RunError, UserError
+
+_PACKAGES = {
+    "http": "'tracknet[remote]'",
+    "https": "'tracknet[remote]'",
+    "sftp": "paramiko",
+    "ssh": "paramiko",
+    "smb": "smbprotocol",
+}
+
+
+def is_url(place: str) -> bool:
+    """Whether a place lies behind a URL. `file:///mnt/x` does: a folder treated as if it were remote."""
+    return re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", place) is not None and (
+        "://" in place or place.startswith("pipe:")
+    )
+
+
+def shown(url: str) -> str:
+    """A URL as messages and logs may name it: without user, password, query and fragment."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    port = f":{parts.port}" if parts.port else ""
+    secret = "***@" if "@" in parts.netloc else ""
+    return f"{parts.scheme}://{secret}{host}{port}{parts.path}" + ("?***" if parts.query else "")
+
+
+def open_filesystem(url: str, *, timeout_s: float | None = None) -> tuple[Any, str]:
+    """The fsspec file system of a URL, and the path of the URL in it.
+
+    Credentials and options come from fsspec's own configuration. Make one in each process: connections do not
+    survive a fork.
+
+    Args:
+        url: such as `https://host/shards` or `s3://bucket/shards`.
+        timeout_s: how long a connection may be silent, where the protocol lets that be said (http, s3).
+
+    Raises:
+        UserError: a kind of URL that runs commands, that fsspec does not know, or whose package is missing.
+        RunError: the place cannot be reached.
+    """
+    import fsspec
+    from fsspec.registry import known_implementations
+
+    protocol = url.partition(":")[0].lower()
+    if protocol == "pipe":
+        raise UserError(
+            f"{protocol}: runs a command to read data, which is refused",
+            remedy="give the URL that the command reads, such as https://host/shards/train-{000..031}.tar",
+        )
+    try:
+        fs, path = fsspec.core.url_to_fs(url, **_timeouts(protocol, timeout_s))
+    except ImportError:
+        package = _PACKAGES.get(protocol) or known_implementations[protocol]["class"].partition(".")[0]
+        raise UserError(
+            f"{shown(url)}: the package for {protocol}:// is not installed", remedy=f"pip install {package}"
+        ) from None
+    except ValueError as error:
+        raise UserError(
+            f"{shown(url)}: {error}",
+            remedy="give a folder, or a URL of a kind that fsspec knows: https://host/path, s3://bucket/path, "
+            "gs://bucket/path, abfs://container/path, sftp://host/path, file:///mnt/shared/path",
+        ) from None
+    except Exception as error:  # some connect at once, each with failures of its own
+        raise RunError(
+            f"{shown(url)}: {type(error).__name__}: {error}",
+            remedy="check the address, your credentials and the network",
+        ) from error
+    return fs, str(path)
+
+
+def _timeouts(protocol: str, timeout_s: float | None) -> dict[str, Any]:
+    if timeout_s is None:
+        return {}
+    if protocol in ("http", "https"):
+        import aiohttp
+
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=timeout_s, sock_read=timeout_s)
+        return {"client_kwargs": {"timeout": timeout}}
+    if protocol in ("s3", "s3a"):
+        return {"config_kwargs": {"connect_timeout": timeout_s, "read_timeout": timeout_s}}
+    return {}
