@@ -148,7 +148,8 @@ def _write(
 
 
 def _how(args: argparse.Namespace) -> dict[str, Any]:
-    return {"batch_size": args.batch_size, "workers": args.workers, "device": args.device, "amp": args.amp}
+    names = ("batch_size", "workers", "device", "amp", "overlap", "flip")
+    return {name: getattr(args, name) for name in names}
 
 
 def main() -> int:

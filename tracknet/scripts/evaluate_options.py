@@ -57,6 +57,17 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--threshold", type=float, help="score from which a guess is a detection; default: the model's own"
     )
+    parser.add_argument(
+        "--overlap",
+        choices=["mean", "max", "weighted", "none"],
+        help="of models with a map per frame: how the maps of all windows that see a frame become one; weighted "
+        "counts a window's middle most, none takes the window that the frame anchors. Default: mean",
+    )
+    parser.add_argument(
+        "--flip",
+        action="store_true",
+        help="average with the mirror image: twice the time, see the benchmarks",
+    )
     parser.add_argument("--resamples", type=int, default=1000, help="of the bootstrap over clips")
     parser.add_argument("--distance", type=float, default=5.0, help="of the design protocol, in frame pixels")
     parser.add_argument(
@@ -94,6 +105,12 @@ def _problems(args: argparse.Namespace) -> Sequence[str]:
     ]
     if len(given) != 1:
         problems.append(f"give one of a model, --from and --compare, not {' and '.join(given) or 'none'}")
+    if args.model is None:
+        problems += [
+            f"{option} needs the model: predictions that are files are made already"
+            for option, given in (("--overlap", args.overlap is not None), ("--flip", args.flip))
+            if given
+        ]
     if args.calibrate:
         split, *clips = args.calibrate
         if args.model is None:

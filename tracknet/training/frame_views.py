@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from tracknet.datasets.batch import Batch
 from tracknet.datasets.index import ShardSet
 from tracknet.datasets.loader import StreamLoader
 from tracknet.datasets.reader import ShardReader
@@ -19,6 +18,7 @@ from tracknet.training.evaluation import evaluation_spec, predict_split
 from tracknet.training.metrics import Predictions
 from tracknet.training.model_evaluation import ModelRun
 from tracknet.utils.geometry import Size, scaling, transform_points
+from tracknet.utils.progress import Progress
 from tracknet.utils.settings import LoaderConfig
 
 
@@ -91,22 +91,30 @@ def _heatmaps(
     model = made.model
     needed = _with_neighbours(shards.table, rows, (model.sequence.length - 1) * model.sequence.stride)
     stream = evaluation_stream(shards.take(needed), evaluation_spec(model), batch_size=batch_size)
-    column = model.map_frames.index(model.sequence.anchor_index)
     wanted = set(rows)
     found: dict[int, npt.NDArray[np.float32]] = {}
 
-    def keep(step: int, batch: Batch, logits: torch.Tensor) -> None:
-        del step
-        maps = logits[:, column].float().sigmoid().cpu().numpy()
-        for slot, row in enumerate(needed[batch.rows[:, column].numpy()].tolist()):
-            if row in wanted and bool(batch.valid[slot]):
-                found[row] = maps[slot]
+    with Progress("heatmaps", len(needed), "frames") as progress:
 
-    loader = StreamLoader(stream, LoaderConfig(workers=workers))
-    try:
-        predict_split(model, loader, made.precision, decoders=[made.origin.decode], on_batch=keep)
-    finally:
-        loader.close()
+        def keep(subset_rows: npt.NDArray[np.int64], logits: torch.Tensor) -> None:
+            progress.advance(len(subset_rows))
+            for slot, row in enumerate(needed[subset_rows].tolist()):
+                if row in wanted:
+                    found[row] = logits[slot].sigmoid().cpu().numpy()
+
+        loader = StreamLoader(stream, LoaderConfig(workers=workers))
+        try:
+            predict_split(
+                model,
+                loader,
+                made.precision,
+                decoders=[],
+                overlap=made.origin.overlap,
+                flip=made.origin.flip,
+                on_maps=keep,
+            )
+        finally:
+            loader.close()
     return found
 
 

@@ -20,6 +20,7 @@ from tracknet.training.evaluation import evaluation_spec, predict_split
 from tracknet.training.metrics import PredictionOrigin, Predictions, Protocol, ThresholdOrigin, best_threshold
 from tracknet.training.pictures import OverlayCollector
 from tracknet.training.precision import Precision, resolve_device
+from tracknet.training.window_overlap import resolve_overlap
 from tracknet.utils.environment import describe_environment
 from tracknet.utils.errors import UserError
 from tracknet.utils.heatmap import DECODERS
@@ -63,6 +64,8 @@ def run_model(
     amp: str,
     pictures: int = 0,
     decoders: Sequence[str] = tuple(DECODERS),
+    overlap: str | None = None,
+    flip: bool = False,
 ) -> ModelRun:
     """Predicts every frame of a split.
 
@@ -75,11 +78,14 @@ def run_model(
         amp: `auto`, `bf16`, `fp16` or `off`.
         pictures: overlays to draw.
         decoders: by name; the model's own is always among them.
+        overlap: how several windows' maps of one frame become one; `None` is the model's default.
+        flip: average with the mirror image.
 
     Raises:
-        UserError: model and shards do not fit.
+        UserError: model and shards do not fit, or the model has nothing to combine.
     """
     model = TrackNet.from_pretrained(folder)
+    overlap = resolve_overlap(overlap, model.num_maps)
     check_stored_size(shards, model.input_size)
     precision = Precision.resolve(amp, resolve_device(device))
     model.to(precision.device)
@@ -95,7 +101,13 @@ def run_model(
 
         try:
             by_decoder = predict_split(
-                model, loader, precision, decoders=list(dict.fromkeys([*decoders, own])), on_batch=on_batch
+                model,
+                loader,
+                precision,
+                decoders=list(dict.fromkeys([*decoders, own])),
+                overlap=overlap,
+                flip=flip,
+                on_batch=on_batch,
             )
         finally:
             loader.close()
@@ -106,6 +118,8 @@ def run_model(
         threshold=float(model.score_threshold),
         threshold_chosen_on=_threshold_origin(model),
         decode=own,
+        overlap=overlap,
+        flip=flip,
         provenance=model.provenance,
     )
     environment = {**describe_environment(), "device": str(precision.device), "precision": precision.name}
@@ -155,6 +169,8 @@ def set_threshold(
         games=tuple(dict.fromkeys(game for game, _ in clips)),
         clips=None if whole_split else tuple(f"{game}/{clip}" for game, clip in clips),
         protocol=f"{protocol.name}, {protocol.distance_text}",
+        overlap=made.origin.overlap,
+        flip=made.origin.flip,
     )
     model = made.model
     model.score_threshold = best_threshold(made.predictions, protocol)

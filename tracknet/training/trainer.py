@@ -31,6 +31,7 @@ from tracknet.training.run_folder import RunFolder
 from tracknet.training.run_log import RunLog
 from tracknet.training.stop import StopRequest
 from tracknet.training.watch import EmptyMapWatch
+from tracknet.training.window_overlap import resolve_overlap
 from tracknet.utils.errors import Interrupted, RunError
 from tracknet.utils.files import finite_or_none
 from tracknet.utils.progress import Progress
@@ -221,6 +222,7 @@ class Trainer:
             split="val",
             games=tuple(self.shards.manifest.games.get("val", ())),
             protocol=f"design, {design(self.config.training.metrics.distance_px).distance_text}",
+            overlap=resolve_overlap(None, self.model.num_maps),
         ).to_plain()
 
     def restore(self, state: TrainingState, tensors: dict[str, Any]) -> None:

@@ -24,6 +24,8 @@ _TINY = 1e-6
 _NEWTON_STEPS = 8
 # WASB's threshold between a ball's blob and the rest of the map.
 _BLOB_ABOVE = 0.5
+# Float32 knows no number between this and 0 on the way from 1 down.
+_NEAREST_TO_ONE = 2.0**-24
 
 
 def draw_gaussian(heatmap: npt.NDArray[Any], x_cells: float, y_cells: float, sigma_cells: float) -> None:
@@ -139,6 +141,11 @@ def decode_dark(logits: torch.Tensor, sigma_cells: float) -> torch.Tensor:
     peak = torch.stack([x, y], dim=-1).float()
     trusted = is_peak & ((found - peak).abs().amax(-1) <= 1.0)
     return torch.where(trusted[:, None], found, peak).reshape(*logits.shape[:-2], 2)
+
+
+def logits_of(probability: torch.Tensor) -> torch.Tensor:
+    """The logits whose sigmoid is `probability`, of any shape, in float32; finite also for 0 and 1 (±16.6)."""
+    return torch.logit(probability.float(), eps=_NEAREST_TO_ONE)
 
 
 Decoder = Callable[[torch.Tensor, float], torch.Tensor]

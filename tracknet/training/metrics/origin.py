@@ -19,6 +19,8 @@ class ThresholdOrigin:
         games: of these frames.
         clips: the clips set aside, as `game1/Clip3`; `None` is the whole split.
         protocol: under which its F1 was highest, and the distance.
+        overlap: how several windows' maps of one frame were merged then.
+        flip: whether the mirror image was averaged in.
     """
 
     build_ids: tuple[str, ...]
@@ -26,6 +28,8 @@ class ThresholdOrigin:
     games: tuple[str, ...] = ()
     clips: tuple[str, ...] | None = None
     protocol: str = ""
+    overlap: str = "none"
+    flip: bool = False
 
     @classmethod
     def read(cls, value: Any) -> ThresholdOrigin | None:
@@ -42,6 +46,8 @@ class ThresholdOrigin:
             games=tuple(value.get("games") or ()),
             clips=None if clips is None else tuple(clips),
             protocol=str(value.get("protocol") or ""),
+            overlap=str(value.get("overlap") or "none"),
+            flip=bool(value.get("flip")),
         )
 
     def to_plain(self) -> dict[str, Any]:
@@ -76,6 +82,7 @@ class PredictionOrigin:
         threshold_chosen_on: the frames that chose it; `None` where not known.
         decode: how points were read from heatmaps; empty where not known.
         overlap: how several windows' maps of one frame were merged.
+        flip: whether the mirror image was averaged in.
         provenance: the model's, as its `config.json` tells it.
         created_by: software and version.
     """
@@ -87,8 +94,17 @@ class PredictionOrigin:
     threshold_chosen_on: ThresholdOrigin | None = None
     decode: str = ""
     overlap: str = "none"
+    flip: bool = False
     provenance: Mapping[str, Any] = field(default_factory=dict)
     created_by: str = f"tracknet {__version__}"
+
+    def threshold_notes(self) -> list[str]:
+        """What to tell where the threshold was chosen on heatmaps merged in another way than these."""
+        chosen = self.threshold_chosen_on
+        if chosen is None or (chosen.overlap, chosen.flip) == (self.overlap, self.flip):
+            return []
+        was, now = (f"overlap {o.overlap}{' and flip' if o.flip else ''}" for o in (chosen, self))
+        return [f"the threshold was chosen with {was}, and these are with {now}: --calibrate chooses it anew"]
 
     def flattered_by(
         self, build_id: str, split: str, games: Collection[str], clips: Collection[str]

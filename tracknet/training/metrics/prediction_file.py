@@ -253,7 +253,9 @@ def _origin(path: Path, metadata: Mapping[bytes, bytes], splits: list[str]) -> P
     origin = PredictionOrigin(model=str(path), build_id="", split=splits[0] if splits else "", threshold=0.5)
     try:
         read: dict[str, Any] = {
-            name: json.loads(value) if name in ("threshold", "threshold_chosen_on", "provenance") else value
+            name: json.loads(value)
+            if name in ("threshold", "threshold_chosen_on", "flip", "provenance")
+            else value
             for name, value in text.items()
         }
         if "threshold" in read:

@@ -72,6 +72,11 @@ def evaluation_report(
         "optimistic_because": flattered_by,
         "decode": origin.decode,
         "overlap": origin.overlap,
-        "notes": [*scored.notes, *(_FLATTERED[reason] for reason in flattered_by)],
+        "flip": origin.flip,
+        "notes": [
+            *scored.notes,
+            *origin.threshold_notes(),
+            *(_FLATTERED[reason] for reason in flattered_by),
+        ],
         **score(scored.predictions, protocols, threshold=origin.threshold, resamples=resamples),
     }
