@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -167,23 +167,16 @@ def test_a_resumption_reads_the_frames_to_come_and_no_more(
 # ---------------------------------------------------------------- evaluation
 
 
-def predictions_of(batches: Iterator[Batch]) -> Predictions:
-    """What a model that errs by the row's number would say."""
-    parts = []
-    for batch in batches:
-        keep = batch.valid.numpy()
-        rows = batch.rows[:, 0].numpy()[keep]
-        true = batch.xy_px[:, 0].double().numpy()[keep]
-        parts.append(
-            Predictions(
-                rows=rows,
-                xy_px=np.nan_to_num(true) + (rows % 7)[:, None],
-                score=1 / (1 + rows % 5),
-                true_xy_px=true,
-                visibility=batch.visibility[:, 0].numpy()[keep].astype(np.int64),
-            )
-        )
-    return Predictions.cat(parts)
+def predictions_of(streams: Sequence[WindowStream]) -> Predictions:
+    """What a model that errs by the row's number would say of the frames that some ranks serve."""
+    rows, guesses, scores = [], [], []
+    for stream in streams:
+        for batch in stream:
+            rows.append(batch.rows[batch.valid, 0].numpy())
+            true = batch.xy_px[batch.valid, 0].double().numpy()
+            guesses.append(np.nan_to_num(true) + (rows[-1] % 7)[:, None])
+            scores.append(1 / (1 + rows[-1] % 5))
+    return Predictions.of_rows(streams[0].table, rows, guesses, scores, scores)
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 3, 5, 40])
@@ -192,14 +185,14 @@ def test_metrics_of_ranks_are_those_of_one_process(
     small_build: SmallBuild, plain_spec: SampleSpec, ranks: int, batch_size: int
 ) -> None:
     shards = small_build.open("val")
-    alone = predictions_of(iter(evaluation_stream(shards, plain_spec, batch_size=batch_size)))
+    alone = predictions_of([evaluation_stream(shards, plain_spec, batch_size=batch_size)])
     streams = [
         evaluation_stream(shards, plain_spec, batch_size=batch_size, topology=Topology(rank, ranks))
         for rank in range(ranks)
     ]
     assert len({stream.num_steps for stream in streams}) == 1
-    gathered = Predictions.cat([predictions_of(iter(stream)) for stream in streams])
-    assert gathered.rows.tolist() == alone.rows.tolist() == list(range(22))
+    gathered = predictions_of(streams)
+    assert list(gathered.frames.keys) == list(alone.frames.keys) == list(shards.table.keys)
     metrics = MetricsConfig()
     assert summarise(gathered, metrics, threshold=0.3) == summarise(alone, metrics, threshold=0.3)
 

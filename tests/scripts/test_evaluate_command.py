@@ -1,26 +1,53 @@
-"""The evaluate command: figures, files, pictures, and wrong requests."""
+"""The evaluate command: a model, predictions that are files, comparisons, thresholds, and wrong requests."""
 
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import cv2
+import pyarrow.parquet as pq
 import pytest
 
 from tracknet.scripts import cli, evaluate, train
 from tracknet.utils.errors import EXIT_DONE, EXIT_FAILED, EXIT_WRONG_REQUEST, cli_main
 
 
+@pytest.fixture(scope="module")
+def made(small_shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of two epochs, trained once; tests work on copies of it."""
+    from tests.conftest import SMALL
+
+    folder = tmp_path_factory.mktemp("made")
+    places = [f"data.shards={small_shards}", f"training.log_dir={folder}"]
+    args = ["--model", "vit_tiny", "--training", "cpu", *places, *SMALL]
+    assert train.run([*args, "--name", "run", "training.epochs=2"]) == EXIT_DONE
+    return folder / "run"
+
+
 @pytest.fixture
-def trained(small_train_args: list[str], tmp_path: Path) -> Path:
-    assert train.run([*small_train_args, "--name", "run", "training.epochs=2"]) == EXIT_DONE
-    return tmp_path / "runs" / "run"
+def trained(made: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(made, tmp_path / "runs" / "run", symlinks=True)
+
+
+def metrics(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "metrics.json").read_text())
+
+
+def refused(capsys: pytest.CaptureFixture[str], *args: object) -> str:
+    capsys.readouterr()
+    assert cli_main(evaluate.run, [str(arg) for arg in args]) in (EXIT_WRONG_REQUEST, EXIT_FAILED)
+    message = capsys.readouterr().err
+    assert "Traceback" not in message
+    return message
 
 
 def test_a_run_is_scored_as_its_validation_was(trained: Path, small_shards: Path, capsys):
     assert evaluate.run([str(trained), "--shards", str(small_shards), "--distance", "8"]) == EXIT_DONE
-    report = json.loads((trained / "evaluation" / "val" / "metrics.json").read_text())
+    out = trained / "evaluation" / "val"
+    report = metrics(out)
     assert report["games"] == ["game2"]
     assert report["frame_sizes"] == ["160x90"]
     assert set(report["decoders"]) == {"argmax", "soft_argmax", "dark"}
@@ -29,42 +56,162 @@ def test_a_run_is_scored_as_its_validation_was(trained: Path, small_shards: Path
     (best,) = [v for v in validations if v["kind"] == "val" and v["step"] == saved["step"]]
     for figure in ("l2_mean_px", "pck@5px", "precision", "recall", "f1", "threshold", "false_alarm_rate"):
         assert report["decoders"]["dark"][figure] == pytest.approx(best[figure]), figure
-    out = capsys.readouterr().out
-    assert "pck@8px" in out
-    assert "optimistic" in out  # the threshold was chosen on this very split
-    sheet = cv2.imread(str(trained / "evaluation" / "val" / "overlays.png"))
+    # The design protocol is what the validation counted, frames without a ball left out.
+    for figure in ("precision", "recall", "f1", "tp", "fp1", "fn"):
+        assert report["protocols"]["design"][figure] == pytest.approx(best[figure], nan_ok=True), figure
+    assert report["threshold"] == report["protocols"]["wasb"]["threshold"] == best["threshold"]
+    text = capsys.readouterr().out
+    assert "pck@8px" in text
+    assert "wasb*" in text
+    assert "the threshold was chosen on this very split" in text
+    assert report["optimistic_because"] == ["threshold", "checkpoint"]
+    sheet = cv2.imread(str(out / "overlays.png"))
     assert sheet.shape == (6 * 48 + 5 * 4, 96 + 3 * 48, 3)
+    table = pq.read_table(out / "predictions.parquet")
+    assert table.num_rows == 32
+    assert table.column("visibility").to_pylist().count(0) == 2
+    assert json.loads(table.schema.metadata[b"threshold_chosen_on"])["split"] == "val"
 
 
 def test_a_bare_model_on_another_split(trained: Path, small_shards: Path, tmp_path: Path, capsys):
     model = trained / "checkpoints" / "last" / "model"
     args = [str(model), "--shards", str(small_shards), "--split", "train", "--out", str(tmp_path / "out")]
-    assert evaluate.run([*args, "--pictures", "0", "--workers", "0"]) == EXIT_DONE
-    report = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    args += ["--pictures", "0", "--workers", "0", "--protocol", "wasb", "tracknet"]
+    assert evaluate.run(args) == EXIT_DONE
+    report = metrics(tmp_path / "out")
     assert report["split"] == "train"
-    assert report["decoders"]["dark"]["frames"] == 32
+    assert report["frames"] == 32
+    assert list(report["protocols"]) == ["wasb", "tracknet"]
+    assert (report["optimistic"], report["optimistic_because"]) == (False, ["training"])
     assert "optimistic" not in capsys.readouterr().out
     assert not (tmp_path / "out" / "overlays.png").exists()
 
 
-def test_wrong_requests(trained: Path, small_shards: Path, tmp_path: Path, capsys):
-    def refused(*args: str) -> str:
-        capsys.readouterr()
-        assert cli_main(evaluate.run, list(args)) in (EXIT_WRONG_REQUEST, EXIT_FAILED)
-        message = capsys.readouterr().err
-        assert "Traceback" not in message
-        return message
+def test_predictions_are_scored_again_without_the_model(trained: Path, small_shards: Path, tmp_path: Path):
+    where = ["--shards", str(small_shards)]
+    assert evaluate.run([str(trained), *where, "--pictures", "0", "--workers", "0"]) == EXIT_DONE
+    first = metrics(trained / "evaluation" / "val")
+    file = tmp_path / "p.parquet"
+    shutil.copy(trained / "evaluation" / "val" / "predictions.parquet", file)
+    shutil.rmtree(trained / "checkpoints")
+    for number, more in enumerate(([], where, [*where, "--split", "val"])):
+        out = tmp_path / f"again{number}"
+        assert evaluate.run(["--from", str(file), *more, "--out", str(out)]) == EXIT_DONE
+        again = metrics(out)
+        assert again["shards"] == (str(small_shards) if more else None)
+        for part in ("protocols", "pck_curve", "error", "breakdowns", "pr_curves", "optimistic_because"):
+            assert again[part] == first[part], part
+    # A threshold of one's own was chosen on nothing.
+    assert evaluate.run(["--from", str(file), "--threshold", "0", "--out", str(tmp_path / "t")]) == EXIT_DONE
+    given = metrics(tmp_path / "t")
+    assert given["protocols"]["wasb"]["fn"] == 0
+    assert given["optimistic_because"] == ["checkpoint"]
 
-    shards = str(small_shards)
-    assert "holds no model" in refused(str(tmp_path), "--shards", shards)
-    assert "choose one of train, val" in refused(str(trained), "--shards", shards, "--split", "test")
-    assert "holds no finished build" in refused(str(trained), "--shards", str(tmp_path))
-    message = refused(str(trained), "--shards", shards, "--distance", "0", "--batch-size", "0")
-    assert "a distance must be above 0" in message
-    assert "--batch-size must be at least 1" in message
+
+def test_another_programs_predictions(small_shards: Path, tmp_path: Path, capsys):
+    """The truth itself, shifted by 0.25 px and without one frame, in the form TrackNetV3 writes."""
+    from tracknet.datasets.index import open_split
+
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    table = open_split(small_shards, "val").table
+    for number, (game, clip) in enumerate(table.clips):
+        rows = ["Frame,Visibility,X,Y"]
+        for row in (table.clip_id == number).nonzero()[0][1:]:
+            x, y = table.xy_px[row]
+            there = table.visibility[row] > 0
+            rows.append(f"{table.frame[row]},{int(there)},{x + 0.25 if there else 0},{y if there else 0}")
+        (theirs / f"{game}_{clip}.csv").write_text("\n".join(rows))
+    args = ["--from", str(theirs), "--shards", str(small_shards), "--out", str(tmp_path / "out")]
+    assert evaluate.run(args) == EXIT_DONE
+    report = metrics(tmp_path / "out")
+    wasb = report["protocols"]["wasb"]
+    assert [wasb[name] for name in ("tp", "tn", "fp1", "fp2", "fn")] == [28, 2, 0, 0, 2]
+    # 0.25 px of 160 are 2 px of 1280.
+    assert wasb["rmse_px"] == pytest.approx(2.0)
+    assert wasb["ap_of_single_point"]
+    assert report["optimistic"] is False
+    out = capsys.readouterr().out
+    assert "has no row for 2 of 32 frames" in out
+    assert "gives no scores" in out
+    # And beside a model's file: the same frames.
+    both = ["--compare", str(tmp_path / "out"), str(theirs), "--shards", str(small_shards)]
+    assert evaluate.run([*both, "--out", str(tmp_path / "compared"), "--resamples", "50"]) == EXIT_DONE
+    assert metrics(tmp_path / "compared")["compare"]["protocols"]["wasb"]["f1"]["difference"] == 0
+    assert "no clear difference" in capsys.readouterr().out
+
+
+def test_two_runs_are_compared(trained: Path, small_shards: Path, tmp_path: Path, capsys):
+    other = trained.parent / "other"
+    shutil.copytree(trained, other, symlinks=True)
+    message = refused(capsys, "--compare", trained, other)
+    assert f"python -m tracknet.scripts.evaluate {trained} --shards" in message
+    for run, model in ((trained, "best"), (other, "last")):
+        where = ["--shards", str(small_shards), "--pictures", "0", "--workers", "0", "--resamples", "10"]
+        folder = run / "checkpoints" / model / "model"
+        assert evaluate.run([str(folder), *where, "--out", str(run / "evaluation" / "val")]) == EXIT_DONE
+    out = tmp_path / "compared"
+    assert evaluate.run(["--compare", str(trained), str(other), "--out", str(out)]) == EXIT_DONE
+    compared = metrics(out)["compare"]
+    assert (compared["a"], compared["b"]) == (str(trained), str(other))
+    assert (compared["frames"], compared["clips"]) == (32, 2)
+    f1 = compared["protocols"]["design"]["f1"]
+    own = [metrics(run / "evaluation" / "val")["protocols"]["design"]["f1"] for run in (trained, other)]
+    assert [f1["a"], f1["b"]] == own
+    assert compared["verdict"] in capsys.readouterr().out
+
+
+def test_a_threshold_is_chosen_on_clips_set_aside(trained: Path, small_shards: Path, capsys):
+    model = trained / "checkpoints" / "best" / "model"
+    weights = (model / "model.safetensors").read_bytes()
+    args = [str(trained), "--shards", str(small_shards), "--workers", "0"]
+    assert evaluate.run([*args, "--calibrate", "train", "game1_Clip2", "--protocol", "tracknet"]) == EXIT_DONE
+    saved = json.loads((model / "config.json").read_text())
+    chosen_on = saved["provenance"]["threshold_chosen_on"]
+    assert (chosen_on["split"], chosen_on["clips"]) == ("train", ["game1/Clip2"])
+    assert chosen_on["protocol"] == "tracknet, d <= 5 px at 1280x720"
+    assert f"score threshold | {saved['score_threshold']:g}" in (model / "README.md").read_text()
+    assert (model / "model.safetensors").read_bytes() == weights
+    assert "chosen on 16 frames of train (game1_Clip2)" in capsys.readouterr().out
+    assert evaluate.run([*args, "--pictures", "0"]) == EXIT_DONE
+    report = metrics(trained / "evaluation" / "val")
+    assert report["threshold"] == saved["score_threshold"]
+    # The threshold no longer flatters; the checkpoint still does.
+    assert report["optimistic_because"] == ["checkpoint"]
+    assert evaluate.run([*args, "--calibrate", "val"]) == EXIT_DONE
+    assert (
+        json.loads((model / "config.json").read_text())["provenance"]["threshold_chosen_on"]["clips"] is None
+    )
+
+
+def test_wrong_requests(trained: Path, small_shards: Path, tmp_path: Path, capsys):
+    shards = ("--shards", small_shards)
+    assert "holds no model" in refused(capsys, tmp_path, *shards)
+    assert "choose one of train, val" in refused(capsys, trained, *shards, "--split", "test")
+    assert "holds no finished build" in refused(capsys, trained, "--shards", tmp_path)
+    message = refused(capsys, trained, *shards, "--distance", "0", "--batch-size", "0", "--resamples", "1")
+    for fault in (
+        "a distance must be above 0",
+        "--batch-size must be at least 1",
+        "--resamples must be at least 2",
+    ):
+        assert fault in message
+    assert "did you mean wasb" in refused(capsys, trained, *shards, "--protocol", "wasp")
+    assert "give one of a model, --from and --compare, not none" in refused(capsys)
+    assert "not a model and --from" in refused(capsys, trained, "--from", tmp_path)
+    assert "needs the clips that training left aside" in refused(capsys, trained, "--calibrate", "train")
+    assert "worthless" in refused(capsys, trained, "--calibrate", "test")
+    message = refused(capsys, trained, "--calibrate", "val", "--split", "val", "--threshold", "nan")
+    assert "names its split itself" in message
+    assert "--threshold must be a number" in message
+    message = refused(capsys, trained, *shards, "--calibrate", "train", "game1/Clip9")
+    assert "no clip game1/Clip9" in message
+    assert "choose from game1/Clip1, game1/Clip2" in message
+    assert "holds no predictions" in refused(capsys, "--from", tmp_path)
+    assert "there is no" in refused(capsys, "--from", tmp_path / "nothing.parquet")
     weights = trained / "checkpoints" / "best" / "model" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:100])
-    assert "model.safetensors is damaged" in refused(str(trained), "--shards", shards)
+    assert "model.safetensors is damaged" in refused(capsys, trained, *shards)
 
 
 def test_installed_command_reaches_the_others(capsys):

@@ -142,3 +142,25 @@ def test_every_configured_decoder_exists() -> None:
     choices = HeatmapConfig.__annotations__["decode"]
     assert all(repr(name).strip("'") in choices for name in heatmaps.DECODERS)
     assert choices.count(",") + 1 == len(heatmaps.DECODERS)
+
+
+def test_blob_score_by_hand() -> None:
+    """Two blobs above 0.5 that touch by a corner make one; a third, larger one does not hold the highest cell."""
+    probability = torch.full((1, 2, 6, 8), 0.01)
+    probability[0, 0, 1, 1], probability[0, 0, 2, 2] = 0.9, 0.6
+    probability[0, 0, 4, 4:8] = 0.8
+    probability[0, 1, 3, 3], probability[0, 1, 3, 4] = 0.5, 0.4
+    scores = heatmaps.blob_score(torch.logit(probability))
+    assert scores.shape == (1, 2)
+    assert scores[0] == pytest.approx([1.5, 0.5], abs=1e-5)
+
+
+def test_blob_score_ranks_every_blob_above_every_map_without() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(40, 12, 16, generator=generator) * 2 - 4
+    peaks, blobs = heatmaps.peak_score(logits).numpy(), heatmaps.blob_score(logits)
+    some = peaks > 0.5
+    assert 0 < some.sum() < 40
+    assert blobs[some].min() > 0.5
+    np.testing.assert_allclose(blobs[~some], peaks[~some])
+    assert (blobs >= peaks - 1e-6).all()

@@ -6,7 +6,7 @@ import hashlib
 import io
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +70,18 @@ class ShardSet:
     def folders(self) -> list[Path]:
         """The folder of each build."""
         return [part.folder for part in self.parts or (self,)]
+
+    def take(self, rows: npt.NDArray[np.integer[Any]]) -> ShardSet:
+        """The set with these frames only, in the order given; of one build."""
+        assert not self.parts, "the parts of several builds would no longer add up to the whole"
+        return replace(
+            self,
+            table=self.table.take(rows),
+            shard_id=self.shard_id[rows],
+            offset=self.offset[rows],
+            size=self.size[rows],
+            crc32c=self.crc32c[rows],
+        )
 
     def origin(self, row: int) -> str:
         """`shards/train-003.tar: game1_Clip3_0042`, as messages name a sample."""

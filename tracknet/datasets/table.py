@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -77,6 +78,19 @@ class FrameTable:
             visibility=np.concatenate([table.visibility for table in tables]),
             status=np.concatenate([table.status for table in tables]),
             source_size=np.concatenate([table.source_size for table in tables]),
+        )
+
+    def take(self, rows: npt.NDArray[np.integer[Any]]) -> FrameTable:
+        """The frames of some rows, in the order given; clip ids keep their meaning."""
+        return FrameTable(
+            keys=[self.keys[row] for row in rows.tolist()],
+            clips=self.clips,
+            clip_id=self.clip_id[rows],
+            frame=self.frame[rows],
+            xy_px=self.xy_px[rows],
+            visibility=self.visibility[rows],
+            status=self.status[rows],
+            source_size=self.source_size[rows],
         )
 
     def run_bounds(self) -> npt.NDArray[np.int64]:

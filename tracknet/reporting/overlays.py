@@ -88,27 +88,57 @@ def overlay(
     write(whole, caption)
     centre = predicted_xy_px if true_xy_px is None or np.isnan(true_xy_px[0]) else true_xy_px
     height = frame.shape[0]
-    to_close_up = np.array(
-        [
-            [_ZOOM, 0.0, (height - 1) / 2 - _ZOOM * centre[0]],
-            [0.0, _ZOOM, (height - 1) / 2 - _ZOOM * centre[1]],
-        ]
-    )
     panels = [whole]
     for title, picture in (
         ("frame", frame),
         ("target", heat_over(frame, target)),
         ("prediction", heat_over(frame, prediction)),
     ):
-        close_up = np.asarray(cv2.warpAffine(picture, to_close_up, (height, height)), np.uint8)
-        mark(close_up, _moved(to_close_up, true_xy_px), TRUTH_RGB, radius_px=24)
-        mark(close_up, _moved(to_close_up, predicted_xy_px), PREDICTION_RGB, radius_px=8, cross=True)
-        write(close_up, title)
-        panels.append(close_up)
+        square = close_up(
+            picture,
+            centre,
+            side_px=height,
+            zoom=_ZOOM,
+            true_xy_px=true_xy_px,
+            predicted_xy_px=predicted_xy_px,
+        )
+        write(square, title)
+        panels.append(square)
     return np.concatenate(panels, axis=1)
 
 
-def _moved(matrix: npt.NDArray[np.floating], xy_px: Point | None) -> Point | None:
+def close_up(
+    picture: Image,
+    centre: Point,
+    *,
+    side_px: int,
+    zoom: float,
+    true_xy_px: Point | None,
+    predicted_xy_px: Point | None,
+) -> Image:
+    """A magnified square of a picture with the truth (green ring) and the prediction (red cross).
+
+    Args:
+        picture: uint8 RGB `[H, W, 3]`; black beyond its borders.
+        centre: (x, y) in the picture's pixels, in the middle of the square.
+        side_px: of the square.
+        zoom: pixels of the square per pixel of the picture.
+        true_xy_px: in the picture's pixels; `None` or NaN where the ball is absent.
+        predicted_xy_px: likewise.
+
+    Returns:
+        uint8 RGB `[side_px, side_px, 3]`.
+    """
+    middle = (side_px - 1) / 2
+    matrix = np.array([[zoom, 0.0, middle - zoom * centre[0]], [0.0, zoom, middle - zoom * centre[1]]])
+    square = np.asarray(cv2.warpAffine(picture, matrix, (side_px, side_px)), np.uint8)
+    mark(square, moved(matrix, true_xy_px), TRUTH_RGB, radius_px=24)
+    mark(square, moved(matrix, predicted_xy_px), PREDICTION_RGB, radius_px=8, cross=True)
+    return square
+
+
+def moved(matrix: npt.NDArray[np.floating], xy_px: Point | None) -> Point | None:
+    """The point moved by an affine matrix; `None` stays `None`."""
     if xy_px is None:
         return None
     x, y = transform_points(matrix, xy_px)

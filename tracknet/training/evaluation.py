@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from tracknet.datasets.batch import Batch, SampleSpec
 from tracknet.datasets.loader import StreamLoader
 from tracknet.models.model import TrackNet
 from tracknet.training.metrics.predictions import Predictions
+from tracknet.training.mirrored import mirrored_average
 from tracknet.training.precision import Precision
-from tracknet.utils.geometry import scaling
-from tracknet.utils.heatmap import DECODERS, peak_score
+from tracknet.training.window_overlap import FrameMaps, resolve_overlap
+from tracknet.utils.geometry import Size, scaling, transform_points
+from tracknet.utils.heatmap import DECODERS, blob_score, peak_score
 
 OnBatch = Callable[[int, Batch, torch.Tensor], None]
+OnMaps = Callable[[npt.NDArray[np.int64], torch.Tensor], None]
 
 
 def evaluation_spec(model: TrackNet) -> SampleSpec:
@@ -57,43 +61,75 @@ def predict_split(
     precision: Precision,
     *,
     decoders: Sequence[str],
+    overlap: str | None = None,
+    flip: bool = False,
     on_batch: OnBatch | None = None,
+    on_maps: OnMaps | None = None,
 ) -> dict[str, Predictions]:
-    """Predictions for every frame of an evaluation stream, each from the window that it anchors.
+    """Predictions for every frame of an evaluation stream.
+
+    Of several ranks each combines the windows of its own part: the frames nearest to a seam, fewer than
+    `T * stride` on either side, are then seen by fewer windows than in one process.
 
     Args:
         model: put into evaluation mode, and back.
         loader: of an evaluation stream.
         precision: device and arithmetic.
         decoders: names; the model runs once whatever their number.
-        on_batch: called with (step, batch on the CPU, logits) after each batch; may raise to stop.
+        overlap: how the maps of all windows that see a frame become one; `None` is the model's default
+            (`window_overlap.resolve_overlap`).
+        flip: average with the mirror image; the model runs twice.
+        on_batch: called with (step, batch on the CPU, logits of its windows) after each batch; may raise to stop.
+        on_maps: called with (rows of the stream's table `[n]`, logits `[n, h, w]`): what points are read from.
 
     Returns:
         Decoder name -> predictions.
+
+    Raises:
+        UserError: windows are to be combined that have one map each.
     """
-    was_training = model.training
+    combined = FrameMaps(resolve_overlap(overlap, model.num_maps), model.sequence, model.map_frames)
+    table, heatmap = loader.stream.table, model.config.heatmap
+    rows, scores, blobs = [], [], []
+    points: dict[str, list[npt.NDArray[np.float64]]] = {name: [] for name in decoders}
+
+    def read(found: npt.NDArray[np.int64], maps: torch.Tensor) -> None:
+        if not len(found):
+            return
+        if on_maps is not None:
+            on_maps(found, maps)
+        rows.append(found)
+        scores.append(peak_score(maps).double().cpu().numpy())
+        blobs.append(blob_score(maps))
+        for name in decoders:
+            # Two numbers a map: float64 is had on the CPU everywhere, and on some devices not at all.
+            cells = DECODERS[name](maps, heatmap.sigma).cpu().double().numpy()
+            points[name].append(_cells_to_frame(cells, heatmap.size, table.source_size[found]))
+
+    was_training, logits = model.training, None
     model.eval()
-    column = model.map_frames.index(model.sequence.anchor_index)
-    parts: dict[str, list[Predictions]] = {name: [] for name in decoders}
     try:
         for step, batch in enumerate(loader.epoch()):
+            frames = batch.frames.to(precision.device)
             with precision.autocast():
-                logits = model(batch.frames.to(precision.device))
+                logits = mirrored_average(model, frames) if flip else model(frames)
             if on_batch is not None:
                 on_batch(step, batch, logits)
             keep = batch.valid.numpy()
-            scores = peak_score(logits)[:, column].double().cpu().numpy()[keep]
-            for name in decoders:
-                xy_px = points_in_frame(model, batch, logits, name)
-                parts[name].append(
-                    Predictions(
-                        rows=batch.rows[:, column].numpy()[keep],
-                        xy_px=xy_px[:, column].numpy()[keep],
-                        score=scores,
-                        true_xy_px=batch.xy_px[:, column].double().numpy()[keep],
-                        visibility=batch.visibility[:, column].numpy()[keep].astype(np.int64),
-                    )
-                )
+            read(*combined.add(batch.rows.numpy()[keep], logits[batch.valid.to(logits.device)]))
+        if logits is not None:
+            read(*combined.rest(logits))
     finally:
         model.train(was_training)
-    return {name: Predictions.cat(list_of_parts) for name, list_of_parts in parts.items()}
+    return {name: Predictions.of_rows(table, rows, points[name], scores, blobs) for name in decoders}
+
+
+def _cells_to_frame(
+    cells: npt.NDArray[np.float64], heatmap_size: Size, source_size: npt.NDArray[np.int32]
+) -> npt.NDArray[np.float64]:
+    """Heatmap cells `[n, 2]` as pixels of frames of sizes `[n, 2]`."""
+    xy_px = np.empty_like(cells)
+    for size in np.unique(source_size, axis=0):
+        same = (source_size == size).all(axis=1)
+        xy_px[same] = transform_points(scaling(heatmap_size, Size(*size.tolist())), cells[same])
+    return xy_px

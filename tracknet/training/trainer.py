@@ -17,13 +17,21 @@ from tracknet.models.model import TrackNet
 from tracknet.training.checkpoint import TrainingState, save_checkpoint
 from tracknet.training.evaluation import predict_split
 from tracknet.training.learner import Learner
-from tracknet.training.metrics import best_threshold, monitored, monitored_figure, summarise
+from tracknet.training.metrics import (
+    ThresholdOrigin,
+    best_threshold,
+    design,
+    monitored,
+    monitored_figure,
+    summarise,
+)
 from tracknet.training.pictures import OverlayCollector
 from tracknet.training.precision import Precision
 from tracknet.training.run_folder import RunFolder
 from tracknet.training.run_log import RunLog
 from tracknet.training.stop import StopRequest
 from tracknet.training.watch import EmptyMapWatch
+from tracknet.training.window_overlap import resolve_overlap
 from tracknet.utils.errors import Interrupted, RunError
 from tracknet.utils.files import finite_or_none
 from tracknet.utils.progress import Progress
@@ -172,7 +180,7 @@ class Trainer:
 
             by_decoder = predict_split(self.model, val, self.precision, decoders=[decode], on_batch=on_batch)
         predictions = by_decoder[decode]
-        threshold = best_threshold(predictions, distance_px=metrics.distance_px)
+        threshold = best_threshold(predictions, design(metrics.distance_px))
         figures = summarise(predictions, metrics, threshold=threshold)
         self.model.score_threshold = threshold
         self.last_validation = {"step": state.step, **figures}
@@ -195,7 +203,9 @@ class Trainer:
             "init_from": self.config.training.init_from,
             "build_id": self.state.build_id,
             "games": self.shards.manifest.games,
-            "threshold_chosen_on": [*self.shards.builds(), "val"] if self.last_validation else None,
+            "threshold_chosen_on": self._threshold_origin() if self.last_validation else None,
+            # A figure on the frames that chose the checkpoint is optimistic, whatever the threshold.
+            "chosen_as_best_on": [*self.shards.builds(), "val"] if is_best else None,
             # Of the step that it names: a checkpoint between two validations carries the former's.
             "validation": finite_or_none(self.last_validation),
             "versions": {"tracknet": __version__, "torch": torch.__version__},
@@ -205,6 +215,15 @@ class Trainer:
             self.run.checkpoints, self.model, self.state, self.learner.tensors(), is_best=is_best, keep=keep
         )
         self._saved_step = self.state.step
+
+    def _threshold_origin(self) -> dict[str, Any]:
+        return ThresholdOrigin(
+            build_ids=tuple(self.shards.builds()),
+            split="val",
+            games=tuple(self.shards.manifest.games.get("val", ())),
+            protocol=f"design, {design(self.config.training.metrics.distance_px).distance_text}",
+            overlap=resolve_overlap(None, self.model.num_maps),
+        ).to_plain()
 
     def restore(self, state: TrainingState, tensors: dict[str, Any]) -> None:
         """Goes back to a checkpoint's state; the model's weights are loaded by whoever built it.

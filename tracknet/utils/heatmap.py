@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -21,6 +22,10 @@ _WINDOW_SIGMAS = 4.0
 _TINY = 1e-6
 # From a cell's distance, eight steps are past float32's precision for any sigma from 0.5 to 5.
 _NEWTON_STEPS = 8
+# WASB's threshold between a ball's blob and the rest of the map.
+_BLOB_ABOVE = 0.5
+# Float32 knows no number between this and 0 on the way from 1 down.
+_NEAREST_TO_ONE = 2.0**-24
 
 
 def draw_gaussian(heatmap: npt.NDArray[Any], x_cells: float, y_cells: float, sigma_cells: float) -> None:
@@ -138,6 +143,11 @@ def decode_dark(logits: torch.Tensor, sigma_cells: float) -> torch.Tensor:
     return torch.where(trusted[:, None], found, peak).reshape(*logits.shape[:-2], 2)
 
 
+def logits_of(probability: torch.Tensor) -> torch.Tensor:
+    """The logits whose sigmoid is `probability`, of any shape, in float32; finite also for 0 and 1 (±16.6)."""
+    return torch.logit(probability.float(), eps=_NEAREST_TO_ONE)
+
+
 Decoder = Callable[[torch.Tensor, float], torch.Tensor]
 DECODERS: dict[str, Decoder] = {
     "argmax": decode_argmax,
@@ -149,6 +159,26 @@ DECODERS: dict[str, Decoder] = {
 def peak_score(logits: torch.Tensor) -> torch.Tensor:
     """The highest probability of each map: `[.., h, w]` logits to `[..]` float32 in 0..1."""
     return logits.float().amax(dim=(-2, -1)).sigmoid()
+
+
+def blob_score(logits: torch.Tensor) -> npt.NDArray[np.float64]:
+    """How much probability the blob at the highest cell holds: `[.., h, w]` logits to float64 `[..]`, on the CPU.
+
+    The sum over the cells above 0.5 that are connected (by sides or corners) to the highest one, as WASB's
+    detector scores a blob (nttcom/WASB-SBDT, `detectors/postprocessor.py`). A map with no cell above 0.5 scores
+    its highest cell alone: at most 0.5, so below every blob, and such maps are ranked by their peaks.
+
+    Args:
+        logits: on any device.
+    """
+    height, width = logits.shape[-2:]
+    maps = logits.reshape(-1, height, width).float().sigmoid().cpu().numpy()
+    scores = maps.max(axis=(1, 2)).astype(np.float64)
+    for number in np.flatnonzero(scores > _BLOB_ABOVE):
+        cells = maps[number]
+        _, labels = cv2.connectedComponents((cells > _BLOB_ABOVE).astype(np.uint8))
+        scores[number] = cells[labels == labels.flat[cells.argmax()]].sum(dtype=np.float64)
+    return np.asarray(scores.reshape(logits.shape[:-2]))
 
 
 def _peak(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

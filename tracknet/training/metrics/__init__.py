@@ -1,18 +1,23 @@
-"""Ball metrics in frame pixels."""
+"""Ball metrics: predictions in, figures out, under the field's protocols."""
 
-from tracknet.training.metrics.detection import DetectionCounts, best_threshold, count_detections
-from tracknet.training.metrics.localisation import l2, pck
+from tracknet.training.metrics.origin import PredictionOrigin, ThresholdOrigin
 from tracknet.training.metrics.predictions import Predictions
+from tracknet.training.metrics.protocols import PROTOCOLS, Protocol, chosen_protocols, design
+from tracknet.training.metrics.score import score
 from tracknet.training.metrics.summary import monitored, monitored_figure, summarise
+from tracknet.training.metrics.threshold import best_threshold
 
 __all__ = [
-    "DetectionCounts",
+    "PROTOCOLS",
+    "PredictionOrigin",
     "Predictions",
+    "Protocol",
+    "ThresholdOrigin",
     "best_threshold",
-    "count_detections",
-    "l2",
+    "chosen_protocols",
+    "design",
     "monitored",
     "monitored_figure",
-    "pck",
+    "score",
     "summarise",
 ]

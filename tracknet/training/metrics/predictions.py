@@ -3,48 +3,86 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from tracknet.datasets.table import FrameTable
+from tracknet.utils.geometry import Size
+
+FloatArray = npt.NDArray[np.float64]
+
 
 @dataclass(frozen=True)
 class Predictions:
-    """N evaluated frames.
+    """N evaluated frames, in the order of their table.
 
     Attributes:
-        rows: int64 `[N]`, rows of the split's frame table.
-        xy_px: float64 `[N, 2]`, the best guess in frame pixels, always given.
-        score: float64 `[N]`, 0..1, how sure.
-        true_xy_px: float64 `[N, 2]`, NaN where the ball is absent.
-        visibility: int64 `[N]`.
+        frames: who they are and what is true of them, `[N]`.
+        xy_px: float64 `[N, 2]`, the best guess in frame pixels; NaN where none was made, which only
+            predictions from elsewhere do.
+        score: float64 `[N]`, 0..1, how sure; 0 where no guess was made.
+        blob_score: float64 `[N]`, the blob's sum (`utils.heatmap.blob_score`), by which WASB ranks.
     """
 
-    rows: npt.NDArray[np.int64]
-    xy_px: npt.NDArray[np.float64]
-    score: npt.NDArray[np.float64]
-    true_xy_px: npt.NDArray[np.float64]
-    visibility: npt.NDArray[np.int64]
+    frames: FrameTable
+    xy_px: FloatArray
+    score: FloatArray
+    blob_score: FloatArray
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.frames)
 
     @property
     def present(self) -> npt.NDArray[np.bool_]:
         """`[N]`: the ball is in the frame (visibility 1, 2 or 3)."""
-        return self.visibility > 0
+        return np.asarray(self.frames.visibility > 0)
 
     @property
-    def error_px(self) -> npt.NDArray[np.float64]:
-        """`[N]` euclidean distance in frame pixels, NaN where the ball is absent."""
-        return np.asarray(np.linalg.norm(self.xy_px - self.true_xy_px, axis=-1))
+    def guessed(self) -> npt.NDArray[np.bool_]:
+        """`[N]`: a point was given."""
+        return np.asarray(np.isfinite(self.xy_px).all(axis=1))
+
+    @property
+    def error_px(self) -> FloatArray:
+        """`[N]` euclidean distance in frame pixels, NaN where the ball or the guess is absent."""
+        return self.error_in(None)
+
+    def error_in(self, space: Size | None) -> FloatArray:
+        """The distance with each axis scaled from the frame's own size to `space`; `None` is frame pixels.
+
+        Scaling each axis by itself is what resizing the frame to `space` does; for frames of the same shape
+        as `space` (16:9) it is one factor. Rounded to a millionth of a pixel: a guess exactly at a protocol's
+        distance must be there in binary too (hypot(1.2, 1.6) is 2.0000000000000004).
+        """
+        offset = self.xy_px - self.frames.xy_px
+        if space is not None:
+            offset = offset * (np.array(space, np.float64) / self.frames.source_size)
+        return np.asarray(np.hypot(offset[:, 0], offset[:, 1]).round(6))
 
     @classmethod
-    def cat(cls, parts: Sequence[Predictions]) -> Predictions:
-        """Several parts as one, in the order given; one prediction a row (the first) is kept."""
-        whole = cls(
-            **{f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(cls)}
+    def of_rows(
+        cls,
+        table: FrameTable,
+        rows: Sequence[npt.NDArray[np.int64]],
+        xy_px: Sequence[FloatArray],
+        score: Sequence[FloatArray],
+        blob_score: Sequence[FloatArray],
+    ) -> Predictions:
+        """Parts of an evaluation as one, in the table's order; of several for a row the first is kept.
+
+        Args:
+            table: of the split.
+            rows: of each part, rows of `table`.
+            xy_px: of each part, as the others.
+            score: likewise.
+            blob_score: likewise.
+        """
+        unique, first = np.unique(np.concatenate(rows), return_index=True)
+        return cls(
+            frames=table.take(unique),
+            xy_px=np.concatenate(xy_px)[first],
+            score=np.concatenate(score)[first],
+            blob_score=np.concatenate(blob_score)[first],
         )
-        _, first = np.unique(whole.rows, return_index=True)
-        return cls(**{f.name: getattr(whole, f.name)[first] for f in fields(cls)})

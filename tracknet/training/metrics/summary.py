@@ -1,38 +1,46 @@
-"""The default figures of an evaluation, as one flat dictionary."""
+"""The figures of a validation, as one flat dictionary."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+import numpy as np
 
-from tracknet.training.metrics.detection import count_detections
-from tracknet.training.metrics.localisation import l2, pck
+from tracknet.training.metrics.counts import OUTCOMES, count, outcomes, ratios
+from tracknet.training.metrics.localisation import error_figures, pck
 from tracknet.training.metrics.predictions import Predictions
+from tracknet.training.metrics.protocols import design
 from tracknet.utils.settings import MetricsConfig
 
 
 def summarise(predictions: Predictions, config: MetricsConfig, *, threshold: float) -> dict[str, float]:
-    """L2, PCK and detection figures; distances in frame pixels, shares in 0..1.
+    """L2, PCK and detection figures under the `design` protocol; distances in frame pixels, shares in 0..1.
+
+    The outcomes are those of all frames, `fp2` and `tn` of frames without a ball among them; so are
+    `f1_all_frames` and `false_alarm_rate`, while precision, recall and F1 leave such frames out.
 
     Args:
         predictions: of a whole split.
         config: radii and distance.
-        threshold: score from which a prediction is a detection.
+        threshold: score from which a guess is a detection.
     """
-    counts = count_detections(predictions, distance_px=config.distance_px, threshold=threshold)
+    protocol = design(config.distance_px)
+    with_ball = count(outcomes(predictions, protocol, threshold))
+    all_frames = count(outcomes(predictions, protocol.with_all_frames(), threshold))
+    figures, all_figures = (ratios(counts, protocol.recall_of) for counts in (with_ball, all_frames))
     radii = sorted({*config.pck_px, config.distance_px})
+    error = error_figures(predictions)
     return {
         "frames": float(len(predictions)),
         "frames_with_ball": float(predictions.present.sum()),
-        **l2(predictions),
-        **pck(predictions, radii),
+        **{f"l2_{name}_px": error[name] for name in ("mean", "median", "p90")},
+        **{f"pck@{r:g}px": float(share) for r, share in zip(radii, pck(predictions, radii), strict=True)},
         "distance_px": config.distance_px,
         "threshold": threshold,
-        "precision": counts.precision,
-        "recall": counts.recall,
-        "f1": counts.f1,
-        "f1_all_frames": counts.f1_all_frames,
-        "false_alarm_rate": counts.false_alarm_rate,
-        **{name: float(count) for name, count in asdict(counts).items()},
+        "precision": float(figures["precision"]),
+        "recall": float(figures["recall"]),
+        "f1": float(figures["f1"]),
+        "f1_all_frames": float(all_figures["f1"]),
+        "false_alarm_rate": float(all_figures["false_alarm_rate"]),
+        **{name: float(number) for name, number in zip(OUTCOMES, np.asarray(all_frames), strict=True)},
     }
 
 

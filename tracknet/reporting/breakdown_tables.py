@@ -1,0 +1,74 @@
+"""Figures by part of the frames (visibility, speed, game, ...) as tables that the page's script can sort."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from html import escape
+from typing import Any
+
+from tracknet.reporting.markup import count, number, plain, real, tag
+
+_GROUPS = (
+    ("visibility", "By visibility"),
+    ("status", "By what the ball does"),
+    ("speed", "By speed"),
+    ("region", "By region of the picture"),
+    ("game", "By game"),
+    ("clip", "By clip"),
+)
+_GROUP_FIGURES = (
+    ("frames", "frames"),
+    ("balls", "balls"),
+    ("recall", "recall"),
+    ("precision", "precision"),
+    ("f1", "F1"),
+    ("median_px", "median px"),
+    ("false_alarm_rate", "false alarms"),
+)
+
+
+def breakdowns(report: Mapping[str, Any]) -> str:
+    """A sortable table per grouping, with a bar for recall; figures that no row has are left out."""
+    parts = []
+    for key, title in _GROUPS:
+        rows = (report.get("breakdowns") or {}).get(key) or []
+        if not rows:
+            continue
+        # Half the page's width has room for the figures that say most about a group.
+        is_wide = key in ("game", "clip")
+        kept = [
+            (name, words)
+            for name, words in _GROUP_FIGURES
+            if any(row.get(name) is not None for row in rows) and (is_wide or name != "precision")
+        ]
+        head = (
+            f'<th scope="col" aria-sort="none"><button type="button">{escape(key)}</button></th>'
+            + "".join(
+                f'<th scope="col" aria-sort="none"><button type="button">{words}</button></th>'
+                for _, words in kept
+            )
+        )
+        body = "".join(
+            f'<tr><th scope="row">{plain(row.get("value"))}</th>{"".join(_figure(row, name) for name, _ in kept)}</tr>'
+            for row in rows
+        )
+        parts.append(
+            f'<section class="card{" wide" * is_wide}"><h3>{title}</h3>'
+            f'<div class="scroll tall" tabindex="0" role="region" aria-label="{title}">'
+            f'<table class="sortable"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div></section>'
+        )
+    return "".join(parts) or '<p class="empty">No breakdowns in metrics.json.</p>'
+
+
+def _figure(row: Mapping[str, Any], name: str) -> str:
+    value = real(row.get(name))
+    if name in ("frames", "balls"):
+        return tag("td", count(value), data_value="" if value is None else f"{value:g}")
+    text = number(value, digits=2 if name == "median_px" else 3)
+    bar = ""
+    if name == "recall" and value is not None:
+        bar = (
+            '<svg class="meter" viewBox="0 0 60 6" aria-hidden="true"><rect width="60" height="6" rx="3"/>'
+            f'<rect class="full" width="{60 * min(1.0, max(0.0, value)):.1f}" height="6" rx="3"/></svg>'
+        )
+    return tag("td", text + bar, data_value="" if value is None else f"{value:.6g}")

@@ -1,0 +1,145 @@
+"""What an evaluation leaves in its folder: predictions, figures, plots, pictures and the page to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from tracknet.datasets.index import open_split
+from tracknet.reporting.outcomes import Frames, disagreements, worst_frames
+from tracknet.reporting.overlays import sheet
+from tracknet.reporting.pictures import FramePicture, frame_picture
+from tracknet.reporting.plots import write_plots
+from tracknet.reporting.report import write_report
+from tracknet.training.frame_views import frame_views
+from tracknet.training.metrics import Protocol
+from tracknet.training.metrics.counts import outcomes
+from tracknet.training.metrics.prediction_file import PREDICTIONS_NAME, columns_of, write_predictions
+from tracknet.training.metrics.protocols import main_protocol
+from tracknet.training.metrics.report import Scored
+from tracknet.training.model_evaluation import ModelRun
+from tracknet.utils.files import replace_file, write_json
+from tracknet.utils.progress import Progress
+
+METRICS_NAME, PAGE_NAME = "metrics.json", "report.html"
+# About 5 MB of broadcast pictures, 36 to a screenful of the page's grid at 1280 px.
+_PICTURES = 96
+# Of a comparison's pictures, those where only A is right, and as many where only B is.
+_OF_EACH_SIDE = 24
+
+Columns = Mapping[str, npt.NDArray[Any]]
+
+
+def write_evaluation(
+    out: Path,
+    scored: Scored,
+    protocols: Sequence[Protocol],
+    report: Mapping[str, Any],
+    *,
+    made: ModelRun | None = None,
+    page: bool = True,
+) -> list[Path]:
+    """Writes `predictions.parquet`, `metrics.json`, the plots, `overlays.png` where there are any, and the page.
+
+    Args:
+        out: the folder, which exists.
+        scored: the predictions.
+        protocols: that they were scored under.
+        report: the content of metrics.json.
+        made: the model's run; without it the page's pictures have no heatmaps.
+        page: write `report.html`; where not, one of earlier figures is removed.
+
+    Returns:
+        The files written.
+
+    Raises:
+        RunError: a shard is damaged.
+    """
+    # The frames and labels in the file are those that were scored, whatever the model first ran on.
+    origin = replace(scored.origin, build_id=scored.build_id, split=scored.split)
+    write_predictions(out / PREDICTIONS_NAME, scored.predictions, origin)
+    write_json(out / METRICS_NAME, report)
+    written = [out / PREDICTIONS_NAME, out / METRICS_NAME, *write_plots(out, report)]
+    if made is not None and made.overlays:
+        picture = cv2.cvtColor(sheet(made.overlays), cv2.COLOR_RGB2BGR)
+        replace_file(out / "overlays.png", cv2.imencode(".png", picture)[1].tobytes())
+        written.append(out / "overlays.png")
+    if not page:
+        (out / PAGE_NAME).unlink(missing_ok=True)
+        return written
+    columns = _columns(scored, protocols)
+    write_report(out / PAGE_NAME, report, columns, _pictures(scored, worst_frames(columns, _PICTURES), made))
+    return [*written, out / PAGE_NAME]
+
+
+def write_comparison(
+    out: Path,
+    a: Scored,
+    b: Scored,
+    protocols: Sequence[Protocol],
+    report: Mapping[str, Any],
+    comparison: Mapping[str, Any],
+    *,
+    page: bool = True,
+) -> list[Path]:
+    """Writes `metrics.json` with the comparison, and the page about A with what B does otherwise.
+
+    Args:
+        out: the folder, which exists.
+        a: predictions.
+        b: others of the same frames.
+        protocols: that they were compared under.
+        report: of A, the content of its metrics.json.
+        comparison: what `metrics.comparison.compare` returns.
+        page: write `report.html`; where not, one of earlier figures is removed.
+
+    Returns:
+        The files written.
+
+    Raises:
+        RunError: a shard is damaged.
+    """
+    write_json(out / METRICS_NAME, {"compare": comparison})
+    if not page:
+        (out / PAGE_NAME).unlink(missing_ok=True)
+        return [out / METRICS_NAME]
+    columns, others = _columns(a, protocols), _columns(b, protocols)
+    sides = disagreements(Frames.of(columns), Frames.of(others))
+    rows = [row for side in sides for row in _spread(side, _OF_EACH_SIDE)]
+    rows = list(dict.fromkeys([*rows, *worst_frames(columns, _PICTURES)]))[:_PICTURES]
+    pictures = _pictures(a, rows, None)
+    write_report(out / PAGE_NAME, report, columns, pictures, {**comparison, "predictions": others})
+    return [out / METRICS_NAME, out / PAGE_NAME]
+
+
+def _columns(scored: Scored, protocols: Sequence[Protocol]) -> Columns:
+    """The prediction file's columns, and what the main protocol counts each frame as."""
+    codes = outcomes(scored.predictions, main_protocol(protocols), scored.origin.threshold)
+    return {**columns_of(scored.predictions, scored.split), "outcome": codes}
+
+
+def _spread(rows: npt.NDArray[np.int64], limit: int) -> list[int]:
+    """At most `limit` of the rows, evenly."""
+    places = np.linspace(0, len(rows) - 1, min(limit, len(rows))).round().astype(int)
+    return [int(row) for row in rows[places]]
+
+
+def _pictures(scored: Scored, rows: Sequence[int], made: ModelRun | None) -> list[FramePicture]:
+    """Pictures of some rows; none where the frames themselves are not at hand."""
+    if scored.shards is None or not rows:
+        return []
+    views = frame_views(open_split(Path(scored.shards), scored.split), scored.predictions, rows, made)
+    pictures = []
+    with Progress("drawing", len(views), "pictures") as progress:
+        for view in views:
+            pictures.append(
+                frame_picture(view.key, view.frame, view.heatmap, view.true_xy_px, view.predicted_xy_px)
+            )
+            progress.advance(1)
+    return pictures

@@ -1,0 +1,82 @@
+"""metrics.json: what was scored, on what, whether that flatters it, and the figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tracknet.training.metrics.bootstrap import RESAMPLES
+from tracknet.training.metrics.origin import PredictionOrigin
+from tracknet.training.metrics.predictions import Predictions
+from tracknet.training.metrics.protocols import Protocol
+from tracknet.training.metrics.score import score
+from tracknet.utils.naming import natural_key
+
+_FLATTERED = {
+    "threshold": "the threshold was chosen on this very split: every figure that depends on it (precision, recall, "
+    "F1, accuracy, AP, false alarms) is optimistic",
+    "checkpoint": "the checkpoint was chosen as the best on this very split: every figure is somewhat optimistic",
+    "training": "the model was trained on games of these names: the figures say little about other games",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """Predictions of a split, with what is told of both.
+
+    Attributes:
+        predictions: of the split's frames.
+        origin: what made them.
+        shards: folder of the build that the labels are from; `None` where they are the predictions file's own.
+        build_id: of that build; empty where not known.
+        split: which was scored.
+        notes: what did not fit, for people.
+    """
+
+    predictions: Predictions
+    origin: PredictionOrigin
+    shards: str | None
+    build_id: str
+    split: str
+    notes: tuple[str, ...] = ()
+
+
+def evaluation_report(
+    scored: Scored, protocols: Sequence[Protocol], *, resamples: int = RESAMPLES
+) -> dict[str, Any]:
+    """The whole of metrics.json but what only the model's run knows (decoders, environment).
+
+    Args:
+        scored: the predictions.
+        protocols: to score under.
+        resamples: of the bootstrap over clips.
+    """
+    frames, origin = scored.predictions.frames, scored.origin
+    clips = [frames.clips[number] for number in dict.fromkeys(frames.clip_id.tolist())]
+    games = sorted({game for game, _ in clips}, key=natural_key)
+    names = [f"{game}/{clip}" for game, clip in clips]
+    flattered_by = origin.flattered_by(scored.build_id, scored.split, games, names)
+    chosen_on = origin.threshold_chosen_on
+    return {
+        "model": origin.model,
+        "created_by": origin.created_by,
+        "shards": scored.shards,
+        "build_id": scored.build_id,
+        "split": scored.split,
+        "games": games,
+        "frame_sizes": sorted({f"{width}x{height}" for width, height in frames.source_size.tolist()}),
+        "threshold": origin.threshold,
+        "threshold_chosen_on": None if chosen_on is None else chosen_on.to_plain(),
+        "optimistic": bool({"threshold", "checkpoint"} & set(flattered_by)),
+        "optimistic_because": flattered_by,
+        "decode": origin.decode,
+        "overlap": origin.overlap,
+        "flip": origin.flip,
+        "notes": [
+            *scored.notes,
+            *origin.threshold_notes(),
+            *(_FLATTERED[reason] for reason in flattered_by),
+        ],
+        **score(scored.predictions, protocols, threshold=origin.threshold, resamples=resamples),
+    }

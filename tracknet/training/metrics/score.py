@@ -1,0 +1,130 @@
+"""One set of predictions under every protocol, with uncertainty and by part: what metrics.json holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tracknet.training.metrics.bootstrap import (
+    RESAMPLES,
+    Tally,
+    Weights,
+    caution,
+    clip_weights,
+    interval,
+    intervals,
+    whole,
+)
+from tracknet.training.metrics.breakdowns import breakdowns
+from tracknet.training.metrics.counts import FP2, OUTCOMES, TN, count_by, outcomes, ratios
+from tracknet.training.metrics.localisation import ball_errors, error_figures, error_histogram, pck
+from tracknet.training.metrics.predictions import FloatArray, Predictions
+from tracknet.training.metrics.protocols import Protocol, design, main_protocol
+
+PCK_RADII_PX = tuple(range(1, 21))
+_CURVE_POINTS = 200
+
+
+def score(
+    predictions: Predictions,
+    protocols: Sequence[Protocol],
+    *,
+    threshold: float,
+    resamples: int = RESAMPLES,
+) -> dict[str, Any]:
+    """Everything that can be said of predictions without the model: plain values, NaN where undefined.
+
+    Args:
+        predictions: of a split.
+        protocols: to score under, one or more.
+        threshold: score from which a guess is a detection.
+        resamples: of the bootstrap over clips.
+
+    Returns:
+        `protocols`, `main_protocol`, `frames`, `balls`, `clips`, `bootstrap`, `pck_curve`, `error`,
+        `false_alarms`, `breakdowns`, `pr_curves`.
+    """
+    clips = len(np.unique(predictions.frames.clip_id))
+    weights = clip_weights(clips, resamples) if clips else np.ones((1, 0), np.int32)
+    tallies = {protocol.name: Tally.of(predictions, protocol, threshold) for protocol in protocols}
+    main = main_protocol(protocols)
+    balls = ball_errors(predictions)
+    return {
+        "frames": len(predictions),
+        "balls": len(balls),
+        "clips": clips,
+        "bootstrap": {"over": "clips", "resamples": resamples, "level": 0.95, "caution": caution(clips)},
+        "main_protocol": main.name,
+        "protocols": {name: _under_protocol(tally, threshold, weights) for name, tally in tallies.items()},
+        "pck_curve": {
+            "radii_px": list(PCK_RADII_PX),
+            "share": pck(predictions, PCK_RADII_PX).tolist(),
+            "intervals": _pck_intervals(predictions, weights),
+        },
+        "error": {
+            **error_figures(predictions),
+            "without_guess": int((~np.isfinite(balls)).sum()),
+            "histogram": error_histogram(predictions),
+        },
+        "false_alarms": _false_alarms(predictions, threshold, weights),
+        "breakdowns": breakdowns(predictions, main, tallies[main.name].codes),
+        "pr_curves": {
+            name: tally.ranking.curve(tally.balls, _CURVE_POINTS) for name, tally in tallies.items()
+        },
+    }
+
+
+def _under_protocol(tally: Tally, threshold: float, weights: Weights) -> dict[str, Any]:
+    protocol = tally.protocol
+    counts = tally.counts.sum(axis=0)
+    return {
+        "title": protocol.title,
+        "source": protocol.source,
+        "space": protocol.space_text,
+        "distance": protocol.distance_text,
+        "counts_as_ball": protocol.balls_text,
+        "ranked_by": protocol.ranked_by,
+        "threshold": threshold,
+        **{name: int(number) for name, number in zip(OUTCOMES, counts, strict=True)},
+        **whole(tally),
+        # Detections that all have one score are one operating point: AP is then precision times recall.
+        "ap_of_single_point": len(tally.ranking.score) <= 1,
+        "intervals": intervals(tally, weights),
+    }
+
+
+def _pck_intervals(predictions: Predictions, weights: Weights) -> list[list[float] | None] | None:
+    clips = weights.shape[1]
+    if clips < 2:
+        return None
+    _, clip = np.unique(predictions.frames.clip_id, return_inverse=True)
+    clip, errors = clip[predictions.present], ball_errors(predictions)
+    per_clip = np.stack(
+        [np.bincount(clip, errors <= radius, minlength=clips) for radius in (*PCK_RADII_PX, np.inf)], axis=1
+    )
+    per_clip[:, -1] = np.bincount(clip, minlength=clips)  # all balls, also those without a guess
+    sums = weights.astype(np.float64) @ per_clip
+    shares: FloatArray = np.divide(
+        sums[:, :-1],
+        sums[:, -1:],
+        out=np.full((len(sums), len(PCK_RADII_PX)), np.nan),
+        where=sums[:, -1:] > 0,
+    )
+    return [interval(column) for column in shares.T]
+
+
+def _false_alarms(predictions: Predictions, threshold: float, weights: Weights) -> dict[str, Any]:
+    """Detections on frames labelled as without a ball (visibility 0), which no other figure hides."""
+    codes = outcomes(predictions, design().with_all_frames(), threshold)
+    _, clip = np.unique(predictions.frames.clip_id, return_inverse=True)
+    per_clip = count_by(codes, clip, weights.shape[1])
+    counts = per_clip.sum(axis=0)
+    samples = ratios(weights.astype(np.float64) @ per_clip, "all_balls")["false_alarm_rate"]
+    return {
+        "empty_frames": int(counts[FP2] + counts[TN]),
+        "false_alarms": int(counts[FP2]),
+        "rate": float(ratios(counts, "all_balls")["false_alarm_rate"]),
+        "interval": interval(samples) if weights.shape[1] > 1 else None,
+    }

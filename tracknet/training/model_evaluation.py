@@ -1,0 +1,188 @@
+"""Runs a saved model over a split, once, for all that is scored or drawn of it; and sets its threshold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from tracknet.datasets.batch import Batch
+from tracknet.datasets.index import ShardSet
+from tracknet.datasets.loader import StreamLoader
+from tracknet.datasets.stream import check_stored_size, evaluation_stream
+from tracknet.models.model import TrackNet
+from tracknet.training.evaluation import evaluation_spec, predict_split
+from tracknet.training.metrics import PredictionOrigin, Predictions, Protocol, ThresholdOrigin, best_threshold
+from tracknet.training.pictures import OverlayCollector
+from tracknet.training.precision import Precision, resolve_device
+from tracknet.training.window_overlap import resolve_overlap
+from tracknet.utils.environment import describe_environment
+from tracknet.utils.errors import UserError
+from tracknet.utils.heatmap import DECODERS
+from tracknet.utils.progress import Progress
+from tracknet.utils.settings import LoaderConfig
+
+
+@dataclass(frozen=True)
+class ModelRun:
+    """What a model said of a split.
+
+    Attributes:
+        model: on its device.
+        precision: device and arithmetic.
+        by_decoder: the predictions, as each decoder reads the heatmaps.
+        origin: what made them; the model's own decoder is `origin.decode`.
+        overlays: a few frames with their heatmaps, uint8 RGB `[H, W + 3 H, 3]`.
+        environment: machine, versions and arithmetic.
+    """
+
+    model: TrackNet
+    precision: Precision
+    by_decoder: dict[str, Predictions]
+    origin: PredictionOrigin
+    overlays: list[npt.NDArray[np.uint8]]
+    environment: dict[str, Any]
+
+    @property
+    def predictions(self) -> Predictions:
+        """As the model's own decoder reads them."""
+        return self.by_decoder[self.origin.decode]
+
+
+def run_model(
+    folder: Path,
+    shards: ShardSet,
+    *,
+    batch_size: int,
+    workers: int,
+    device: str,
+    amp: str,
+    pictures: int = 0,
+    decoders: Sequence[str] = tuple(DECODERS),
+    overlap: str | None = None,
+    flip: bool = False,
+) -> ModelRun:
+    """Predicts every frame of a split.
+
+    Args:
+        folder: of the model.
+        shards: the split.
+        batch_size: windows at once.
+        workers: loading processes.
+        device: torch's name, or `auto`.
+        amp: `auto`, `bf16`, `fp16` or `off`.
+        pictures: overlays to draw.
+        decoders: by name; the model's own is always among them.
+        overlap: how several windows' maps of one frame become one; `None` is the model's default.
+        flip: average with the mirror image.
+
+    Raises:
+        UserError: model and shards do not fit, or the model has nothing to combine.
+    """
+    model = TrackNet.from_pretrained(folder)
+    overlap = resolve_overlap(overlap, model.num_maps)
+    check_stored_size(shards, model.input_size)
+    precision = Precision.resolve(amp, resolve_device(device))
+    model.to(precision.device)
+    stream = evaluation_stream(shards, evaluation_spec(model), batch_size=batch_size)
+    loader = StreamLoader(stream, LoaderConfig(workers=workers), pin_memory=precision.device.type == "cuda")
+    overlays = OverlayCollector(model, loader, pictures)
+    own = model.config.heatmap.decode
+    with Progress("evaluating", len(shards), "frames") as progress:
+
+        def on_batch(step: int, batch: Batch, logits: torch.Tensor) -> None:
+            overlays.take(step, batch, logits)
+            progress.advance(int(batch.valid.sum()))
+
+        try:
+            by_decoder = predict_split(
+                model,
+                loader,
+                precision,
+                decoders=list(dict.fromkeys([*decoders, own])),
+                overlap=overlap,
+                flip=flip,
+                on_batch=on_batch,
+            )
+        finally:
+            loader.close()
+    origin = PredictionOrigin(
+        model=str(folder),
+        build_id=shards.manifest.build_id,
+        split=shards.split,
+        threshold=float(model.score_threshold),
+        threshold_chosen_on=_threshold_origin(model),
+        decode=own,
+        overlap=overlap,
+        flip=flip,
+        provenance=model.provenance,
+    )
+    environment = {**describe_environment(), "device": str(precision.device), "precision": precision.name}
+    return ModelRun(model, precision, by_decoder, origin, overlays.images(), environment)
+
+
+def only_clips(shards: ShardSet, names: Sequence[str]) -> ShardSet:
+    """The frames of some clips.
+
+    Args:
+        shards: a split.
+        names: `game1/Clip3` or `game1_Clip3`.
+
+    Raises:
+        UserError: naming every clip that the split does not have.
+    """
+    known = {f"{game}{mark}{clip}": (game, clip) for game, clip in shards.table.clips for mark in "/_"}
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        there = [f"{game}/{clip}" for game, clip in shards.table.clips]
+        more = f" and {len(there) - 12} more" if len(there) > 12 else ""
+        raise UserError(
+            f"the split {shards.split!r} of {shards.folder} has no clip {', '.join(unknown)}",
+            remedy=f"choose from {', '.join(there[:12])}{more}",
+        )
+    wanted = {known[name] for name in names}
+    numbers = [number for number, clip in enumerate(shards.table.clips) if clip in wanted]
+    return shards.take(np.flatnonzero(np.isin(shards.table.clip_id, numbers)))
+
+
+def set_threshold(
+    made: ModelRun, folder: Path, protocol: Protocol, shards: ShardSet, *, whole_split: bool
+) -> float:
+    """Chooses the score threshold of highest F1 and writes the model again with it, and with how it was chosen.
+
+    Args:
+        made: the model and what it said of the calibration frames.
+        folder: its model folder; each file is replaced in one step.
+        protocol: whose F1 decides; frames that it excludes count too.
+        shards: the calibration frames.
+        whole_split: they are all of their split.
+    """
+    clips = [shards.table.clips[number] for number in np.unique(shards.table.clip_id)]
+    origin = ThresholdOrigin(
+        build_ids=(shards.manifest.build_id,),
+        split=shards.split,
+        games=tuple(dict.fromkeys(game for game, _ in clips)),
+        clips=None if whole_split else tuple(f"{game}/{clip}" for game, clip in clips),
+        protocol=f"{protocol.name}, {protocol.distance_text}",
+        overlap=made.origin.overlap,
+        flip=made.origin.flip,
+    )
+    model = made.model
+    model.score_threshold = best_threshold(made.predictions, protocol)
+    model.provenance = {**model.provenance, "threshold_chosen_on": origin.to_plain()}
+    model.save_pretrained(folder)
+    return float(model.score_threshold)
+
+
+def _threshold_origin(model: TrackNet) -> ThresholdOrigin | None:
+    origin = ThresholdOrigin.read(model.provenance.get("threshold_chosen_on"))
+    if origin is None or origin.games:
+        return origin
+    # Models of earlier versions say the games of each split, but not beside the threshold.
+    games = (model.provenance.get("games") or {}).get(origin.split) or ()
+    return replace(origin, games=tuple(games))
