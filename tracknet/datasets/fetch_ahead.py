@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from tracknet.datasets.remote_file import RemoteFile
 from tracknet.datasets.shard_cache import ShardCache
-from tracknet.utils.errors import UserError
 
 # A request that hangs ends by `data.cache.timeout_s`; nobody waits for that.
 _CLOSE_S = 2.0
@@ -35,31 +34,40 @@ class RemoteShards:
 class FetchAhead:
     """A thread that keeps the cache ahead of one epoch. Whoever reads a shard before it is there fetches it too."""
 
-    def __init__(self, cache: ShardCache, groups: Sequence[Sequence[RemoteFile]], place: int) -> None:
+    def __init__(
+        self,
+        cache: ShardCache,
+        groups: Sequence[Sequence[RemoteFile]],
+        place_of: Callable[[int], int],
+        start_step: int,
+    ) -> None:
         """Starts to fetch.
 
         Args:
             cache: must hold two groups that follow each other, where there are several.
             groups: of shards that are read together, in the order in which they are read.
-            place: the group that is read first.
+            place_of: the group, as a place in that order, that a step of the epoch reads.
+            start_step: that is served first.
         """
         self._cache = cache
         self._groups = groups
-        self._place = place
+        self._place_of = place_of
+        self._place = place_of(start_step)
         self._stopped = False
         self._moved = threading.Condition()
         self._error: Exception | None = None
         self._thread = threading.Thread(target=self._run, name="fetch-ahead", daemon=True)
         self._thread.start()
 
-    def reach(self, place: int) -> None:
-        """The consumer has come to this group: none before it is read any more.
+    def reach(self, step: int) -> None:
+        """A step was made: no group before its own is read any more.
 
         Raises:
             RunError: a shard cannot be had; names it.
         """
         if self._error is not None:
             raise self._error
+        place = self._place_of(step)
         if place != self._place:
             with self._moved:
                 self._place = place

@@ -104,7 +104,7 @@ class StreamLoader:
             batches=self._ahead + HELD,
         )
         self._crew: Crew | None = None
-        self._fetching: tuple[FetchAhead, Callable[[int], int]] | None = None
+        self._fetching: FetchAhead | None = None
         self._slots: SlotMemory
         self._stop_crew = weakref.finalize(self, _nothing)
         # Seen by all workers, also in other processes: which epoch is the present one, and what each is reading.
@@ -136,7 +136,8 @@ class StreamLoader:
                 step, slot = self._pending.popleft()
                 try:
                     made = self._receive(step)
-                    self._fetch_for(step)
+                    if self._fetching is not None:
+                        self._fetching.reach(step)
                     assert made is not None, "a task of the present epoch was skipped"
                     self._note(made)
                 except Exception:
@@ -174,14 +175,9 @@ class StreamLoader:
             self._slots.give_back(slot)
         return int(self._order[0])
 
-    def _fetch_for(self, step: int) -> None:
-        if self._fetching is not None:
-            thread, place_of = self._fetching
-            thread.reach(place_of(step))
-
     def _stop_fetching(self) -> None:
         if self._fetching is not None:
-            self._fetching[0].close()
+            self._fetching.close()
             self._fetching = None
 
     def _start(self) -> None:

@@ -172,20 +172,16 @@ class WindowStream(IterableDataset[Any]):
             return [self.num_steps * self._global_batch_size]
         return windows_used(self.weights, self.num_steps, self.lanes, self._global_batch_size)
 
-    def fetch_ahead(self, epoch: int, start_step: int) -> tuple[FetchAhead, Callable[[int], int]] | None:
-        """Starts to fetch the shards of an epoch; `None` where nothing is to be fetched.
-
-        Returns:
-            the thread, and the place among its groups of each step.
-        """
+    def fetch_ahead(self, epoch: int, start_step: int) -> FetchAhead | None:
+        """Starts to fetch the shards of an epoch; `None` where nothing is to be fetched."""
         if self._remote is None or self.plan is None:
             return None
         files = self._remote.files
         if self.blocks is None:
-            return FetchAhead(self._remote.cache, [files], 0), lambda step: 0
+            return FetchAhead(self._remote.cache, [files], lambda step: 0, start_step)
         plan = BlockedPlan(self.blocks, self.plan, epoch)
         groups = [[files[shard] for shard in self.blocks.shards[block]] for block in plan.order]
-        return FetchAhead(self._remote.cache, groups, plan.place_of(start_step)), plan.place_of
+        return FetchAhead(self._remote.cache, groups, plan.place_of, start_step)
 
     def windows_of(self, plan: Plan, step: int) -> StepWindows:
         """What a step of one of `plan_of`'s plans serves."""

@@ -75,6 +75,12 @@ def _order_lines(setup: Setup) -> list[str]:
     lines.append(
         f"order       {plan.lanes} lanes, pieces of {plan.run_length} windows; about {decodes:.2f} decodes per window"
     )
+    if stream.blocks is not None:
+        left_out = stream.blocks.left_out
+        lines.append(
+            f"blocks      {len(stream.blocks)} blocks of shards pass through the cache (data.cache.max_gb); "
+            f"{left_out:,} windows ({left_out / sum(counts):.1%}) lie in several and are left out"
+        )
     if len(counts) > 1:
         lines += [
             f"mix         {folder}: {count / sum(used):.1%} of the windows, "
