@@ -46,7 +46,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--shards",
         type=place_of,
-        help="folder of a build, or its URL: the frames and labels. Default: shards; for predictions.parquet the labels in it",
+        help="folder or URL of a build: the frames and labels. Default: shards; for predictions.parquet the labels "
+        "in it",
     )
     parser.add_argument("--split", help="train, val or test; default: val, or that of predictions.parquet")
     parser.add_argument(
