@@ -107,7 +107,13 @@ class ShardSet:
 
     def remote_shards(self) -> list[RemoteFile]:
         """The shards that lie behind URLs."""
-        return [folder.shard(entry) for folder, entry in self._located if isinstance(folder, RemotePath)]
+        return [file for file in self._remote if file is not None]
+
+    @cached_property
+    def _remote(self) -> list[RemoteFile | None]:
+        return [
+            folder.shard(entry) if isinstance(folder, RemotePath) else None for folder, entry in self._located
+        ]
 
     @property
     def cache(self) -> ShardCache | None:
@@ -118,7 +124,9 @@ class ShardSet:
         """A file descriptor of a shard, fetched first where it is behind a URL. Raises OSError, RunError."""
         folder, entry = self.locate(shard_id)
         if isinstance(folder, RemotePath):
-            return folder.cache.open(folder.shard(entry))
+            file = self._remote[shard_id]
+            assert file is not None, "a remote folder's shard is a remote file"
+            return folder.cache.open(file)
         return os.open(folder / entry.name, os.O_RDONLY)
 
 

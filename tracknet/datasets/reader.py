@@ -39,8 +39,8 @@ class FrameSource(Protocol):
 class ShardReader:
     """Reads frames of a `ShardSet` by offset. One object per process: it keeps local files open.
 
-    Shards of the cache are opened for every read, which costs about 0.02 ms: one that is held open cannot make room
-    for the next.
+    Shards of the cache are opened for every read, which costs about 0.02 ms: one that is held open cannot make
+    room for the next.
     """
 
     def __init__(self, shards: ShardSet) -> None:

@@ -123,7 +123,7 @@ class WindowStream(IterableDataset[Any]):
         self.batch_size = slots.stop - slots.start
         self.num_steps = (
             steps_in(blocks, batch_size)
-            if blocks
+            if blocks is not None
             else training_steps(sum(map(len, self.sources)), batch_size)
         )
         if len(self.sources) > 1:
@@ -260,7 +260,7 @@ def training_stream(
             cache_bytes=remote.cache.max_bytes,
             seed=seed,
         )
-    ordered_at_once = smallest(blocks) if blocks else len(chosen)
+    ordered_at_once = smallest(blocks) if blocks is not None else len(chosen)
     lanes, run_length = default_order(ordered_at_once, batch_size, spec.sequence, filters.every)
     plan = PlanConfig(
         seed=seed,
