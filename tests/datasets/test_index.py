@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from tests.datasets.conftest import STORED, SmallBuild
-from tracknet.datasets.index import expand_shards, open_shards, open_split
+from tracknet.datasets.index import open_shards, open_split
+from tracknet.datasets.shard_names import expand_shards
 from tracknet.utils.errors import RunError, UserError
 
 NAMES = [f"train-{number:03d}.tar" for number in range(4)]

@@ -18,8 +18,9 @@ from webdataset.writer import TarWriter
 from pipelines import build_shards, index_shards
 from tests.conftest import SMALL, draw_dot
 from tracknet.datasets.contents import Contents
-from tracknet.datasets.index import expand_shards, open_shards, open_split
+from tracknet.datasets.index import open_shards, open_split
 from tracknet.datasets.reader import ShardReader
+from tracknet.datasets.shard_names import expand_shards
 from tracknet.datasets.verify import verify_build
 from tracknet.scripts import inspect, train
 from tracknet.utils.errors import EXIT_DONE, EXIT_FAILED, EXIT_WRONG_REQUEST, UserError, cli_main

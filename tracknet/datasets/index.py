@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import io
-import re
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import braceexpand
 import numpy as np
 import numpy.typing as npt
 
+from tracknet.datasets.remote_file import RemoteFile
+from tracknet.datasets.remote_path import RemotePath
 from tracknet.datasets.schema import INDEX_NAME, MANIFEST_NAME, Manifest, ShardEntry
+from tracknet.datasets.shard_cache import ShardCache
+from tracknet.datasets.shard_names import read_manifest
 from tracknet.datasets.table import NO_STATUS, FrameTable
-from tracknet.utils.errors import RunError, UserError
+from tracknet.utils.errors import RunError, UserError, shorten
 from tracknet.utils.tar_header import BLOCK_BYTES
 
 _COLUMNS = (
@@ -25,6 +29,7 @@ _COLUMNS = (
 )
 _DO_NOT_USE = "do not use this folder: its index was damaged, or made to mislead; build it again"
 _BUILD_AGAIN = "run the build command again: it replaces what is missing or damaged and keeps the rest"
+_UPLOAD_AGAIN = "upload the whole folder of the build again, its manifest last"
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,8 @@ class ShardSet:
     """The frames of one split of a build, and where each lies.
 
     Attributes:
-        folder: of the build; `Path()` for several builds together, whose `shard_names` are then whole paths.
+        folder: of the build, here or behind a URL; `Path()` for several builds together, whose `shard_names` are
+            then whole paths.
         manifest: of the build, or what several have in common.
         split: `train`, `val` or `test`.
         table: the N frames.
@@ -44,7 +50,7 @@ class ShardSet:
         parts: the sets of each build, where there are several.
     """
 
-    folder: Path
+    folder: Path | RemotePath
     manifest: Manifest
     split: str
     table: FrameTable
@@ -61,13 +67,13 @@ class ShardSet:
     def describe(self) -> dict[str, list[str]]:
         """Which shards these are, wherever they lie: their names, and their builds where there are several."""
         builds = {"builds": [build[:12] for build in self.builds()]} if self.parts else {}
-        return {**builds, "shards": [Path(name).name for name in self.shard_names]}
+        return {**builds, "shards": [name for part in self.parts or (self,) for name in part.shard_names]}
 
     def builds(self) -> list[str]:
         """The id of each build."""
         return [part.manifest.build_id for part in self.parts or (self,)]
 
-    def folders(self) -> list[Path]:
+    def folders(self) -> list[Path | RemotePath]:
         """The folder of each build."""
         return [part.folder for part in self.parts or (self,)]
 
@@ -85,59 +91,46 @@ class ShardSet:
 
     def origin(self, row: int) -> str:
         """`shards/train-003.tar: game1_Clip3_0042`, as messages name a sample."""
-        return f"{self.folder / self.shard_names[self.shard_id[row]]}: {self.table.keys[row]}"
+        folder, entry = self.locate(int(self.shard_id[row]))
+        return f"{folder / entry.name}: {self.table.keys[row]}"
+
+    def locate(self, shard_id: int) -> tuple[Path | RemotePath, ShardEntry]:
+        """The folder of a shard, and what the manifest there says of it."""
+        return self._located[shard_id]
+
+    @cached_property
+    def _located(self) -> list[tuple[Path | RemotePath, ShardEntry]]:
+        if self.parts:
+            return [place for part in self.parts for place in part._located]
+        entries = {entry.name: entry for entry in self.manifest.shards}
+        return [(self.folder, entries[name]) for name in self.shard_names]
+
+    def remote_shards(self) -> list[RemoteFile]:
+        """The shards that lie behind URLs."""
+        return [file for file in self._remote if file is not None]
+
+    @cached_property
+    def _remote(self) -> list[RemoteFile | None]:
+        return [
+            folder.shard(entry) if isinstance(folder, RemotePath) else None for folder, entry in self._located
+        ]
+
+    @property
+    def cache(self) -> ShardCache | None:
+        """Where shards behind URLs are kept; `None` where all are local."""
+        return next((folder.cache for folder in self.folders() if isinstance(folder, RemotePath)), None)
+
+    def open_shard(self, shard_id: int) -> int:
+        """A file descriptor of a shard, fetched first where it is behind a URL. Raises OSError, RunError."""
+        folder, entry = self.locate(shard_id)
+        if isinstance(folder, RemotePath):
+            file = self._remote[shard_id]
+            assert file is not None, "a remote folder's shard is a remote file"
+            return folder.cache.open(file)
+        return os.open(folder / entry.name, os.O_RDONLY)
 
 
-def expand_shards(specs: Sequence[str]) -> list[Path]:
-    """Shard files named by paths, folders, a manifest, globs, `{000..031}` or the written `<000..031>`.
-
-    Raises:
-        UserError: a name stands for no file. All such names are listed.
-    """
-    paths: list[Path] = []
-    problems: list[str] = []
-    for spec in specs:
-        if Path(spec).is_dir() or Path(spec).name == MANIFEST_NAME:
-            folder = Path(spec) if Path(spec).is_dir() else Path(spec).parent
-            paths += [folder / entry.name for entry in Manifest.read(folder).shards_of("train")]
-            continue
-        braced = re.sub(r"<(\d+\.\.\d+)>", r"{\1}", spec)
-        try:
-            names = list(braceexpand.braceexpand(braced))
-        except ValueError:
-            problems.append(f"{spec}: a brace is not closed, as in train-{{000..031}}.tar")
-            continue
-        for name in names:
-            path = Path(name)
-            if any(char in path.name for char in "*?["):
-                matches = sorted(match for match in path.parent.glob(path.name) if match.is_file())
-                if not matches:
-                    problems.append(f"{name}: matches no file")
-                paths += matches
-            elif path.is_file():
-                paths.append(path)
-            else:
-                problems.append(f"{name}: no such file")
-    if problems:
-        raise UserError(
-            f"{len(problems)} of the shards named are not there",
-            problems=_shorten(problems),
-            remedy=_shards_beside(specs),
-        )
-    return list(dict.fromkeys(paths))
-
-
-def _shards_beside(specs: Sequence[str]) -> str:
-    """What to name instead: the training shards in the folder that was meant, if it has any."""
-    folder = Path(specs[0]).parent
-    there = sorted(folder.glob("train-*.tar"))
-    if there:
-        span = f"{there[0].name} to {there[-1].name}"
-        return f"{folder} has {len(there)} training shards, {span}; {folder} stands for all"
-    return "build them: `python -m pipelines.build_shards --root data/tracknet`, or name the folder where they are"
-
-
-def open_shards(paths: Sequence[Path]) -> ShardSet:
+def open_shards(paths: Sequence[Path | RemotePath]) -> ShardSet:
     """The frames of some shards, all of one split of one build.
 
     Args:
@@ -151,14 +144,14 @@ def open_shards(paths: Sequence[Path]) -> ShardSet:
         raise UserError(
             "no shards were given", remedy="name a folder of shards, or files such as shards/train-*.tar"
         )
-    folders = sorted({path.parent.resolve() for path in paths})
+    folders = sorted({_absolute(path.parent) for path in paths})
     if len(folders) > 1:
         raise UserError(
-            "the shards lie in several folders: " + ", ".join(map(str, folders)),
+            "the shards lie in several folders: " + ", ".join(folders),
             remedy="give the shards of one build",
         )
     folder = paths[0].parent
-    manifest = Manifest.read(folder)
+    manifest = read_manifest(folder)
     known = {entry.name: entry for entry in manifest.shards}
     strangers = [path.name for path in paths if path.name not in known]
     if strangers:
@@ -178,9 +171,13 @@ def open_shards(paths: Sequence[Path]) -> ShardSet:
     return _open(folder, manifest, splits[0], entries)
 
 
-def open_split(folder: Path, split: str) -> ShardSet:
+def _absolute(folder: Path | RemotePath) -> str:
+    return str(folder) if isinstance(folder, RemotePath) else str(folder.resolve())
+
+
+def open_split(folder: Path | RemotePath, split: str) -> ShardSet:
     """All frames of one split of the build in `folder`. Raises as `open_shards` does."""
-    manifest = Manifest.read(folder)
+    manifest = read_manifest(folder)
     entries = list(manifest.shards_of(split))
     if not entries:
         there = sorted({entry.split for entry in manifest.shards})
@@ -191,8 +188,14 @@ def open_split(folder: Path, split: str) -> ShardSet:
     return _open(folder, manifest, split, entries)
 
 
-def _open(folder: Path, manifest: Manifest, split: str, entries: Sequence[ShardEntry]) -> ShardSet:
-    _check_files(folder, entries)
+def _open(
+    folder: Path | RemotePath, manifest: Manifest, split: str, entries: Sequence[ShardEntry]
+) -> ShardSet:
+    if isinstance(folder, RemotePath):
+        for entry in entries:
+            folder.shard(entry)  # refuses what is no hash; size and content are checked when it is fetched
+    else:
+        _check_files(folder, entries)
     index = _read_index(folder, manifest)
     if strange := set(index["shard"]) - {entry.name for entry in manifest.shards}:
         raise RunError(
@@ -207,7 +210,7 @@ def _open(folder: Path, manifest: Manifest, split: str, entries: Sequence[ShardE
     if len(keep) != expected:
         raise RunError(
             f"{folder / INDEX_NAME} has {len(keep)} frames for shards that hold {expected}",
-            remedy=_BUILD_AGAIN,
+            remedy=_make_whole(folder),
         )
 
     def column(name: str, dtype: Any) -> npt.NDArray[Any]:
@@ -220,7 +223,7 @@ def _open(folder: Path, manifest: Manifest, split: str, entries: Sequence[ShardE
     if misplaced:
         raise RunError(
             f"{folder / INDEX_NAME}: {len(misplaced)} frames lie where no shard has one",
-            problems=_shorten(
+            problems=shorten(
                 [
                     f"{names[shard_id[keep[row]]]}: {index['key'][keep[row]]}: {what}"
                     for row, what in misplaced.items()
@@ -302,26 +305,26 @@ def _check_files(folder: Path, entries: Sequence[ShardEntry]) -> None:
     if problems:
         raise RunError(
             f"{len(problems)} of {len(entries)} shards are not what was built",
-            problems=_shorten(problems),
+            problems=shorten(problems),
             remedy=_BUILD_AGAIN,
         )
 
 
-def _read_index(folder: Path, manifest: Manifest) -> dict[str, list[Any]]:
+def _make_whole(folder: Path | RemotePath) -> str:
+    return _UPLOAD_AGAIN if isinstance(folder, RemotePath) else _BUILD_AGAIN
+
+
+def _read_index(folder: Path | RemotePath, manifest: Manifest) -> dict[str, list[Any]]:
     import pyarrow.parquet as pq
 
     path = folder / INDEX_NAME
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise RunError(f"{path} is missing", remedy=_BUILD_AGAIN) from None
+        raise RunError(f"{path} is missing", remedy=_make_whole(folder)) from None
     if hashlib.sha256(content).hexdigest() != manifest.index_sha256:
-        raise RunError(f"{path} is not the index that its manifest was written with", remedy=_BUILD_AGAIN)
+        raise RunError(
+            f"{path} is not the index that its manifest was written with", remedy=_make_whole(folder)
+        )
     columns: dict[str, list[Any]] = pq.read_table(io.BytesIO(content), columns=list(_COLUMNS)).to_pydict()
     return columns
-
-
-def _shorten(problems: list[str], limit: int = 10) -> list[str]:
-    if len(problems) <= limit:
-        return problems
-    return [*problems[:limit], f"and {len(problems) - limit} more"]

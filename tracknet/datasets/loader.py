@@ -26,6 +26,7 @@ import numpy as np
 from tracknet.datasets.batch import Batch, BatchAssembler
 from tracknet.datasets.crew import Alone, Crew, Task, ThreadCrew
 from tracknet.datasets.faults import IDLE, FaultLog, ReadWatch, stalled
+from tracknet.datasets.fetch_ahead import FetchAhead
 from tracknet.datasets.lanes import shared_frames
 from tracknet.datasets.maker import BatchMaker, Made
 from tracknet.datasets.memory import CachePlan, plan_memory
@@ -103,6 +104,7 @@ class StreamLoader:
             batches=self._ahead + HELD,
         )
         self._crew: Crew | None = None
+        self._fetching: FetchAhead | None = None
         self._slots: SlotMemory
         self._stop_crew = weakref.finalize(self, _nothing)
         # Seen by all workers, also in other processes: which epoch is the present one, and what each is reading.
@@ -126,12 +128,16 @@ class StreamLoader:
         """
         order = self._begin()
         steps = iter(range(start_step, self.num_steps))
+        # After the workers were forked, so that none has a copy of its connections and locks.
+        self._fetching = self.stream.fetch_ahead(epoch, start_step) if start_step < self.num_steps else None
         try:
             self._submit(order, epoch, steps)
             while self._pending:
                 step, slot = self._pending.popleft()
                 try:
                     made = self._receive(step)
+                    if self._fetching is not None:
+                        self._fetching.reach(step)
                     assert made is not None, "a task of the present epoch was skipped"
                     self._note(made)
                 except Exception:
@@ -145,10 +151,12 @@ class StreamLoader:
         finally:
             if self._order[0] == order:
                 self._order[0] += 1
+                self._stop_fetching()
 
     def close(self) -> None:
         """Stops the workers; another epoch would start new ones."""
         self._order[0] += 1
+        self._stop_fetching()
         self._stop_crew()
         self._crew = None
         self._pending.clear()
@@ -156,6 +164,7 @@ class StreamLoader:
     def _begin(self) -> int:
         """Leaves the epoch before, if it was not read to its end; returns the new one's order."""
         self._order[0] += 1
+        self._stop_fetching()
         if self._crew is None:
             self._start()
         while self._pending:
@@ -165,6 +174,11 @@ class StreamLoader:
                 self._receive(step)
             self._slots.give_back(slot)
         return int(self._order[0])
+
+    def _stop_fetching(self) -> None:
+        if self._fetching is not None:
+            self._fetching.close()
+            self._fetching = None
 
     def _start(self) -> None:
         nbytes, pin = self._layout.nbytes, self._pin_memory

@@ -219,7 +219,7 @@ class Manifest:
         """
         path = folder / MANIFEST_NAME
         try:
-            body = json.loads(path.read_text())
+            content = path.read_bytes()
         except FileNotFoundError:
             remedy = (
                 f"run `python -m pipelines.build_shards --root YOUR_DATA --out {folder}`; "
@@ -233,6 +233,13 @@ class Manifest:
             raise UserError(
                 f"{folder} has no {MANIFEST_NAME}: it holds no finished build", remedy=remedy
             ) from None
+        return cls.parse(content, str(path))
+
+    @classmethod
+    def parse(cls, content: bytes, path: str) -> Manifest:
+        """The manifest in the bytes of its file, which messages call `path`. Raises UserError as `read` does."""
+        try:
+            body = json.loads(content.decode())
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
             raise UserError(
                 f"{path} is damaged: {error}",

@@ -21,10 +21,13 @@ from pathlib import Path
 
 from tracknet.datasets.remote_file import Patience, RemoteFile, fetch
 from tracknet.utils.errors import RunError, UserError
+from tracknet.utils.settings import CacheConfig
 
 GB = 10**9
 _SECONDS_BETWEEN_LOOKS = 0.1
 _SECONDS_BEFORE_A_WORD = 10.0
+# Locks that this process holds or waits for. A child forked meanwhile would hold them for as long as it lives.
+_LOCKS: set[int] = set()
 
 
 class ShardCache:
@@ -42,6 +45,14 @@ class ShardCache:
         self.max_bytes = max_bytes
         self.patience = patience
 
+    @classmethod
+    def of(cls, config: CacheConfig) -> ShardCache:
+        """The cache that is configured."""
+        home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        folder = Path(config.dir).expanduser() if config.dir else Path(home) / "tracknet" / "shards"
+        patience = Patience(attempts=config.attempts, timeout_s=config.timeout_s)
+        return cls(folder, round(config.max_gb * GB), patience)
+
     def open(self, file: RemoteFile) -> int:
         """A file descriptor of the whole shard, fetched first where it is not there.
 
@@ -50,7 +61,7 @@ class ShardCache:
         Raises:
             RunError: it cannot be fetched, or there is no room that could be made for it.
         """
-        path = self._path(file)
+        path = self.path_of(file)
         while True:
             if (descriptor := self._take(path)) is not None:
                 return descriptor
@@ -66,7 +77,7 @@ class ShardCache:
         Raises:
             RunError: see `open`.
         """
-        path = self._path(file)
+        path = self.path_of(file)
         path.parent.mkdir(parents=True, exist_ok=True)
         with _locked(path.with_suffix(".lock"), f"another process to fetch {file}", check_stop):
             if path.exists():
@@ -78,9 +89,15 @@ class ShardCache:
 
     def holds(self, file: RemoteFile) -> bool:
         """Whether the shard is there, whole."""
-        return self._path(file).exists()
+        return self.path_of(file).exists()
 
-    def _path(self, file: RemoteFile) -> Path:
+    def touch(self, file: RemoteFile) -> None:
+        """A shard that is there counts as just used, so that others go first."""
+        with contextlib.suppress(OSError):
+            os.utime(self.path_of(file))
+
+    def path_of(self, file: RemoteFile) -> Path:
+        """Where a shard lies once it is there."""
         return self.folder / file.sha256[:2] / f"{file.sha256}.tar"
 
     def _take(self, path: Path) -> int | None:
@@ -104,22 +121,34 @@ class ShardCache:
                 f"{file} has {file.bytes / GB:.2f} GB, data.cache.max_gb allows {self.max_bytes / GB:.2f}",
                 remedy=f"set data.cache.max_gb to at least {_round_up(2 * file.bytes)}, for this shard and the next",
             )
-        with _locked(self.folder / "lock", "another process to make room", check_stop):
-            others = [entry for entry in self._entries() if entry[1] != part]
-            used = sum(size for _, _, size in others)
-            for _, path, size in sorted(others):
+        give_up_at = time.monotonic() + self.patience.timeout_s
+        while True:
+            with _locked(self.folder / "lock", "another process to make room", check_stop):
+                others = [entry for entry in self._entries() if entry[1] != part]
+                used = sum(size for _, _, size in others)
+                kept = []
+                for _, path, size in sorted(others):
+                    if used + file.bytes <= self.max_bytes:
+                        break
+                    if _remove(path):
+                        used -= size
+                    else:
+                        kept.append(path)
                 if used + file.bytes <= self.max_bytes:
-                    break
-                if _remove(path):
-                    used -= size
-            if used + file.bytes > self.max_bytes:
+                    part.touch()
+                    return
+            # Reads take milliseconds. What is being fetched can go as soon as it is whole, or its fetching fails.
+            if any(path.suffix == ".part" for path in kept):
+                give_up_at = time.monotonic() + self.patience.timeout_s
+            if time.monotonic() > give_up_at:
                 raise RunError(
                     f"{self.folder}: {used / GB:.2f} GB of shards are in use, {file} needs {file.bytes / GB:.2f} more "
                     f"and data.cache.max_gb allows {self.max_bytes / GB:.2f} in all",
                     remedy=f"set data.cache.max_gb to at least {_round_up(used + file.bytes)}, or give another "
                     "data.cache.dir to one of the trainings that share this one",
                 )
-            part.touch()
+            check_stop()
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
 
     def _entries(self) -> Iterator[tuple[float, Path, int]]:
         """Time of last use, path and size (of a part: when it will be whole) of all that takes up room."""
@@ -153,6 +182,7 @@ def _remove(path: Path) -> bool:
 @contextlib.contextmanager
 def _locked(path: Path, waiting_for: str, check_stop: Callable[[], None]) -> Iterator[None]:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    _LOCKS.add(descriptor)
     try:
         word_at = time.monotonic() + _SECONDS_BEFORE_A_WORD
         while True:
@@ -167,7 +197,16 @@ def _locked(path: Path, waiting_for: str, check_stop: Callable[[], None]) -> Ite
                 time.sleep(_SECONDS_BETWEEN_LOOKS)
         yield
     finally:
+        _LOCKS.discard(descriptor)
         os.close(descriptor)
+
+
+def _leave_locks_to_the_parent() -> None:
+    while _LOCKS:
+        os.close(_LOCKS.pop())
+
+
+os.register_at_fork(after_in_child=_leave_locks_to_the_parent)
 
 
 def _round_up(size: int) -> str:

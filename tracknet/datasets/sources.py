@@ -9,11 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from tracknet.datasets.index import ShardSet, expand_shards, open_shards, open_split
+from tracknet.datasets.index import ShardSet, open_shards, open_split
 from tracknet.datasets.pieces import WindowRuns
 from tracknet.datasets.schema import Manifest
+from tracknet.datasets.shard_cache import ShardCache
+from tracknet.datasets.shard_names import expand_shards
 from tracknet.datasets.table import FrameTable
-from tracknet.utils.errors import UserError
+from tracknet.utils.errors import UserError, shorten
 from tracknet.utils.settings import DataConfig
 
 
@@ -46,14 +48,15 @@ def open_sources(data: DataConfig) -> Sources:
             that two sources share; all that are wrong are named.
         RunError: a shard or an index is damaged.
     """
+    cache = ShardCache.of(data.cache)
     if data.sources is None:
-        return Sources(_open_train(data.files or (data.shards,)), None)
+        return Sources(_open_train(data.files or (data.shards,), cache), None)
     if data.files:
         raise UserError(
             "shards are named twice: on the command line (or as data.files) and in data.sources",
             remedy="leave out one of the two",
         )
-    sets = [_open_train(source.shards) for source in data.sources]
+    sets = [_open_train(source.shards, cache) for source in data.sources]
     _refuse_shared(sets)
     given = tuple(source.weight for source in data.sources if source.weight is not None)
     return Sources(join_shards(sets), given if len(given) == len(sets) > 1 else None)
@@ -104,8 +107,8 @@ def split_by_source(runs: WindowRuns, shards: ShardSet) -> list[WindowRuns]:
     return sources
 
 
-def _open_train(specs: Sequence[str]) -> ShardSet:
-    shards = open_shards(expand_shards(specs))
+def _open_train(specs: Sequence[str], cache: ShardCache) -> ShardSet:
+    shards = open_shards(expand_shards(specs, cache))
     if shards.split != "train":
         raise UserError(
             f"the shards given belong to the split {shards.split!r}",
@@ -126,7 +129,7 @@ def _refuse_shared(sets: Sequence[ShardSet]) -> None:
     if problems:
         raise UserError(
             f"{len(problems)} of the shards are given to two sources",
-            problems=[*problems[:10], *([f"and {len(problems) - 10} more"] if len(problems) > 10 else [])],
+            problems=shorten(problems),
             remedy="name each shard once, and say with the weights what should come more often",
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,8 @@ import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
 from tracknet.datasets.batch import Batch, BatchAssembler, SampleSpec
+from tracknet.datasets.blocks import BlockedPlan, Blocks, make_blocks, smallest, steps_in
+from tracknet.datasets.fetch_ahead import FetchAhead, RemoteShards
 from tracknet.datasets.filters import choose_windows
 from tracknet.datasets.index import ShardSet
 from tracknet.datasets.lanes import default_order, shared_frames, training_steps
@@ -20,6 +22,7 @@ from tracknet.datasets.mixing import MixedPlan, share_slots, windows_used
 from tracknet.datasets.pieces import WindowRuns
 from tracknet.datasets.plan import ORDER_VERSION, EpochPlan, EvaluationPlan, Plan, PlanConfig, RankPlan
 from tracknet.datasets.reader import CachedFrames, FrameSource, ShardReader
+from tracknet.datasets.shard_cache import GB
 from tracknet.datasets.sources import split_by_source
 from tracknet.datasets.table import FrameTable
 from tracknet.datasets.topology import Topology
@@ -61,6 +64,7 @@ class WindowStream(IterableDataset[Any]):
         sources: the windows of each source in training; one holding all in evaluation.
         weights: of the sources, where they are several.
         filters: what the sources were chosen by.
+        blocks: of shards that are read together, where the cache does not hold all of them.
     """
 
     def __init__(
@@ -75,6 +79,8 @@ class WindowStream(IterableDataset[Any]):
         weights: Sequence[float] | None = None,
         topology: Topology | None = None,
         filters: FilterConfig | None = None,
+        remote: RemoteShards | None = None,
+        blocks: Blocks | None = None,
     ) -> None:
         """Describes a stream; nothing is opened before it is iterated.
 
@@ -88,6 +94,8 @@ class WindowStream(IterableDataset[Any]):
             weights: of the sources; their sizes where not given.
             topology: this process among all; alone where not given.
             filters: what the sources were chosen by, for the description.
+            remote: shards to fetch ahead.
+            blocks: what of one source is read together; all of it where not given.
 
         Raises:
             UserError: fewer windows than one training batch, a batch that cannot be split among the ranks, or a
@@ -103,6 +111,8 @@ class WindowStream(IterableDataset[Any]):
         self._global_batch_size = batch_size
         self._topology = topology or Topology()
         self.filters = filters or FilterConfig()
+        self._remote = remote
+        self.blocks = blocks
         # Shared, because workers that live on between epochs must learn where the next one starts.
         self._position = torch.zeros(2, dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
         if plan is None:
@@ -111,7 +121,11 @@ class WindowStream(IterableDataset[Any]):
             return
         slots = self._topology.slots(batch_size)
         self.batch_size = slots.stop - slots.start
-        self.num_steps = training_steps(sum(map(len, self.sources)), batch_size)
+        self.num_steps = (
+            steps_in(blocks, batch_size)
+            if blocks is not None
+            else training_steps(sum(map(len, self.sources)), batch_size)
+        )
         if len(self.sources) > 1:
             share_slots(self.weights, self.lanes, batch_size)
 
@@ -128,8 +142,11 @@ class WindowStream(IterableDataset[Any]):
         """The batches of an epoch that this rank serves."""
         if self.plan is None:
             return EvaluationPlan(len(self.windows), self._global_batch_size, self._topology)
-        if len(self.sources) == 1:
-            whole: Plan = EpochPlan(self.sources[0], self.plan, epoch)
+        whole: Plan
+        if self.blocks is not None:
+            whole = BlockedPlan(self.blocks, self.plan, epoch)
+        elif len(self.sources) == 1:
+            whole = EpochPlan(self.sources[0], self.plan, epoch)
         else:
             whole = MixedPlan(self.sources, self.weights, self.plan, epoch)
         return RankPlan(whole, self._topology.slots(self._global_batch_size))
@@ -144,13 +161,27 @@ class WindowStream(IterableDataset[Any]):
         filters = {f"filter.{name}": value for name, value in to_plain(self.filters).items()}
         mix = {"windows_of_sources": counts, "weights": self.weights} if len(counts) > 1 else {}
         sample = {f"sample.{name}": value for name, value in to_plain(self.spec).items()}
-        return {"order": ORDER_VERSION, **plan, "windows": sum(counts), **mix, **filters, **sample}
+        blocks = {}
+        if self.blocks is not None and self._remote is not None:
+            blocks = {"blocks": len(self.blocks), "cache_bytes": self._remote.cache.max_bytes}
+        return {"order": ORDER_VERSION, **plan, "windows": sum(counts), **mix, **blocks, **filters, **sample}
 
     def windows_used(self) -> list[int]:
         """How many windows an epoch takes of each source; more than it has means that it is passed over again."""
         if self.plan is None or len(self.sources) == 1:
             return [self.num_steps * self._global_batch_size]
         return windows_used(self.weights, self.num_steps, self.lanes, self._global_batch_size)
+
+    def fetch_ahead(self, epoch: int, start_step: int) -> FetchAhead | None:
+        """Starts to fetch the shards of an epoch; `None` where nothing is to be fetched."""
+        if self._remote is None or self.plan is None:
+            return None
+        files = self._remote.files
+        if self.blocks is None:
+            return FetchAhead(self._remote.cache, [files], lambda step: 0, start_step)
+        plan = BlockedPlan(self.blocks, self.plan, epoch)
+        groups = [[files[shard] for shard in self.blocks.shards[block]] for block in plan.order]
+        return FetchAhead(self._remote.cache, groups, plan.place_of, start_step)
 
     def windows_of(self, plan: Plan, step: int) -> StepWindows:
         """What a step of one of `plan_of`'s plans serves."""
@@ -209,13 +240,28 @@ def training_stream(
         topology: this process among all.
 
     Raises:
-        UserError: a filter leaves nothing, or fewer windows than one batch; and as `WindowStream` does.
+        UserError: a filter leaves nothing, or fewer windows than one batch; a cache too small for two remote shards
+            or for a mix; and as `WindowStream` does.
     """
     filters = filters or FilterConfig()
     windows = make_windows(shards.table, spec.sequence)
     chosen = choose_windows(shards.table, windows, filters, map_frames=spec.map_frames)
     sources = split_by_source(chosen, shards)
-    lanes, run_length = default_order(len(chosen), batch_size, spec.sequence, filters.every)
+    remote = RemoteShards(shards.cache, tuple(shards.remote_shards())) if shards.cache else None
+    blocks = None
+    if remote is not None and remote.bytes > remote.cache.max_bytes:
+        if shards.parts:
+            _refuse_mix(remote)
+        blocks = make_blocks(
+            chosen,
+            windows,
+            shards.shard_id,
+            [file.bytes for file in remote.files],
+            cache_bytes=remote.cache.max_bytes,
+            seed=seed,
+        )
+    ordered_at_once = smallest(blocks) if blocks is not None else len(chosen)
+    lanes, run_length = default_order(ordered_at_once, batch_size, spec.sequence, filters.every)
     plan = PlanConfig(
         seed=seed,
         batch_size=batch_size,
@@ -232,6 +278,17 @@ def training_stream(
         weights=weights,
         topology=topology,
         filters=filters,
+        remote=remote,
+        blocks=blocks,
+    )
+
+
+def _refuse_mix(remote: RemoteShards) -> NoReturn:
+    need = -(-remote.bytes // (GB // 100)) / 100
+    raise UserError(
+        f"the remote shards of data.sources have {remote.bytes / GB:.2f} GB together, data.cache.max_gb allows "
+        f"{remote.cache.max_bytes / GB:.2f}: several sources are mixed only where all of them are there",
+        remedy=f"set data.cache.max_gb to at least {need:.2f}, or train on one source",
     )
 
 

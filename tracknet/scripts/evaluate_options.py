@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+from tracknet.datasets.shard_names import place_of
 from tracknet.utils.errors import UserError
 
 
@@ -44,8 +45,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument(
         "--shards",
-        type=Path,
-        help="folder of a build: the frames and labels. Default: shards; for predictions.parquet the labels in it",
+        type=place_of,
+        help="folder or URL of a build: the frames and labels. Default: shards; for predictions.parquet the labels "
+        "in it",
     )
     parser.add_argument("--split", help="train, val or test; default: val, or that of predictions.parquet")
     parser.add_argument(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tracknet.utils.config import load_config
 from tracknet.utils.errors import EXIT_DONE, UserError, cli_main
+from tracknet.utils.urls import is_url
 
 if TYPE_CHECKING:
     from tracknet.training.run_folder import RunFolder
@@ -36,7 +37,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         "inputs",
         nargs="*",
         metavar="SHARDS | key=value",
-        help="shard files, globs, brace patterns or a folder (default: data.shards), and overrides of settings",
+        help="shard files, globs, brace patterns, a folder or URLs (default: data.shards), and overrides of settings",
     )
     parser.add_argument("--data", default="tracknet", help="name in configs/data, or a .yaml file")
     parser.add_argument("--model", default="vit_heatmap", help="name in configs/model, or a .yaml file")
@@ -64,8 +65,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 def run(argv: Sequence[str]) -> int:
     """Trains, resumes or tries out, as the arguments ask."""
     args = parse(argv)
-    overrides = [item for item in args.inputs if "=" in item]
-    shards = [item for item in args.inputs if "=" not in item]
+    # The query of a URL has an equals sign too.
+    overrides = [item for item in args.inputs if "=" in item and not is_url(item)]
+    shards = [item for item in args.inputs if item not in overrides]
     if args.resume is not None:
         return _resume(args.resume, shards, overrides, args)
     config = load_config(data=args.data, model=args.model, training=args.training, overrides=overrides)

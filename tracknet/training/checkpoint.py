@@ -135,6 +135,8 @@ _SETTING_OF = {
     "windows_of_sources": "the number of windows of each source",
     "order": "the version of the order's rules",
     "shards": "the list of shards",
+    "blocks": "the number of blocks of shards",
+    "cache_bytes": "data.cache.max_gb, in bytes,",
 }
 
 

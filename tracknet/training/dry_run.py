@@ -69,12 +69,20 @@ def _order_lines(setup: Setup) -> list[str]:
     lines = []
     if sum(counts) < frames:
         lines.append(f"filter      {sum(counts):,} of {frames:,} windows are trained on")
+    # Each block is ordered by itself.
+    ordered_at_once = sum(counts) // (len(stream.blocks) if stream.blocks is not None else 1)
     decodes = expected_decodes(
-        sum(counts), plan.batch_size, plan.lanes, plan.run_length, stream.spec.sequence
+        ordered_at_once, plan.batch_size, plan.lanes, plan.run_length, stream.spec.sequence
     )
     lines.append(
         f"order       {plan.lanes} lanes, pieces of {plan.run_length} windows; about {decodes:.2f} decodes per window"
     )
+    if stream.blocks is not None:
+        left_out = stream.blocks.left_out
+        lines.append(
+            f"blocks      {len(stream.blocks)} blocks of shards pass through the cache (data.cache.max_gb); "
+            f"{left_out:,} windows ({left_out / sum(counts):.1%}) lie in several and are left out"
+        )
     if len(counts) > 1:
         lines += [
             f"mix         {folder}: {count / sum(used):.1%} of the windows, "

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tracknet.datasets.index import open_split
+from tracknet.datasets.remote_path import RemotePath
 from tracknet.training.metrics.origin import PredictionOrigin
 from tracknet.training.metrics.prediction_csv import read_prediction_folder
 from tracknet.training.metrics.prediction_file import PREDICTIONS_NAME, onto, read_predictions
@@ -15,7 +16,7 @@ from tracknet.utils.errors import UserError
 DEFAULT_SHARDS, DEFAULT_SPLIT = Path("shards"), "val"
 
 
-def read_source(path: Path, *, shards: Path | None, split: str | None) -> Scored:
+def read_source(path: Path, *, shards: Path | RemotePath | None, split: str | None) -> Scored:
     """Predictions by the name of a file or folder.
 
     Args:
@@ -52,7 +53,7 @@ def with_threshold(scored: Scored, threshold: float | None) -> Scored:
     return replace(scored, origin=origin)
 
 
-def _read_csv(folder: Path, shards: Path, split: str) -> Scored:
+def _read_csv(folder: Path, shards: Path | RemotePath, split: str) -> Scored:
     build = open_split(shards, split)
     predictions, notes = read_prediction_folder(folder, build.table)
     # What was written as a detection is one: the program that wrote it has chosen already.

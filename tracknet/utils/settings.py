@@ -85,6 +85,20 @@ class LoaderConfig:
 
 
 @dataclass(frozen=True)
+class CacheConfig:
+    """Local copies of shards that lie behind URLs; of no account for local shards."""
+
+    dir: str | None = None
+    """null: ~/.cache/tracknet/shards, or in $XDG_CACHE_HOME."""
+    max_gb: float = _bounded(50.0, above=0.0)
+    """Most disk for them (10^9 bytes). Training shards that are more are streamed in blocks, in another order."""
+    timeout_s: float = _bounded(30.0, above=0.0)
+    """A connection that is silent for so long is given up, and tried again."""
+    attempts: int = _bounded(6, 1, 1000)
+    """In a row without a byte gained, before the run ends."""
+
+
+@dataclass(frozen=True)
 class FilterConfig:
     """Which windows a training sees; it needs no other shards. Validation sees every frame."""
 
@@ -107,7 +121,7 @@ class SourceConfig:
     """One of several sets of shards that a training mixes."""
 
     shards: tuple[str, ...] = ()
-    """A folder of built shards, or files, globs or brace patterns of one build."""
+    """A folder of built shards, or files, globs or brace patterns of one build; also behind a URL."""
     weight: float | None = _bounded(None, above=0.0)
     """Its share of the windows is this over the sum of all; null (in every source) goes by size."""
 
@@ -123,7 +137,7 @@ class DataConfig:
 
     root: str = "data/tracknet"
     shards: str = "shards"
-    """Folder of the built shards: the builder writes there, training reads there."""
+    """Folder of the built shards: the builder writes there, training reads there (from a URL too)."""
     files: tuple[str, ...] | None = None
     """Training shards to read, as files, globs or brace patterns; null takes all of the folder."""
     sources: tuple[SourceConfig, ...] | None = None
@@ -151,6 +165,7 @@ class DataConfig:
     """Of the labels of videos; those of images are in pixels."""
     on_bad_label: Literal["error", "drop", "clip"] = "error"
     sequence: SequenceConfig = field(default_factory=SequenceConfig)
+    cache: CacheConfig = field(default_factory=CacheConfig)
     filter: FilterConfig = field(default_factory=FilterConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     loader: LoaderConfig = field(default_factory=LoaderConfig)

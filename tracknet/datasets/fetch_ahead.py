@@ -1,0 +1,115 @@
+"""Fetches remote shards while a training goes on: those of the present block first, then those of the next."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from tracknet.datasets.remote_file import RemoteFile
+from tracknet.datasets.shard_cache import ShardCache
+
+# A request that hangs ends by `data.cache.timeout_s`; nobody waits for that.
+_CLOSE_S = 2.0
+
+
+@dataclass(frozen=True)
+class RemoteShards:
+    """What of a stream's shards lies behind URLs.
+
+    Attributes:
+        cache: where they are kept.
+        files: the shards, in the order of the set's own.
+    """
+
+    cache: ShardCache
+    files: tuple[RemoteFile, ...]
+
+    @property
+    def bytes(self) -> int:
+        """Of all together."""
+        return sum(file.bytes for file in self.files)
+
+
+class FetchAhead:
+    """A thread that keeps the cache ahead of one epoch. Whoever reads a shard before it is there fetches it too."""
+
+    def __init__(
+        self,
+        cache: ShardCache,
+        groups: Sequence[Sequence[RemoteFile]],
+        place_of: Callable[[int], int],
+        start_step: int,
+    ) -> None:
+        """Starts to fetch.
+
+        Args:
+            cache: must hold two groups that follow each other, where there are several.
+            groups: of shards that are read together, in the order in which they are read.
+            place_of: the group, as a place in that order, that a step of the epoch reads.
+            start_step: that is served first.
+        """
+        self._cache = cache
+        self._groups = groups
+        self._place_of = place_of
+        self._place = place_of(start_step)
+        self._stopped = False
+        self._moved = threading.Condition()
+        self._error: Exception | None = None
+        self._thread = threading.Thread(target=self._run, name="fetch-ahead", daemon=True)
+        self._thread.start()
+
+    def reach(self, step: int) -> None:
+        """A step was made: no group before its own is read any more.
+
+        Raises:
+            RunError: a shard cannot be had; names it.
+        """
+        if self._error is not None:
+            raise self._error
+        place = self._place_of(step)
+        if place != self._place:
+            with self._moved:
+                self._place = place
+                self._moved.notify()
+
+    def close(self) -> None:
+        """Ends the thread, at the latest with the request that it is in."""
+        with self._moved:
+            self._stopped = True
+            self._moved.notify()
+        self._thread.join(_CLOSE_S)
+
+    def _run(self) -> None:
+        try:
+            while True:
+                place = self._place
+                self._fetch(place)
+                with self._moved:
+                    self._moved.wait_for(lambda place=place: self._stopped or self._place != place)  # type: ignore[misc]
+                self._check_stop()
+        except _Stopped:
+            pass
+        except Exception as error:
+            self._error = error
+
+    def _fetch(self, place: int) -> None:
+        wanted = [file for group in self._groups[place : place + 2] for file in group]
+        for file in wanted:
+            self._check_stop()
+            if place != self._place:
+                return
+            if self._cache.holds(file):
+                continue
+            # What goes to make room is what was used longest ago, but not what is waited for.
+            for other in wanted:
+                self._cache.touch(other)
+            self._cache.ensure(file, self._check_stop)
+
+    def _check_stop(self) -> None:
+        if self._stopped:
+            raise _Stopped
+
+
+class _Stopped(Exception):
+    pass
