@@ -1,6 +1,6 @@
 """What test-time options are worth: each way of merging windows, the flip and each decoder, on one model and split.
 
-    python benchmarks/test_time.py MODEL --shards shards [--split val] --data "what it is" --out FILE.md
+    python benchmarks/ensemble.py MODEL --shards shards [--split val] --data "what it is" --out FILE.md
 
 Each row's threshold is the one of its own highest F1 on the very split that is scored: all rows are optimistic by
 the same rule, and their differences less so. Differences are from the first row, with 95 % intervals over clips.
@@ -27,17 +27,19 @@ PROTOCOLS = chosen_protocols(["design", "wasb"])
 def runs(args: argparse.Namespace) -> Iterator[tuple[str, ModelRun, float]]:
     """The model under every option, with its seconds; the plain one first."""
     folder, shards = resolve_model_folder(args.model), open_split(args.shards, args.split)
-    several = True
-    for overlap in ("none", *(name for name in OVERLAPS if name != "none")):
-        if overlap != "none" and not several:
-            return
-        for flip in (False, True):
-            start = time.perf_counter()
-            made = run_model(
-                folder, shards, batch_size=8, workers=0, device="cpu", amp="off", overlap=overlap, flip=flip
-            )
-            several = made.model.num_maps > 1
-            yield f"overlap {overlap}{', flip' if flip else ''}", made, time.perf_counter() - start
+    plain_and_default = ("none", "mean")
+    options = [(overlap, False) for overlap in ("none", *(name for name in OVERLAPS if name != "none"))]
+    options += [(overlap, True) for overlap in plain_and_default]
+    num_maps = None
+    for overlap, flip in options:
+        if num_maps == 1 and overlap != "none":
+            continue
+        start = time.perf_counter()
+        made = run_model(
+            folder, shards, batch_size=8, workers=0, device="cpu", amp="off", overlap=overlap, flip=flip
+        )
+        num_maps = made.model.num_maps
+        yield f"overlap {overlap}{', flip' if flip else ''}", made, time.perf_counter() - start
 
 
 def row(name: str, predictions: Predictions, plain: Predictions, took: str) -> str:
@@ -75,17 +77,23 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
-    lines, plain, decoders = [], None, []
+    plain, lines = None, []
+    args.out.parent.mkdir(parents=True, exist_ok=True)
     for name, made, took_s in runs(args):
         plain = plain or made
         lines.append(row(name, made.predictions, plain.predictions, f"{took_s:.0f}"))
         if made is plain:
             others = {d: p for d, p in made.by_decoder.items() if d != made.origin.decode}
-            decoders = [row(f"decode {d}", p, made.predictions, "") for d, p in others.items()]
-    assert plain is not None
-    frames = plain.predictions.frames
-    machine = describe_environment()
-    head = (
+            lines += [row(f"decode {d}", p, made.predictions, "") for d, p in others.items()]
+        # After each, for whoever has seen enough.
+        args.out.write_text("\n".join([*head(args.data, plain), *lines]) + "\n")
+    print(args.out.read_text())
+
+
+def head(data: str, plain: ModelRun) -> list[str]:
+    """What the table is of, and its first lines."""
+    frames, machine = plain.predictions.frames, describe_environment()
+    columns = (
         "option",
         "F1 design",
         "difference",
@@ -96,22 +104,17 @@ def main() -> None:
         "threshold",
         "s",
     )
-    text = [
-        f"{args.data}. {len(frames)} frames of {len(frames.clips)} clips; the model decodes with "
-        f"{plain.origin.decode}, T = {plain.model.num_frames}, {plain.model.num_maps} maps. Frame pixels; shares in "
-        "per cent. Each row at the threshold of its own highest F1 on these frames; differences from the first row "
-        "with 95 % intervals over clips.",
+    return [
+        f"{data}. {len(frames)} frames of {len(frames.clips)} clips; the model decodes with "
+        f"{plain.origin.decode}, T = {plain.model.num_frames}, {plain.model.num_maps} map(s). Frame pixels; shares "
+        "in per cent. Each row at the threshold of its own highest F1 on these frames; differences from the first "
+        "row with 95 % intervals over clips.",
         "",
-        f"torch {machine['torch']}, CPU, one thread; times are of a busy machine.",
+        f"torch {machine['packages']['torch']}, CPU, one thread; times are of a busy machine and no measure.",
         "",
-        "| " + " | ".join(head) + " |",
-        "|" + "---|" * len(head),
-        *lines,
-        *decoders,
+        "| " + " | ".join(columns) + " |",
+        "|" + "---|" * len(columns),
     ]
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text("\n".join(text) + "\n")
-    print("\n".join(text))
 
 
 if __name__ == "__main__":
