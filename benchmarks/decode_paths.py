@@ -14,7 +14,7 @@ from fidelity import psnr
 from PIL import Image
 from rounds import Rounds
 
-from pipelines.sources import read_clips
+from pipelines.sources import read_source
 from tracknet.utils.geometry import Size, scaling, transform_points
 from tracknet.utils.images import decode_image, encode_jpeg, resize_frame
 from tracknet.utils.memory import keep_freed_memory
@@ -28,7 +28,7 @@ JPEG_444 = [
 
 def decode_paths(root: Path, most: int) -> list[str]:
     keep_freed_memory()
-    clips, _ = read_clips(root, "clip")
+    clips = read_source(root, "clip").clips
     labels = [(frame, clip.frame_size) for clip in clips for frame in clip.frames if frame.xy_px is not None]
     labels = labels[:: max(1, len(labels) // most)]
     files = [label.path.read_bytes() for label, _ in labels]

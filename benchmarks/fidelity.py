@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from pipelines.sources import read_clips
+from pipelines.sources import read_source
 from tracknet.utils.geometry import Size, scaling, transform_points
 from tracknet.utils.images import decode_image, encode_jpeg, read_image, resize_frame
 
@@ -42,7 +42,7 @@ def with_halved_colour(image: np.ndarray) -> bytes:
 def main() -> None:
     default = os.environ.get("TRACKNET_SHARED", Path(__file__).resolve().parents[2] / "shared")
     shared = Path(sys.argv[1] if len(sys.argv) > 1 else default)
-    clips, _ = read_clips(shared / "data" / "tennis", "error")
+    clips = read_source(shared / "data" / "tennis", "error").clips
     figures: dict[str, list[float]] = {}
 
     def note(name: str, value: float) -> None:

@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
+import hashlib
+import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import BrokenExecutor, Executor, as_completed
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from pipelines.ball_csv import Asked
 from pipelines.build_folder import BuildFolder, FinishedShard
 from pipelines.plan import Plan, ShardPlan, make_plan
-from pipelines.pool import check_stop
 from pipelines.publish import index_bytes, make_manifest, sort_rows
+from pipelines.reading import size_and_time
+from pipelines.room import full_disk_explained
 from pipelines.shard_writer import FrameTask, ShardResult, ShardTask, write_shard
-from pipelines.sources import read_clips
+from pipelines.sources import AUTO, read_source
+from pipelines.stage_clips import ClipToStage, clips_to_stage, stage_clips
+from pipelines.staging import STAGED_NAME, clear_staged
+from pipelines.store import Lease, LocalStore
 from pipelines.wording import counted
-from tracknet.datasets.label_csv import LABEL_NAME, FaultKind, LabelFault, Policy, list_faults
-from tracknet.datasets.schema import Manifest
+from tracknet.datasets.label_csv import FaultKind, LabelFault, Policy, list_faults
+from tracknet.datasets.schema import NOTES_NAME, LabelledClip, Manifest
 from tracknet.utils.errors import Interrupted, RunError
 from tracknet.utils.geometry import Size
 from tracknet.utils.images import Decode
 from tracknet.utils.progress import Progress
+
+TASKS_AT_ONCE = 256
+"""Tasks handed to an executor and not yet finished; more than any cluster's workers can do with at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +40,8 @@ class BuildRequest:
     """What to build, from what, where to."""
 
     root: Path
-    out: Path
+    out: Path | str
+    """A folder, or an fsspec URL."""
     size: Size
     jpeg_quality: int
     segment_frames: int
@@ -40,6 +52,20 @@ class BuildRequest:
     overwrite: bool = False
     test_games: tuple[str, ...] = ()
     decode: Decode = "full"
+    layout: str = AUTO
+    coordinates: Asked = "auto"
+    staging_parent: Path | None = None
+    """Where videos are staged; `None` for beside the builder's notes, or for `TMPDIR` where these are at a URL."""
+
+    @property
+    def staging(self) -> Path:
+        """The folder of staged videos; it is this build's own, and goes when the build is published."""
+        out = self.out.resolve() if isinstance(self.out, Path) else self.out
+        if isinstance(out, Path) and self.staging_parent is None:
+            return out / NOTES_NAME / STAGED_NAME
+        parent = self.staging_parent or Path(tempfile.gettempdir())
+        build = hashlib.sha256(str(out).encode()).hexdigest()[:16]
+        return parent.resolve() / f"tracknet-{STAGED_NAME}-{build}"
 
     def config(self, plan: Plan) -> dict[str, Any]:
         """What the dataset depends on beside its sources; another one is another dataset."""
@@ -65,22 +91,25 @@ class Prepared:
 
     request: BuildRequest
     plan: Plan
+    clips: tuple[LabelledClip, ...]
     warnings: tuple[str, ...]
+    notes: tuple[str, ...]
+    videos: dict[Path, ClipToStage]
 
     def with_rows(self, faults: Sequence[LabelFault]) -> list[LabelFault]:
         """The same faults of frames, said of their rows in the label files."""
         rows = {
-            frame.path: frame.row
-            for shard in self.plan.shards
-            for segment in shard.segments
-            for frame in segment.frames
+            frame.path: (clip.label_file, frame.row)
+            for clip in self.clips
+            for frame in clip.frames
+            if frame.path not in self.videos  # which holds many frames
         }
 
         def with_row(fault: LabelFault) -> LabelFault:
-            if fault.kind is FaultKind.FILE or rows.get(fault.file) is None:
+            label_file, row = rows.get(fault.file, (None, None))
+            if fault.kind is FaultKind.FILE or label_file is None or row is None:
                 return fault  # the system's refusal to read is no matter of a row
-            message = f"{fault.file} {fault.message}"
-            return replace(fault, file=fault.file.parent / LABEL_NAME, row=rows[fault.file], message=message)
+            return replace(fault, file=label_file, row=row, message=f"{fault.file} {fault.message}")
 
         return [with_row(fault) for fault in faults]
 
@@ -90,7 +119,11 @@ class Prepared:
 
     def tasks(self) -> list[ShardTask]:
         """One task per shard, with the sources' present sizes and times."""
-        return [_task(self.request, shard) for shard in self.plan.shards]
+        return [_task(self.request, shard, self.videos) for shard in self.plan.shards]
+
+    def first_task(self) -> ShardTask:
+        """The first of `tasks`, for those who need no more than an example."""
+        return _task(self.request, self.plan.shards[0], self.videos)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,16 +150,23 @@ class BuildReport:
 
 def prepare(request: BuildRequest) -> Prepared:
     """Reads the labels and plans the shards; raises `UserError` for everything that is wrong with them."""
-    clips, warnings = read_clips(request.root, request.on_bad_label)
+    source = read_source(request.root, request.on_bad_label, request.layout, request.coordinates)
     plan = make_plan(
-        clips,
+        source.clips,
         val_games=request.val_games,
         test_games=request.test_games,
         num_shards=request.num_shards,
         segment_frames=request.segment_frames,
         seed=request.split_seed,
     )
-    return Prepared(request, plan, tuple(warnings))
+    videos = clips_to_stage(
+        source.clips,
+        root=request.root,
+        folder=request.staging,
+        size=request.size,
+        jpeg_quality=request.jpeg_quality,
+    )
+    return Prepared(request, plan, source.clips, source.warnings, source.notes, videos)
 
 
 def build(prepared: Prepared, executor: Executor | None = None) -> BuildReport:
@@ -149,16 +189,18 @@ def build(prepared: Prepared, executor: Executor | None = None) -> BuildReport:
     owner = prepared.owner()
     if not request.overwrite:
         folder.check(owner)  # before the lock, whose notes would be a change to the folder of another
-    with folder.lock():
+    with folder.lock() as lease:
         if not request.overwrite:
             folder.check(owner)  # again, for what another build claimed since
         folder.claim(owner)
         tasks = prepared.tasks()
-        done = {task.name: shard for task in tasks if (shard := folder.finished(task)) is not None}
+        done = folder.finished(tasks)
         to_do = [task for task in tasks if task.name not in done]
         if to_do:
             folder.begin(to_do)
-            done |= _write(prepared, folder, to_do, len(tasks), executor)
+            _stage(prepared, tasks, done, executor, lease)
+            with full_disk_explained(folder.store, tasks, done):
+                _write(prepared, folder, tasks, done, executor, lease)
         rows = sort_rows(row for shard in done.values() for row in shard.rows)
         index = index_bytes(rows)
         manifest = make_manifest(
@@ -169,7 +211,11 @@ def build(prepared: Prepared, executor: Executor | None = None) -> BuildReport:
             rows=rows,
             index=index,
         )
-        changed = folder.publish(done.keys(), index, manifest.to_json()) or bool(to_do)
+        lease.check()
+        with full_disk_explained(folder.store, tasks, done):
+            changed = folder.publish(done.keys(), index, manifest.to_json()) or bool(to_do)
+        if prepared.videos:
+            clear_staged(request.staging)
     return BuildReport(
         manifest=manifest,
         written=len(to_do),
@@ -180,31 +226,61 @@ def build(prepared: Prepared, executor: Executor | None = None) -> BuildReport:
     )
 
 
+def _stage(
+    prepared: Prepared,
+    tasks: Sequence[ShardTask],
+    done: Mapping[str, FinishedShard],
+    executor: Executor | None,
+    lease: Lease,
+) -> None:
+    """Stages the videos of which the shards that `done` lacks hold a frame; see `stage_clips`."""
+    needed = {frame.staged for task in tasks if task.name not in done for frame in task.frames}
+    staging = prepared.request.staging
+    try:
+        with full_disk_explained(LocalStore(staging), tasks, done, elsewhere="--staging DIR"):
+            stage_clips(
+                [video for video in prepared.videos.values() if video.task.name in needed],
+                dropping=tasks[0].keep_going,
+                executor=executor,
+                check_stop=lease,
+            )
+    except KeyboardInterrupt:
+        raise Interrupted(
+            f"the videos that are decoded are kept in {staging}; the same command goes on from there"
+        ) from None
+    except BrokenExecutor:
+        raise RunError(
+            "a worker process died while videos were decoded; those that are done are kept",
+            remedy="most often memory ran out: run the same command with fewer --workers",
+        ) from None
+
+
 def _write(
     prepared: Prepared,
     folder: BuildFolder,
     tasks: Sequence[ShardTask],
-    shards_in_all: int,
+    done: dict[str, FinishedShard],
     executor: Executor | None,
-) -> dict[str, FinishedShard]:
-    done: dict[str, FinishedShard] = {}
+    lease: Lease,
+) -> None:
+    """Writes the shards that `done` lacks, and puts each there when it is noted."""
+    to_do = [task for task in tasks if task.name not in done]
     faults: list[LabelFault] = []
-    reused = shards_in_all - len(tasks)
     try:
-        with Progress("building", sum(len(task.frames) for task in tasks), "frames") as progress:
-            for task, result in _run(tasks, executor, progress):
+        with Progress("building", sum(len(task.frames) for task in to_do), "frames") as progress:
+            for task, result in _run(to_do, executor, lease, progress):
                 if result.entry is None:
                     faults += result.faults
                 else:
                     done[task.name] = folder.record(task, result.entry, result)
     except KeyboardInterrupt:
         raise Interrupted(
-            f"{reused + len(done)} of {shards_in_all} shards are finished and kept in {folder.path}; "
+            f"{len(done)} of {len(tasks)} shards are finished and kept in {folder.store}; "
             "the same command goes on from there"
         ) from None
     except BrokenExecutor:
         raise RunError(
-            f"a worker process died; {reused + len(done)} of {shards_in_all} shards are finished and kept",
+            f"a worker process died; {len(done)} of {len(tasks)} shards are finished and kept",
             remedy="most often memory ran out: run the same command with fewer --workers",
         ) from None
     if faults:
@@ -212,11 +288,10 @@ def _write(
         faults.sort(key=lambda fault: (fault.kind is not FaultKind.FILE, str(fault.file)))
         raise RunError(
             f"{counted(len(faults), 'frame')} cannot be stored; "
-            f"{reused + len(done)} of {shards_in_all} shards are finished and kept",
+            f"{len(done)} of {len(tasks)} shards are finished and kept",
             problems=list_faults(faults),
             remedy=_remedy(faults, dropping=tasks[0].keep_going),
         )
-    return done
 
 
 def _remedy(faults: Sequence[LabelFault], *, dropping: bool) -> str:
@@ -231,32 +306,55 @@ def _remedy(faults: Sequence[LabelFault], *, dropping: bool) -> str:
 
 
 def _run(
-    tasks: Sequence[ShardTask], executor: Executor | None, progress: Progress
+    tasks: Sequence[ShardTask], executor: Executor | None, lease: Lease, progress: Progress
 ) -> Iterator[tuple[ShardTask, ShardResult]]:
     """The tasks with their results, in the order in which they end."""
     if executor is None:
         for task in tasks:
-            yield task, write_shard(task, lambda: progress.advance(1))
+            yield task, write_shard(task, _advancing(task, lease, progress))
         return
     # Longest first: at the end no worker starts on a long one while the others have nothing left.
-    longest_first = sorted(tasks, key=lambda task: -len(task.frames))
-    futures = {executor.submit(write_shard, task, check_stop): task for task in longest_first}
+    waiting = iter(sorted(tasks, key=lambda task: -len(task.frames)))
+    running: dict[Future[ShardResult], ShardTask] = {}
     try:
-        for future in as_completed(futures):
-            progress.advance(len(futures[future].frames))
-            yield futures[future], future.result()
+        while True:
+            # Not all at once: a task is as large as its frames' labels, and a scheduler keeps what it is given.
+            for task in islice(waiting, TASKS_AT_ONCE - len(running)):
+                running[executor.submit(write_shard, task, lease)] = task
+            if not running:
+                return
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                task = running.pop(future)
+                progress.advance(len(task.frames))
+                yield task, future.result()
     finally:
-        for future in futures:
+        for future in running:
             future.cancel()
 
 
-def _task(request: BuildRequest, shard: ShardPlan) -> ShardTask:
+def _advancing(task: ShardTask, lease: Lease, progress: Progress) -> Callable[[], None]:
+    """The `check_stop` of a task that runs here; also asked once after the last frame, which is no progress."""
+    frames = iter(task.frames)
+
+    def check() -> None:
+        lease()
+        if next(frames, None) is not None:
+            progress.advance(1)
+
+    return check
+
+
+def _task(request: BuildRequest, shard: ShardPlan, videos: Mapping[Path, ClipToStage]) -> ShardTask:
     frames = []
     for segment in shard.segments:
         # A clip's frames share a folder, and a path costs more to make than a frame's label to read.
         folder = segment.frames[0].path.parent.relative_to(request.root).as_posix()
         for frame in segment.frames:
-            status = frame.path.stat()
+            staged = None
+            if (video := videos.get(frame.path)) is not None:
+                staged, size, mtime_ns = video.task.name, video.task.bytes, video.task.mtime_ns
+            else:
+                size, mtime_ns = size_and_time(frame.path)
             frames.append(
                 FrameTask(
                     source=f"{folder}/{frame.path.name}",
@@ -268,18 +366,20 @@ def _task(request: BuildRequest, shard: ShardPlan) -> ShardTask:
                     visibility=int(frame.visibility),
                     xy_px=frame.xy_px,
                     status=None if frame.status is None else int(frame.status),
-                    bytes=status.st_size,
-                    mtime_ns=status.st_mtime_ns,
+                    bytes=size,
+                    mtime_ns=mtime_ns,
+                    staged=staged,
                 )
             )
     return ShardTask(
         name=shard.name,
         split=shard.split,
         root=request.root.resolve(),
-        out=request.out.resolve(),
+        out=request.out.resolve() if isinstance(request.out, Path) else request.out,
         size=request.size,
         jpeg_quality=request.jpeg_quality,
         keep_going=request.on_bad_label == "drop",
         frames=tuple(frames),
         decode=request.decode,
+        staging=request.staging,
     )

@@ -8,23 +8,22 @@ OUT/.build/lock               held while a build runs
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import json
-import os
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from pipelines.shard_writer import ShardResult, ShardTask
+from pipelines.store import Lease, open_store
 from tracknet.datasets.schema import INDEX_NAME, MANIFEST_NAME, NOTES_NAME, SPLITS, ShardEntry
 from tracknet.utils.errors import UserError
-from tracknet.utils.files import replace_file, sync_folder
 
 SHARD_NAME = re.compile(rf"({'|'.join(SPLITS)})-\d{{3,}}\.tar")
-_TEMPORARY = re.compile(r"\..+\.tmp-\d+")
+_OWNER_NAME = f"{NOTES_NAME}/config.json"
+_NOTES_AT_ONCE = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,35 +45,14 @@ class NotedShard:
 
 
 class BuildFolder:
-    """Reads and changes one output folder; use it inside `lock`."""
+    """Reads and changes one output folder, here or behind an fsspec URL; use it inside `lock`."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.notes = path / NOTES_NAME
+    def __init__(self, place: Path | str) -> None:
+        self.store = open_store(place)
 
-    @contextlib.contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self) -> AbstractContextManager[Lease]:
         """Makes the folder and keeps other builds out of it; ends with the process, however that ends."""
-        try:
-            self.notes.mkdir(parents=True, exist_ok=True)
-        except (FileExistsError, NotADirectoryError):
-            raise UserError(
-                f"--out {self.path}: there is a file where the folder should be",
-                remedy="choose another --out",
-            ) from None
-        with (self.notes / "lock").open("a+") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.seek(0)
-                raise UserError(
-                    f"--out {self.path}: another build is writing there (process {file.read().strip()})",
-                    remedy="wait for it, stop it, or choose another --out",
-                ) from None
-            file.truncate(0)
-            file.write(str(os.getpid()))
-            file.flush()
-            yield
+        return self.store.lock()
 
     def check(self, config: dict[str, Any]) -> None:
         """Refuses a folder that another build owns; changes nothing.
@@ -83,7 +61,7 @@ class BuildFolder:
             UserError: it holds shards of another configuration, of another root, or of unknown origin.
 
         """
-        there = _read_json(self.notes / "config.json")
+        there = _parse(self._read(_OWNER_NAME))
         if there is None:
             self._refuse_foreign()
         else:
@@ -91,57 +69,50 @@ class BuildFolder:
 
     def claim(self, config: dict[str, Any]) -> None:
         """Notes whose folder this is now, and removes what a killed build left half-written."""
-        path = self.notes / "config.json"
-        if _read_json(path) != config:
-            replace_file(path, _to_bytes(config))
-        for leftover in [*self.path.iterdir(), *self.notes.iterdir()]:
-            if _TEMPORARY.fullmatch(leftover.name):
-                leftover.unlink()
+        if _parse(self._read(_OWNER_NAME)) != config:
+            self.store.put(_OWNER_NAME, _to_bytes(config))
+        self.store.remove_leftovers()
 
     def exists(self) -> bool:
-        """Whether there is a folder with notes of a build."""
-        return self.notes.is_dir()
+        """Whether there are notes of a build."""
+        return self._read(_OWNER_NAME) is not None
 
     def shard_names(self) -> set[str]:
         """The shards that lie there, whatever they are."""
-        return {path.name for path in self.path.iterdir() if SHARD_NAME.fullmatch(path.name)}
+        return {name for name in self.store.sizes() if SHARD_NAME.fullmatch(name)}
 
-    def noted(self, name: str) -> NotedShard | None:
-        """A finished shard that is still there, whatever it was written from."""
-        note = _read_json(self._note(name))
-        try:
-            if note is None:
-                return None
-            shard = FinishedShard(ShardEntry(**note["entry"]), tuple(note["rows"]), tuple(note["left_out"]))
-            if (self.path / name).stat().st_size != shard.entry.bytes:
-                return None
-            return NotedShard(note["fingerprint"], note.get("frames_fingerprint", ""), shard)
-        except (KeyError, TypeError, FileNotFoundError):
-            return None
+    def noted(self, names: Collection[str]) -> dict[str, NotedShard]:
+        """The finished shards, by name, that are still there, whatever they were written from.
 
-    def finished(self, task: ShardTask) -> FinishedShard | None:
-        """The shard of a task, if it was written from the very same input and is still there."""
-        noted = self.noted(task.name)
-        if noted is None or noted.fingerprint != task.fingerprint():
-            return None
-        return None if noted.shard.left_out and not task.keep_going else noted.shard
+        Reads their notes, and of the shards themselves only the size.
+        """
+        return dict(self._noted(names))
+
+    def finished(self, tasks: Collection[ShardTask]) -> dict[str, FinishedShard]:
+        """The shards, by name, that were written from the very same input and are still there."""
+        by_name = {task.name: task for task in tasks}
+        return {
+            name: noted.shard
+            for name, noted in self._noted(by_name)
+            if noted.fingerprint == by_name[name].fingerprint()
+            and (by_name[name].keep_going or not noted.shard.left_out)
+        }
 
     def begin(self, tasks: Collection[ShardTask]) -> None:
         """Declares that these shards are about to change: from here on there is no dataset, until `publish`.
 
         The notes go first: a tar that is replaced before its new note is written must not pass for the old.
         """
-        (self.path / MANIFEST_NAME).unlink(missing_ok=True)
-        sync_folder(self.path)
-        for task in tasks:
-            self._note(task.name).unlink(missing_ok=True)
-        sync_folder(self.notes)
+        self.store.delete([MANIFEST_NAME])
+        notes = self.store.sizes(NOTES_NAME)
+        names = [_note_name(task.name) for task in tasks]
+        self.store.delete([name for name in names if Path(name).name in notes])
 
     def record(self, task: ShardTask, entry: ShardEntry, result: ShardResult) -> FinishedShard:
         """Notes that a shard is finished."""
         shard = FinishedShard(entry, result.rows, tuple(str(fault) for fault in result.faults))
         prints = {"fingerprint": task.fingerprint(), "frames_fingerprint": task.frames_fingerprint()}
-        replace_file(self._note(task.name), _to_bytes({**prints, **asdict(shard)}))
+        self.store.put(_note_name(task.name), _to_bytes({**prints, **asdict(shard)}))
         return shard
 
     def publish(self, names: Collection[str], index: bytes, manifest: str) -> bool:
@@ -151,32 +122,41 @@ class BuildFolder:
             Whether anything changed.
 
         """
-        stale = [
-            path for path in self.path.iterdir() if SHARD_NAME.fullmatch(path.name) and path.name not in names
-        ]
-        index_path, manifest_path = self.path / INDEX_NAME, self.path / MANIFEST_NAME
-        if not stale and _read_bytes(index_path) == index and _read_bytes(manifest_path) == manifest.encode():
+        stale = [name for name in self.store.sizes() if SHARD_NAME.fullmatch(name) and name not in names]
+        there = self.store.read_all([INDEX_NAME, MANIFEST_NAME])
+        if not stale and there == {INDEX_NAME: index, MANIFEST_NAME: manifest.encode()}:
             return False
         self.begin([])
-        for path in stale:
-            path.unlink()
-            self._note(path.name).unlink(missing_ok=True)
-        replace_file(index_path, index)
-        replace_file(manifest_path, manifest.encode())
+        self.store.remove_leftovers()  # of workers that died while the build went on
+        if stale:
+            self.store.delete([*stale, *map(_note_name, stale)])
+        self.store.put(INDEX_NAME, index)
+        self.store.put(MANIFEST_NAME, manifest.encode())
         return True
 
-    def _note(self, shard_name: str) -> Path:
-        return self.notes / f"{Path(shard_name).stem}.json"
+    def _noted(self, names: Collection[str]) -> Iterator[tuple[str, NotedShard]]:
+        sizes = self.store.sizes()
+        present = [name for name in names if name in sizes]
+        for start in range(0, len(present), _NOTES_AT_ONCE):
+            batch = present[start : start + _NOTES_AT_ONCE]
+            notes = self.store.read_all([_note_name(name) for name in batch])
+            for name in batch:
+                noted = _noted(_parse(notes.get(_note_name(name))), sizes[name])
+                if noted is not None:
+                    yield name, noted
+
+    def _read(self, name: str) -> bytes | None:
+        return self.store.read_all([name]).get(name)
 
     def _refuse_foreign(self) -> None:
         names = sorted(
-            path.name
-            for path in (self.path.iterdir() if self.path.is_dir() else ())
-            if path.suffix == ".tar" or path.name in (INDEX_NAME, MANIFEST_NAME)
+            name
+            for name in self.store.sizes()
+            if name.endswith(".tar") or name in (INDEX_NAME, MANIFEST_NAME)
         )
         if names:
             raise UserError(
-                f"--out {self.path} holds {names[0]}{f' and {len(names) - 1} more' if names[1:] else ''}, "
+                f"--out {self.store} holds {names[0]}{f' and {len(names) - 1} more' if names[1:] else ''}, "
                 "and no notes of a build of this software",
                 remedy="choose another --out, or replace what is there with --overwrite",
             )
@@ -189,7 +169,7 @@ class BuildFolder:
         same = [_argument(key, there.get(key)) for key in keys]
         if differing:
             raise UserError(
-                f"--out {self.path} holds a build of another configuration",
+                f"--out {self.store} holds a build of another configuration",
                 problems=differing,
                 remedy=f"choose another --out, ask for what is there ({' '.join(same)}), or rebuild it with "
                 "--overwrite (shards that still fit are kept)",
@@ -213,17 +193,25 @@ def _to_bytes(body: Any) -> bytes:
     return (json.dumps(body, sort_keys=True, indent=None) + "\n").encode()
 
 
-def _read_bytes(path: Path) -> bytes | None:
+def _note_name(shard_name: str) -> str:
+    return f"{NOTES_NAME}/{Path(shard_name).stem}.json"
+
+
+def _noted(note: Mapping[str, Any] | None, size: int) -> NotedShard | None:
     try:
-        return path.read_bytes()
-    except FileNotFoundError:
+        if note is None:
+            return None
+        shard = FinishedShard(ShardEntry(**note["entry"]), tuple(note["rows"]), tuple(note["left_out"]))
+        found = NotedShard(note["fingerprint"], note.get("frames_fingerprint", ""), shard)
+    except (KeyError, TypeError):
         return None
+    return found if shard.entry.bytes == size else None
 
 
-def _read_json(path: Path) -> dict[str, Any] | None:
+def _parse(data: bytes | None) -> dict[str, Any] | None:
     """A JSON object; `None` where there is none or it is damaged (the builder then does the work again)."""
     try:
-        body = json.loads(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError, ValueError):
+        body = json.loads(data or b"")
+    except ValueError:
         return None
     return body if isinstance(body, dict) else None

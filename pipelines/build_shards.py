@@ -32,11 +32,30 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m pipelines.build_shards",
-        description="Builds WebDataset shards, an index and a manifest from a folder in the TrackNet layout "
-        "(ROOT/game1/Clip1/0000.jpg and Label.csv). Running it again does only what is missing or changed.",
+        description="Builds WebDataset shards, an index and a manifest from a folder of images in the TrackNet layout "
+        "(ROOT/game1/Clip1/0000.jpg and Label.csv) or of annotated videos (ROOT/match1/video/ID.mp4 and "
+        "ROOT/match1/csv/ID_ball.csv). Running it again does only what is missing or changed.",
     )
     parser.add_argument("--root", help="folder of the raw data set (default: data.root of the config)")
-    parser.add_argument("--out", help="folder for the shards (default: data.shards of the config)")
+    parser.add_argument(
+        "--out",
+        help="folder for the shards, or an fsspec URL such as s3://bucket/shards (default: data.shards of the "
+        "config)",
+    )
+    parser.add_argument(
+        "--layout",
+        metavar="NAME",
+        help="of the raw data: auto (default), tracknet, video, or one of your own",
+    )
+    parser.add_argument(
+        "--coordinates", metavar="UNIT", help="of the labels of videos: auto (default), pixel or normalised"
+    )
+    parser.add_argument(
+        "--staging",
+        metavar="DIR",
+        help="where videos are decoded to for the time of the build, as large as the shards; every worker must "
+        "see it (default: in OUT, or in TMPDIR where OUT is a URL)",
+    )
     parser.add_argument("--data", default="tracknet", help="data config: a name in configs/data, or a file")
     parser.add_argument("--model", default="vit_heatmap", help="model config, asked when data.resize is null")
     parser.add_argument(
@@ -58,6 +77,16 @@ def _parser() -> argparse.ArgumentParser:
         "--workers", type=int, metavar="N", help="processes (default: one per CPU; 0: none beside this)"
     )
     parser.add_argument(
+        "--executor",
+        choices=("auto", "serial", "processes", "dask"),
+        default="auto",
+        help="what writes the shards: this process, processes of this machine, or a dask cluster, whose workers "
+        "must see --root and --out under the same names (default: processes, where more than one CPU is there)",
+    )
+    parser.add_argument(
+        "--scheduler", metavar="ADDRESS", help="of a dask cluster: tcp://host:8786, or its scheduler file"
+    )
+    parser.add_argument(
         "--on-bad-label",
         metavar="POLICY",
         help="error (default), drop (leave out faulty rows and frames) or clip (move points to the border)",
@@ -65,7 +94,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--labels-only",
         action="store_true",
-        help="the frames are as they were: write their labels anew into the index and encode nothing",
+        help="the frames are as they were: write their labels anew into the index and encode nothing; "
+        "needs no workers",
     )
     parser.add_argument("--overwrite", action="store_true", help="rebuild a folder of another configuration")
     parser.add_argument("--traceback", action="store_true", help="show where in the code an error arose")
@@ -78,29 +108,37 @@ def run(argv: list[str]) -> int:
     args = _parser().parse_intermixed_args(argv)
     if args.split_by == "frame":
         raise UserError(FRAME_SPLIT_REASON, remedy="split by game: --val-games GAME ...")
-    if args.workers is not None and args.workers < 0:
-        raise UserError(f"--workers {args.workers}: must be 0 or more")
     if args.labels_only and args.overwrite:
         raise UserError(
             "--labels-only and --overwrite: one keeps the frames, the other makes them anew",
             remedy="choose one",
         )
+    if args.labels_only and (args.executor == "dask" or args.scheduler is not None):
+        raise UserError(
+            "--labels-only writes index and manifest from here: a cluster has nothing to do in it",
+            remedy="leave --executor and --scheduler out",
+        )
     # Parsed first and imported then, so that --help answers at once.
     from pathlib import Path
 
     from pipelines.build import BuildRequest, build, prepare
+    from pipelines.executors import check_executor, check_staging, open_executor
     from pipelines.labels_only import rewrite_labels
-    from pipelines.pool import interrupt_on_sigterm, usable_cpus, worker_pool
+    from pipelines.pool import interrupt_on_sigterm
+    from pipelines.store import open_store, place_of
     from pipelines.summary import describe_plan, describe_result, size_warnings
     from pipelines.wording import counted
     from tracknet.utils.config import load_config
 
+    check_executor(args.executor, args.workers, args.scheduler)
     config = load_config(data=args.data, model=args.model, overrides=_overrides(args))
     data = config.data
+    out = place_of(args.out or data.shards)
+    open_store(out)  # an unknown kind of URL is told before the labels are read
     prepared = prepare(
         BuildRequest(
             root=Path(args.root or data.root),
-            out=Path(args.out or data.shards),
+            out=out,
             size=_stored_size(config),
             jpeg_quality=data.jpeg_quality,
             segment_frames=data.segment_frames,
@@ -110,20 +148,28 @@ def run(argv: list[str]) -> int:
             decode=data.decode,
             split_seed=data.split_seed,
             on_bad_label=data.on_bad_label,
+            layout=data.layout,
+            coordinates=data.coordinates,
+            staging_parent=None if args.staging is None else Path(args.staging),
             overwrite=args.overwrite,
         )
     )
+    if prepared.videos:
+        check_staging(args.executor, prepared.request)
     print(describe_plan(prepared), flush=True)
     sources = {segment.frame_size for shard in prepared.plan.shards for segment in shard.segments}
     _warn([*prepared.warnings, *size_warnings(prepared.request.size, sources)])
     interrupt_on_sigterm()
-    workers = usable_cpus() if args.workers is None else args.workers
     if args.labels_only:
         report = rewrite_labels(prepared)
-    elif workers <= 1:
-        report = build(prepared)
     else:
-        with worker_pool(min(workers, len(prepared.plan.shards))) as executor:
+        with open_executor(
+            args.executor,
+            workers=args.workers,
+            scheduler=args.scheduler,
+            shards=len(prepared.plan.shards),
+            example=prepared.first_task,
+        ) as executor:
             report = build(prepared, executor)
     if report.left_out:
         lines = "".join(f"\n  - {line}" for line in report.left_out)
@@ -143,8 +189,9 @@ def _overrides(args: argparse.Namespace) -> list[str]:
             overrides.append(f"data.{key}={json.dumps([] if games == ['none'] else games)}")
     if args.num_shards is not None:
         overrides.append(f"data.num_shards={args.num_shards}")
-    if args.on_bad_label is not None:
-        overrides.append(f"data.on_bad_label={args.on_bad_label}")
+    for flag in ("layout", "coordinates", "on_bad_label"):
+        if (value := getattr(args, flag)) is not None:
+            overrides.append(f"data.{flag}={value}")
     return overrides
 
 

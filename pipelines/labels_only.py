@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from pipelines.build import BuildReport, Prepared
@@ -44,10 +45,10 @@ def rewrite_labels(prepared: Prepared) -> BuildReport:
     folder.check(owner)
     if not folder.exists():
         raise _no_build(prepared)
-    with folder.lock():
+    with folder.lock() as lease:
         folder.check(owner)  # again, for what another build claimed since
         tasks = prepared.tasks()
-        noted = {task.name: shard for task in tasks if (shard := folder.noted(task.name)) is not None}
+        noted = folder.noted([task.name for task in tasks])
         missing = [task.name for task in tasks if task.name not in noted]
         if len(missing) == len(tasks):
             raise _no_build(prepared)
@@ -79,6 +80,7 @@ def rewrite_labels(prepared: Prepared) -> BuildReport:
                 build_id=build_id({**config, "tar_json_from": of_tars}, new),
                 labels={"tar_json_from": of_tars, "frames": dict(sorted(overruled.items()))},
             )
+        lease.check()
         changed = folder.publish(noted.keys(), index, manifest.to_json())
     return BuildReport(
         manifest=manifest,
@@ -95,7 +97,7 @@ def _differing(task: ShardTask, noted: NotedShard) -> Iterator[str]:
     if noted.frames_fingerprint == task.frames_fingerprint():
         return
     rows = {row["key"]: row for row in noted.shard.rows}
-    hashes: dict[str, str] = {}  # of sources; many frames may be of one file
+    hashes: dict[str, str | None] = {}  # of sources; many frames may be of one file
     for frame in task.frames:
         row = rows.pop(frame.key, None)
         place = {"source": frame.source, "segment": frame.segment, "source_size": frame.frame_size}
@@ -106,12 +108,22 @@ def _differing(task: ShardTask, noted: NotedShard) -> Iterator[str]:
         else:
             # Copied or touched: only its content tells.
             if frame.source not in hashes:
-                with (task.root / frame.source).open("rb") as file:
-                    hashes[frame.source] = hash_stream(file)
-            if hashes[frame.source] != row["source_sha256"]:
+                hashes[frame.source] = _hash(task.root / frame.source)
+            if hashes[frame.source] is None:
+                yield f"{frame.source} cannot be read"
+            elif hashes[frame.source] != row["source_sha256"]:
                 yield f"{frame.source} has changed since {task.name} was written"
     for row in rows.values():
         yield f"{row['source']} is in {task.name} and has no label there any more"
+
+
+def _hash(path: Path) -> str | None:
+    """Of the file's bytes; `None` where it cannot be read, as when it went since its labels were read."""
+    try:
+        with path.open("rb") as file:
+            return hash_stream(file)
+    except OSError:
+        return None
 
 
 def _place(row: dict[str, Any]) -> dict[str, Any]:

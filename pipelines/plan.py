@@ -7,6 +7,7 @@ seed decides. The splits share no game, so that no frame of one has a near-dupli
 from __future__ import annotations
 
 import hashlib
+import heapq
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -170,11 +171,11 @@ def deal(segments: Iterable[Segment], count: int, seed: int) -> list[tuple[Segme
         key=lambda s: hashlib.sha256(f"{seed}/{s.game}/{s.clip}/{s.number}".encode()).digest(),
     )
     hands: list[list[Segment]] = [[] for _ in range(count)]
-    frames = [0] * count
+    by_frames = [(0, number) for number in range(count)]
     for segment in shuffled:
-        emptiest = frames.index(min(frames))
+        frames, emptiest = by_frames[0]
         hands[emptiest].append(segment)
-        frames[emptiest] += len(segment.frames)
+        heapq.heapreplace(by_frames, (frames + len(segment.frames), emptiest))
     return [tuple(sorted(hand, key=_segment_order)) for hand in hands]
 
 

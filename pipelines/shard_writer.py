@@ -1,4 +1,4 @@
-"""Writes one shard: read, decode, resize, encode, write under a temporary name, verify, rename.
+"""Writes one shard: read, decode, resize, encode, write to a temporary file, verify, put in its place.
 
 A `ShardTask` is plain data and `write_shard` a plain function, so that any executor can run it anywhere the
 paths are valid. The same task gives the same bytes everywhere.
@@ -15,15 +15,17 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from pipelines.sources import frame_fault
+from pipelines.reading import read_fault
+from pipelines.staging import StagedFrames
+from pipelines.store import open_store
 from pipelines.tar_file import Member, TarWriter, read_back
 from tracknet.datasets.label_csv import FaultKind, LabelFault
 from tracknet.datasets.schema import ShardEntry, frame_key, sample_json
 from tracknet.utils.errors import RunError
-from tracknet.utils.files import sync_folder
 from tracknet.utils.geometry import Size
 from tracknet.utils.images import Decode, ImageError, stored_jpeg
 from tracknet.utils.memory import keep_freed_memory
+from tracknet.utils.video import VideoError
 
 # Raise it when the bytes of a shard change for the same task: finished shards of older builds are then redone.
 WRITER_VERSION = 1
@@ -31,7 +33,11 @@ WRITER_VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class FrameTask:
-    """One frame to store. `source` is the file relative to the data set's root, with forward slashes."""
+    """One frame to store.
+
+    `source` is the file relative to the data set's root, with forward slashes. `staged` names the staged video
+    that a frame is copied from (see `staging`); `None` for a frame that is an image file.
+    """
 
     source: str
     game: str
@@ -44,6 +50,7 @@ class FrameTask:
     status: int | None
     bytes: int
     mtime_ns: int
+    staged: str | None = None
 
     @property
     def key(self) -> str:
@@ -63,13 +70,16 @@ class ShardTask:
     name: str
     split: str
     root: Path
-    out: Path
+    out: Path | str
+    """A folder, or an fsspec URL."""
     size: Size
     jpeg_quality: int
     keep_going: bool
     """Leave out frames that are damaged or gone, instead of writing nothing."""
     frames: tuple[FrameTask, ...]
     decode: Decode = "full"
+    staging: Path = Path()
+    """Where videos are staged."""
 
     def fingerprint(self) -> str:
         """Changes with everything that the shard's bytes depend on: settings, labels, sizes and times."""
@@ -117,41 +127,45 @@ def write_shard(task: ShardTask, check_stop: Callable[[], None] = lambda: None) 
         check_stop: called before every frame; may raise to stop the work.
 
     """
-    final = task.out / task.name
-    temporary = task.out / f".{task.name}.tmp-{os.getpid()}"
+    store = open_store(task.out)
     rows: list[dict[str, Any]] = []
     faults: list[LabelFault] = []
     keep_freed_memory()
-    try:
-        with temporary.open("wb") as file:
+    with store.scratch(task.name) as temporary:
+        with temporary.open("wb") as file, StagedFrames(task.staging) as staged:
             tar = TarWriter(file)
             for frame in task.frames:
                 check_stop()
                 source = task.root / frame.source
                 try:
-                    data = source.read_bytes()
-                    jpeg = stored_jpeg(data, frame.frame_size, task.size, task.jpeg_quality, task.decode)
-                except (ImageError, OSError) as error:
-                    faults.append(frame_fault(source, error))
+                    jpeg, sha256 = _stored(task, frame, staged)
+                except (ImageError, VideoError, OSError) as error:
+                    faults.append(read_fault(source, error))
                     continue
                 if _forbid(faults, task):
                     continue  # nothing will be written; what is left to do is to find the other faults
                 member = tar.add(f"{frame.key}.jpg", jpeg)
                 tar.add(f"{frame.key}.json", _label_bytes(frame))
-                rows.append(_row(task, frame, member, hashlib.sha256(data).hexdigest()))
+                rows.append(_row(task, frame, member, sha256))
             tar.close()
             file.flush()
             os.fsync(file.fileno())
         if _forbid(faults, task) or not rows:
             return ShardResult(None, (), tuple(faults))
-        sha256 = _verify(temporary, tar, final)
+        sha256 = _verify(temporary, tar, f"{store}/{task.name}")
         size = temporary.stat().st_size
         check_stop()
-        temporary.replace(final)
-        sync_folder(task.out)
-    finally:
-        temporary.unlink(missing_ok=True)
+        store.put_file(temporary, task.name)
     return ShardResult(ShardEntry(task.name, task.split, len(rows), size, sha256), tuple(rows), tuple(faults))
+
+
+def _stored(task: ShardTask, frame: FrameTask, staged: StagedFrames) -> tuple[bytes, str]:
+    """The JPEG to store, and the hash of the file that it comes from."""
+    if frame.staged is not None:
+        return staged.read(frame.staged, frame.number)
+    data = (task.root / frame.source).read_bytes()
+    jpeg = stored_jpeg(data, frame.frame_size, task.size, task.jpeg_quality, task.decode)
+    return jpeg, hashlib.sha256(data).hexdigest()
 
 
 def _forbid(faults: list[LabelFault], task: ShardTask) -> bool:
@@ -198,7 +212,7 @@ def _row(task: ShardTask, frame: FrameTask, member: Member, sha256: str) -> dict
     }
 
 
-def _verify(temporary: Path, tar: TarWriter, final: Path) -> str:
+def _verify(temporary: Path, tar: TarWriter, final: str) -> str:
     """Reads a written tar back against what went into it; returns the hash of its bytes."""
     with temporary.open("rb") as file:
         sha256, fault = read_back(file, tar)

@@ -1,139 +1,177 @@
-"""Finds the clips of a raw data set: `ROOT/GAME/CLIP/{frame}.jpg` with a `Label.csv` beside the frames."""
+"""The layouts of raw data sets, by name. Adding one is a function here and a line in `LAYOUTS`.
+
+`shards/SOURCES.md` shows how, with a whole example.
+"""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
+from pipelines import annotated_video, tracknet_folders
+from pipelines.ball_csv import Asked
+from pipelines.reading import subfolders
 from pipelines.wording import counted
-from tracknet.datasets.label_csv import (
-    LABEL_NAME,
-    FaultKind,
-    LabelFault,
-    ParsedClip,
-    Policy,
-    parse_clip,
-    settle,
-)
+from tracknet.datasets.label_csv import LabelFault, ParsedClip, Policy, settle
 from tracknet.datasets.schema import LabelledClip
 from tracknet.utils.errors import UserError
-from tracknet.utils.geometry import Size
-from tracknet.utils.images import IMAGE_SUFFIXES, ImageError, image_size
-from tracknet.utils.naming import natural_key
+from tracknet.utils.naming import did_you_mean
 
-LAYOUT = f"ROOT/game1/Clip1/0000.jpg ... and ROOT/game1/Clip1/{LABEL_NAME}"
+AUTO = "auto"
 
 
-def read_clips(root: Path, policy: Policy = "error") -> tuple[list[LabelledClip], list[str]]:
-    """All clips below a root in natural order, and warnings about what the policy changed.
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a layout's function found below a root.
 
-    Only labels, folder listings and one picture header per clip are read.
-
-    Raises:
-        UserError: the root holds no clips where they belong (saying where they are, if near), or the labels
-            have faults that the policy does not allow; all faults of all clips are listed.
+    Attributes:
+        clips: every clip, or the fault that keeps it from being one; in natural order. Best a generator:
+            whoever only asks what is there does not wait for it to be read.
+        notes: what was decided on the way and a person should know, one line each.
 
     """
-    folders = find_clip_folders(root)
-    parsed: list[ParsedClip] = []
-    faults: list[LabelFault] = []
-    for folder in folders:
-        clip = _read_clip(folder)
-        if isinstance(clip, LabelFault):
-            faults.append(clip)
-        else:
-            parsed.append(clip)
-    clips, warnings = settle(parsed, policy, faults)
+
+    clips: Iterable[ParsedClip | LabelFault]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """One way in which raw data sets are laid out.
+
+    Attributes:
+        drawing: the files, as messages show them.
+        find: looks below a root and returns what is there, or `None` if nothing is laid out like this. Its
+            second argument is what was asked about coordinates; it may be ignored.
+        hint: tells of a root that is a part of such a data set, or holds one, where to look instead.
+
+    """
+
+    drawing: str
+    find: Callable[[Path, Asked], Found | None]
+    hint: Callable[[Path], str | None] = lambda root: None
+
+
+def find_tracknet(root: Path, asked: Asked) -> Found | None:
+    """Folders of images; their `Label.csv` is in pixels, whatever was asked."""
+    folders = tracknet_folders.find_clip_folders(root)
+    return Found(map(tracknet_folders.read_clip_folder, folders)) if folders else None
+
+
+def find_video(root: Path, asked: Asked) -> Found | None:
+    """Videos, each with a CSV of the ball's places."""
+    pairs, faults = annotated_video.find_pairs(root)
+    if not pairs and not faults:
+        return None
+    files, notes = annotated_video.read_labels(pairs, asked)
+    return Found((clip for part in (faults, map(annotated_video.read_clip, files)) for clip in part), notes)
+
+
+LAYOUTS: dict[str, Layout] = {
+    "tracknet": Layout(tracknet_folders.DRAWING, find_tracknet, tracknet_folders.where_to_look),
+    "video": Layout(annotated_video.DRAWING, find_video, annotated_video.where_to_look),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A raw data set, read.
+
+    Attributes:
+        clips: in natural order.
+        layout: its name in `LAYOUTS`.
+        notes: what was detected or decided, for the summary.
+        warnings: what the policy changed.
+
+    """
+
+    clips: tuple[LabelledClip, ...]
+    layout: str
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def read_source(
+    root: Path, policy: Policy = "error", layout: str = AUTO, coordinates: Asked = "auto"
+) -> Source:
+    """All clips below a root.
+
+    Only labels, folder listings, one picture header per clip, and the first frame of every video are read; a
+    video whose header does not agree with its labels is counted.
+
+    Args:
+        root: folder of the data set.
+        policy: see `label_csv.settle`.
+        layout: a name in `LAYOUTS`, or `auto` to detect it.
+        coordinates: `pixel`, `normalised`, or `auto` to detect it, where the layout allows for both.
+
+    Raises:
+        UserError: no clips where they belong (saying where they are, if near), clips in more than one layout,
+            an unknown layout, coordinates that could be either, or labels with faults that the policy does
+            not allow; all faults of all clips are listed.
+
+    """
+    if layout not in (AUTO, *LAYOUTS):
+        raise UserError(
+            f"--layout {layout}: there is no such layout{did_you_mean(layout, LAYOUTS)}",
+            remedy=f"the layouts are {', '.join([AUTO, *LAYOUTS])}",
+        )
+    name, found = _find(root, layout, coordinates)
+    read = list(found.clips)
+    clips, warnings = settle(
+        [clip for clip in read if isinstance(clip, ParsedClip)],
+        policy,
+        [fault for fault in read if isinstance(fault, LabelFault)],
+    )
     if not clips:
         raise UserError(
-            f"{root}: no labelled frame is left of {counted(len(folders), 'clip')}",
+            f"{root}: no labelled frame is left of {counted(len(read), 'clip')}",
             remedy="run again with --on-bad-label error to see what is wrong with each",
         )
-    return clips, warnings
+    detected = " (detected)" if layout == AUTO else ""
+    return Source(tuple(clips), name, (f"layout {name}{detected}", *found.notes), tuple(warnings))
 
 
-def find_clip_folders(root: Path) -> list[Path]:
-    """The folders `root/GAME/CLIP` that hold labels or frames, in natural order.
-
-    Raises:
-        UserError: there are none, or the root is not a folder.
-
-    """
+def _find(root: Path, layout: str, asked: Asked) -> tuple[str, Found]:
+    candidates = LAYOUTS if layout == AUTO else {layout: LAYOUTS[layout]}
+    drawings = "; or ".join(candidate.drawing for candidate in candidates.values())
     if not root.is_dir():
         raise UserError(
             f"--root {root}: {'is a file' if root.exists() else 'there is no such folder'}",
-            remedy=f"give the folder of the data set, laid out as {LAYOUT}; "
+            remedy=f"give the folder of the data set, laid out as {drawings}; "
             "`python -m pipelines.synthesize --out data/tracknet` makes one",
         )
-    found = [clip for game in _folders(root) for clip in _folders(game) if _is_clip(clip)]
-    if found:
-        return found
-    raise UserError(f"--root {root}: no clips where they belong", remedy=_where_to_look(root))
+    hits = {
+        name: found
+        for name, candidate in candidates.items()
+        if (found := candidate.find(root, asked)) is not None
+    }
+    if len(hits) == 1:
+        return next(iter(hits.items()))
+    if hits:
+        raise UserError(
+            f"--root {root} holds clips in {len(hits)} layouts: {', '.join(hits)}",
+            remedy=f"say which to build: --layout {' or --layout '.join(hits)}; "
+            "each into an --out of its own, or move them into roots of their own",
+        )
+    raise UserError(f"--root {root}: no clips where they belong", remedy=_where_to_look(root, candidates))
 
 
-def frame_names(folder: Path) -> list[str]:
-    """The image files of a clip folder in natural order; hidden files do not count."""
-    with os.scandir(folder) as entries:
-        names = [
-            entry.name
-            for entry in entries
-            if entry.name.lower().endswith(IMAGE_SUFFIXES) and entry.name[0] != "." and entry.is_file()
-        ]
-    return sorted(names, key=natural_key)
-
-
-def frame_fault(path: Path, error: ImageError | OSError) -> LabelFault:
-    """Why a frame cannot be used: it is damaged or gone, or the system refuses it, which no policy forgives."""
-    # Pillow raises some of its own as OSError, without a number.
-    if not isinstance(error, OSError) or error.errno is None:
-        return LabelFault(path, None, str(error), FaultKind.STRUCTURE)
-    kind = FaultKind.STRUCTURE if isinstance(error, FileNotFoundError) else FaultKind.FILE
-    return LabelFault(path, None, f"cannot be read: {error.strerror}", kind)
-
-
-def _read_clip(folder: Path) -> ParsedClip | LabelFault:
-    label_file, names = folder / LABEL_NAME, frame_names(folder)
-    if not label_file.is_file():
-        return LabelFault(folder, None, f"has frames and no {LABEL_NAME}", FaultKind.STRUCTURE)
-    size = _first_size(folder / name for name in names)
-    if isinstance(size, LabelFault):
-        return size
-    if size is None:
-        many = counted(len(names), "frame")
-        message = f"has {many}, none of them readable" if names else "has no frames beside it"
-        return LabelFault(label_file, None, message, FaultKind.STRUCTURE)
-    return parse_clip(label_file, size, set(names))
-
-
-def _first_size(paths: Iterable[Path]) -> Size | LabelFault | None:
-    for path in paths:
-        try:
-            return image_size(path)
-        except (ImageError, OSError) as error:
-            fault = frame_fault(path, error)
-            if fault.kind is FaultKind.FILE:
-                return fault
-            # Decoding will name this frame among all others that are damaged; the next one tells the size.
-    return None
-
-
-def _folders(parent: Path) -> Iterator[Path]:
-    children = [child for child in parent.iterdir() if child.is_dir() and not child.name.startswith(".")]
-    yield from sorted(children, key=lambda child: (natural_key(child.name), child.name))
-
-
-def _is_clip(folder: Path) -> bool:
-    return (folder / LABEL_NAME).is_file() or bool(frame_names(folder))
-
-
-def _where_to_look(root: Path) -> str:
-    """The root that was probably meant: one or two levels up or down from the one given."""
-    if _is_clip(root):
-        return f"this is a clip; give the data set's folder: --root {root.resolve().parent.parent}"
-    if any(_is_clip(child) for child in _folders(root)):
-        return f"this is one game; give the data set's folder: --root {root.resolve().parent}"
-    for child in _folders(root):
-        if any(_is_clip(clip) for game in _folders(child) for clip in _folders(game)):
-            return f"the clips are one level deeper: --root {child}"
-    return f"lay the data out as {LAYOUT}; `python -m pipelines.synthesize --out {root}` makes a data set"
+def _where_to_look(root: Path, candidates: dict[str, Layout]) -> str:
+    """The root that was probably meant, or how to lay one out."""
+    for candidate in candidates.values():
+        if (hint := candidate.hint(root)) is not None:
+            return hint
+    deeper = [
+        f"--root {child}"
+        for child in subfolders(root)
+        if any(candidate.find(child, "auto") is not None for candidate in candidates.values())
+    ]
+    if deeper:
+        return f"the clips are one level deeper: {' or '.join(deeper)}"
+    for name, other in LAYOUTS.items():
+        if name not in candidates and other.find(root, "auto") is not None:
+            return f"there are clips in the layout {name}: --layout {name}"
+    drawings = "; or ".join(candidate.drawing for candidate in candidates.values())
+    return f"lay the data out as {drawings}; `python -m pipelines.synthesize --out {root}` makes a data set"

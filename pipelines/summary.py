@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipelines.build import BuildReport, Prepared
 from pipelines.plan import Plan
-from pipelines.wording import counted, listed_games
+from pipelines.wording import counted, listed_games, megabytes
 from tracknet.datasets.schema import Manifest
 from tracknet.utils.geometry import Size
 from tracknet.utils.settings import DataConfig
@@ -25,6 +25,7 @@ def describe_plan(prepared: Prepared) -> str:
     """What is about to be built, in a few lines."""
     request, plan = prepared.request, prepared.plan
     lines = [f"{request.root}: {_counts(plan)}, stored at {request.size} in {request.out}"]
+    lines.append(f"  {'; '.join(prepared.notes)}")
     for split, games in plan.games.items():
         shards = plan.shards_of(split)
         frames = [shard.frames for shard in shards]
@@ -72,7 +73,7 @@ def size_warnings(stored: Size, sources: set[Size]) -> Iterator[str]:
         )
 
 
-def describe_result(report: BuildReport, out: Path) -> str:
+def describe_result(report: BuildReport, out: Path | str) -> str:
     """What was built, and what to do next."""
     manifest, totals = report.manifest, report.manifest.totals
     lines = []
@@ -102,9 +103,9 @@ def describe_result(report: BuildReport, out: Path) -> str:
         seen = "".join(f"{part['visibility'].get(str(code), 0):>8,}" for code in range(4))
         lines.append(
             f"  {split:<6}{part['games']:>7,}{part['clips']:>7,}{part['frames']:>9,}{seen}"
-            f"{part['shards']:>8,}{_megabytes(part['bytes']):>11}"
+            f"{part['shards']:>8,}{megabytes(part['bytes']):>11}"
         )
-    lines.append(f"  in all {totals['frames']:,} frames, {_megabytes(totals['bytes'])}")
+    lines.append(f"  in all {totals['frames']:,} frames, {megabytes(totals['bytes'])}")
     size = manifest.image_size
     resize = "" if size == DataConfig().resize else f" data.resize=[{size.width},{size.height}]"
     lines.append(
@@ -114,7 +115,7 @@ def describe_result(report: BuildReport, out: Path) -> str:
     return "\n".join(lines)
 
 
-def shard_pattern(manifest: Manifest, out: Path) -> str:
+def shard_pattern(manifest: Manifest, out: Path | str) -> str:
     """The training shards as a shell's brace pattern."""
     names = [entry.name for entry in manifest.shards_of("train")]
     folder = shlex.quote(f"{out}/")
@@ -155,7 +156,3 @@ def _counts(plan: Plan) -> str:
     frames = sum(len(segment.frames) for segment in segments)
     games = {game for game, _ in clips}
     return f"{counted(frames, 'frame')} in {counted(len(clips), 'clip')} of {counted(len(games), 'game')}"
-
-
-def _megabytes(count: int) -> str:
-    return f"{count / 1e6:,.1f} MB"

@@ -17,3 +17,8 @@ def listed_games(games: Sequence[str]) -> str:
     if len(games) <= LISTED_GAMES:
         return ", ".join(games)
     return f"{counted(len(games), 'game')}, {games[0]} to {games[-1]}"
+
+
+def megabytes(count: int) -> str:
+    """`1,234.5 MB`."""
+    return f"{count / 1e6:,.1f} MB"

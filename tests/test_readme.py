@@ -37,6 +37,7 @@ TOY = {
     "tracknet.scripts.train": [*TOY_MODEL],
     "tracknet.train": ["--model", "vit_tiny", "--training", "cpu", *TOY_MODEL],
     "tracknet.scripts.evaluate": ["--workers", "0"],
+    "tracknet.scripts.inspect": [],
 }
 
 
@@ -103,6 +104,12 @@ def test_the_commands_for_ones_own_data(
         "checkpoints/best",
     ):
         assert (in_empty_folder / "runs" / "mine" / path).exists()
+    for line in [*commands("--verify"), *commands("runs/mine/evaluation")]:
+        run(line)
+    assert (in_empty_folder / "look.html").is_file()
+    for name in ("report.html", "predictions.parquet", "metrics.json", "overlays.png"):
+        assert (in_empty_folder / "runs" / "mine" / "evaluation" / "val" / name).is_file()
+    assert (in_empty_folder / "again" / "report.html").is_file()
 
 
 def test_the_readme_is_finished():

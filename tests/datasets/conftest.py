@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from pipelines import build_shards
-from pipelines.sources import read_clips
+from pipelines.sources import read_source
 from tests.conftest import draw_dataset
 from tracknet.datasets.batch import SampleSpec
 from tracknet.datasets.index import ShardSet, open_split
@@ -47,7 +47,7 @@ class SmallBuild:
     folder: Path
 
     def clips(self, split: str = "train") -> list[LabelledClip]:
-        clips, _ = read_clips(self.root)
+        clips = read_source(self.root).clips
         games = self.open(split).manifest.games[split]
         return [clip for clip in clips if clip.game in games]
 

@@ -9,10 +9,13 @@ from typing import Any
 
 import pytest
 
+from pipelines.build import BuildRequest, build, prepare
 from pipelines.build_folder import BuildFolder
 from tests.pipelines.conftest import SMALL, MakeDataset, contents, run
+from tracknet.datasets.label_csv import Policy
 from tracknet.datasets.schema import Manifest
-from tracknet.utils.errors import EXIT_DONE, EXIT_FAILED, EXIT_WRONG_REQUEST
+from tracknet.utils.errors import EXIT_DONE, EXIT_FAILED, EXIT_WRONG_REQUEST, RunError
+from tracknet.utils.geometry import Size
 
 
 def test_another_config_is_refused_naming_every_difference(
@@ -239,3 +242,17 @@ def test_another_build_may_come_between_the_check_and_the_lock(
     assert run(root, out) == EXIT_WRONG_REQUEST
     assert "jpeg_quality: 90 there, 95 asked for" in capsys.readouterr().err
     assert Manifest.read(out).config["jpeg_quality"] == 90
+
+
+@pytest.mark.parametrize("policy", ["error", "drop"])
+def test_a_frame_that_goes_after_its_label_was_read(root: Path, out: Path, policy: Policy) -> None:
+    prepared = prepare(BuildRequest(root, out, Size(64, 36), 95, 6, 3, None, 0, policy))
+    path = root / "game1" / "Clip2" / "0003.jpg"
+    path.unlink()
+    if policy == "error":
+        with pytest.raises(RunError) as failure:
+            build(prepared)
+        assert f"{path.parent}/Label.csv:5: {path} cannot be read: No such file" in str(failure.value)
+    else:
+        (line,) = build(prepared).left_out
+        assert f"{path}: cannot be read: No such file" in line

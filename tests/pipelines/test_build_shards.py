@@ -27,33 +27,10 @@ from PIL import Image
 from pipelines import build as build_module
 from pipelines.build import BuildRequest
 from pipelines.build_folder import BuildFolder
-from tests.pipelines.conftest import SMALL, MakeDataset, contents, run
+from tests.pipelines.conftest import CHECKOUT, SMALL, MakeDataset, contents, run, start
 from tracknet.datasets.schema import INDEX_COLUMNS, Manifest, index_schema
 from tracknet.utils.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_WRONG_REQUEST, RunError
 from tracknet.utils.geometry import Size
-
-CHECKOUT = Path(__file__).resolve().parents[2]
-
-
-def start(root: Path, out: Path, *options: str) -> subprocess.Popen[str]:
-    command = [
-        sys.executable,
-        "-m",
-        "pipelines.build_shards",
-        "--root",
-        str(root),
-        "--out",
-        str(out),
-        *options,
-    ]
-    return subprocess.Popen(
-        command,
-        cwd=CHECKOUT,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
 
 
 def wait_for_a_finished_shard(out: Path, process: subprocess.Popen[str]) -> None:

@@ -11,11 +11,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines import build as build_module
-from pipelines import build_folder
+from pipelines import store
+from pipelines.labels_only import rewrite_labels
 from tests.pipelines.conftest import SMALL, contents, run
 from tracknet.datasets.index import open_split
 from tracknet.datasets.schema import Manifest
-from tracknet.utils.errors import EXIT_DONE, EXIT_WRONG_REQUEST
+from tracknet.utils.errors import EXIT_DONE, EXIT_WRONG_REQUEST, UserError
+from tracknet.utils.geometry import Size
 
 KEY = "game1_Clip2_0000"
 
@@ -151,7 +153,7 @@ def test_killed_between_index_and_manifest_there_is_no_dataset(
 ) -> None:
     run(root, out)
     relabel(root)
-    replace_file, calls = build_folder.replace_file, []
+    replace_file, calls = store.replace_file, []
 
     def die_at(path: Path, data: bytes) -> None:
         calls.append(path.name)
@@ -160,10 +162,30 @@ def test_killed_between_index_and_manifest_there_is_no_dataset(
         replace_file(path, data)
 
     with monkeypatch.context() as patch, pytest.raises(RuntimeError):
-        patch.setattr(build_folder, "replace_file", die_at)
+        patch.setattr(store, "replace_file", die_at)
         only(root, out)
     assert calls == ["index.parquet", "manifest.json"][:step]
     assert not (out / "manifest.json").exists()
     assert only(root, out) == EXIT_DONE
     assert rows(out)[KEY]["x_px"] == 33.5
     assert len(open_split(out, "train").table.keys) == 48
+
+
+def test_a_cluster_is_refused(root: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(root, out)
+    before = contents(out)
+    options = ("--labels-only", "--executor", "dask", "--scheduler", "tcp://h:1")
+    assert run(root, out, *SMALL[:-2], *options) == EXIT_WRONG_REQUEST
+    assert "leave --executor and --scheduler out" in capsys.readouterr().err
+    assert contents(out) == before
+
+
+def test_a_frame_that_goes_after_its_label_was_read_is_named(root: Path, out: Path) -> None:
+    run(root, out)
+    before = contents(out)
+    prepared = build_module.prepare(build_module.BuildRequest(root, out, Size(64, 36), 95, 6, 3, None, 0))
+    (root / "game1" / "Clip2" / "0003.jpg").unlink()
+    with pytest.raises(UserError) as refused:
+        rewrite_labels(prepared)
+    assert "game1/Clip2/0003.jpg cannot be read" in str(refused.value)
+    assert contents(out) == before

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
-from pipelines.sources import find_clip_folders, read_clips
-from tracknet.utils.errors import UserError
+from pipelines.sources import LAYOUTS, read_source
+from tests.pipelines.conftest import run
+from tracknet.datasets.schema import Manifest
+from tracknet.utils.errors import EXIT_DONE, EXIT_FAILED, UserError
 from tracknet.utils.geometry import Size
 
 MakeDataset = Callable[..., Path]
@@ -21,8 +27,10 @@ def test_clips_come_in_natural_order_with_their_size(make_dataset: MakeDataset) 
         shutil.copytree(root / "game1" / "Clip1", root / "game1" / name)
     shutil.copytree(root / "game1", root / "game10")
     shutil.copytree(root / "game1", root / "game2")
-    clips, warnings = read_clips(root)
-    assert not warnings
+    source = read_source(root)
+    clips = source.clips
+    assert not source.warnings
+    assert (source.layout, source.notes) == ("tracknet", ("layout tracknet (detected)",))
     assert [clip.name for clip in clips] == [
         f"game{game}/Clip{clip}" for game in (1, 2, 10) for clip in (1, 2, 10)
     ]
@@ -37,7 +45,7 @@ def test_hidden_files_and_other_files_do_not_count(make_dataset: MakeDataset) ->
     (root / ".cache" / "Clip1").mkdir(parents=True)
     (root / ".cache" / "Clip1" / "Label.csv").write_text("x")
     (root / "notes" / "empty").mkdir(parents=True)
-    clips, _ = read_clips(root)
+    clips = read_source(root).clips
     assert len(clips) == 4
 
 
@@ -58,7 +66,7 @@ def test_a_wrong_root_says_where_to_look(
     root = make_dataset(frames=4)
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError) as caught:
-        find_clip_folders(tmp_path / given)
+        read_source(tmp_path / given)
     assert words.format(root=root) in str(caught.value)
 
 
@@ -68,19 +76,19 @@ def test_folders_without_labels_or_frames_are_faults(make_dataset: MakeDataset) 
     for frame in (root / "game2" / "Clip2").glob("*.jpg"):
         frame.unlink()
     with pytest.raises(UserError) as caught:
-        read_clips(root)
+        read_source(root)
     assert len(caught.value.problems) == 2
     assert f"{root}/game1/Clip1: has frames and no Label.csv" in str(caught.value)
     assert f"{root}/game2/Clip2/Label.csv: has no frames beside it" in str(caught.value)
-    clips, warnings = read_clips(root, "drop")
-    assert [clip.name for clip in clips] == ["game1/Clip2", "game2/Clip1"]
-    assert len(warnings) == 1
+    source = read_source(root, "drop")
+    assert [clip.name for clip in source.clips] == ["game1/Clip2", "game2/Clip1"]
+    assert len(source.warnings) == 1
 
 
 def test_a_damaged_first_frame_does_not_hide_the_size(make_dataset: MakeDataset) -> None:
     root = make_dataset(frames=4)
     (root / "game1" / "Clip1" / "0000.jpg").write_bytes(b"")
-    clips, _ = read_clips(root)
+    clips = read_source(root).clips
     assert clips[0].frame_size == Size(160, 90)
 
 
@@ -89,4 +97,38 @@ def test_nothing_left_is_an_error(make_dataset: MakeDataset) -> None:
     label = root / "game1" / "Clip1" / "Label.csv"
     label.write_text(label.read_text().replace(",1,", ",8,").replace(",0,,,", ",8,,,"))
     with pytest.raises(UserError, match="no labelled frame is left"):
-        read_clips(root, "drop")
+        read_source(root, "drop")
+
+
+@pytest.fixture
+def one_csv(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The layout that shards/SOURCES.md shows, known to the builder."""
+    page = (Path(__file__).resolve().parents[2] / "shards" / "SOURCES.md").read_text()
+    (example,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    monkeypatch.setitem(LAYOUTS, "one_csv", LAYOUTS["tracknet"])  # so that it is gone after the test
+    exec(example, {})
+
+
+@pytest.mark.usefixtures("one_csv")
+def test_the_documented_layout_builds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root, out = tmp_path / "root", tmp_path / "shards"
+    (root / "images").mkdir(parents=True)
+    rows = ["image,x,y"]
+    for game, clip, number in itertools.product(("court1", "court2"), ("a", "b"), range(5)):
+        name = f"{game}_{clip}_{number:03d}.png"
+        cv2.imwrite(str(root / "images" / name), np.full((45, 80, 3), 10 * number, np.uint8))
+        rows.append(f"{name},," if number == 2 else f"{name},{number + 20.5},30")
+    (root / "labels.csv").write_text("\n".join(rows) + "\n")
+    assert run(root, out, "data.resize=[80,45]", "--workers", "0") == EXIT_DONE
+    assert "layout one_csv (detected); one table of labels" in capsys.readouterr().out
+    splits = Manifest.read(out).totals["splits"]
+    assert splits["train"]["visibility"] == splits["val"]["visibility"] == {"0": 2, "1": 8}
+    # Faults of labels and of frames lead to the rows of this layout's own file.
+    (root / "images" / "court1_a_001.png").write_bytes(b"")
+    assert run(root, out, "data.resize=[80,45]", "--workers", "0") == EXIT_FAILED
+    assert f"{root}/labels.csv:3: {root}/images/court1_a_001.png is empty" in capsys.readouterr().err
+    (root / "labels.csv").write_text("\n".join([*rows, "court2_b_005.png,900,1", "noname,1,1"]) + "\n")
+    with pytest.raises(UserError) as caught:
+        read_source(root)
+    assert "labels.csv:22: (900, 1) is outside the 80x45 picture" in str(caught.value)
+    assert "labels.csv:23: is not like court1_a_007.png,12.5,30" in str(caught.value)

@@ -16,9 +16,10 @@ from tracknet.datasets.reader import CachedFrames, Frame
 from tracknet.datasets.schema import LabelledClip
 from tracknet.datasets.table import FrameTable
 from tracknet.datasets.windows import make_windows
-from tracknet.utils.errors import RunError
+from tracknet.utils.errors import RunError, UserError
 from tracknet.utils.geometry import Size
 from tracknet.utils.images import ImageError, read_image, resize_frame
+from tracknet.utils.video import is_video
 
 
 class RawFrameReader:
@@ -26,6 +27,11 @@ class RawFrameReader:
 
     def __init__(self, clips: Sequence[LabelledClip], size: Size) -> None:
         self._paths: list[Path] = [frame.path for clip in clips for frame in clip.frames]
+        if video := next(filter(is_video, self._paths), None):
+            raise UserError(
+                f"{video}: frames of a video can be read in order only",
+                remedy="build shards from it: python -m pipelines.build_shards --root YOUR_DATA",
+            )
         self._size = size
 
     def read(self, row: int) -> Frame:

@@ -197,11 +197,16 @@ def _onto_picture(label: FrameLabel, size: Size) -> FrameLabel:
     return replace(label, xy_px=(min(max(x, 0.0), size.width - 1.0), min(max(y, 0.0), size.height - 1.0)))
 
 
-def _read_cells(path: Path) -> tuple[list[tuple[int, list[str]]], list[LabelFault]]:
-    """The rows below the header as (line, cells), trailing blank ones left out; or the file's fault."""
+def read_rows(path: Path) -> tuple[list[tuple[int, list[str]]], LabelFault | None]:
+    """All rows of a CSV file, the header's among them, or the fault of the file as a whole.
 
-    def fault(row: int | None, message: str) -> tuple[list[tuple[int, list[str]]], list[LabelFault]]:
-        return [], [LabelFault(path, row, message, FaultKind.FILE)]
+    Returns:
+        (line, stripped cells) of every row, blank ones at the end left out; and why there are none.
+
+    """
+
+    def fault(row: int | None, message: str) -> tuple[list[tuple[int, list[str]]], LabelFault]:
+        return [], LabelFault(path, row, message, FaultKind.FILE)
 
     try:
         text = path.read_bytes().decode("utf-8-sig")
@@ -214,15 +219,21 @@ def _read_cells(path: Path) -> tuple[list[tuple[int, list[str]]], list[LabelFaul
         rows = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
     except csv.Error as error:
         return fault(reader.line_num, f"is no CSV: {error}")
+    while len(rows) > 1 and not any(rows[-1][1]):
+        rows.pop()
+    return rows, None
+
+
+def _read_cells(path: Path) -> tuple[list[tuple[int, list[str]]], list[LabelFault]]:
+    """The rows below the header, or the file's fault."""
+    rows, fault = read_rows(path)
+    if fault is not None:
+        return [], [fault]
     if not rows or tuple(rows[0][1]) not in (HEADER, README_HEADER):
         found = ",".join(rows[0][1]) if rows else ""
-        return fault(
-            1, f"has the header {found!r}; it must be {','.join(HEADER)!r} or {','.join(README_HEADER)!r}"
-        )
-    del rows[0]
-    while rows and not any(rows[-1][1]):
-        rows.pop()
-    return rows, []
+        message = f"has the header {found!r}; it must be {','.join(HEADER)!r} or {','.join(README_HEADER)!r}"
+        return [], [LabelFault(path, 1, message, FaultKind.FILE)]
+    return rows[1:], []
 
 
 def _parse_rows(
@@ -238,7 +249,7 @@ def _parse_rows(
         except ValueError as error:
             rows.append(ParsedRow(None, LabelFault(path, line, str(error), FaultKind.STRUCTURE)))
         else:
-            rows.append(ParsedRow(replace(label, row=line), _off_picture(label, path, line, size)))
+            rows.append(ParsedRow(replace(label, row=line), off_picture(label, path, line, size)))
         match = FRAME_NAME.fullmatch(row[0]) if row else None
         if match is not None:
             previous = int(match[1])
@@ -256,7 +267,7 @@ def _parse_row(row: list[str], folder: Path) -> FrameLabel:
     match = FRAME_NAME.fullmatch(name)
     if match is None:
         raise ValueError(f"file name {name!r} is not a number and .jpg, .jpeg or .png, such as 0042.jpg")
-    code = _whole(visibility_cell, "visibility", len(Visibility))
+    code = whole_number(visibility_cell, "visibility", len(Visibility))
     number, visibility = int(match[1]), Visibility(code)
     if visibility is Visibility.ABSENT:
         if x_cell or y_cell or status_cell:
@@ -267,8 +278,8 @@ def _parse_row(row: list[str], folder: Path) -> FrameLabel:
         return FrameLabel(folder / name, number, visibility, None, None)
     if not x_cell or not y_cell:
         raise ValueError(f"visibility {code} with blank coordinates")
-    xy_px = (_coordinate(x_cell, "x"), _coordinate(y_cell, "y"))
-    status = Status(_whole(status_cell, "status", len(Status)))
+    xy_px = (coordinate(x_cell, "x"), coordinate(y_cell, "y"))
+    status = Status(whole_number(status_cell, "status", len(Status)))
     return FrameLabel(folder / name, number, visibility, xy_px, status)
 
 
@@ -288,7 +299,8 @@ def _check_place(
         raise ValueError(f"frame {label.path.name} does not exist")
 
 
-def _off_picture(label: FrameLabel, path: Path, line: int, size: Size) -> LabelFault | None:
+def off_picture(label: FrameLabel, path: Path, line: int, size: Size) -> LabelFault | None:
+    """The fault of a label that lies outside of its picture; `None` where it lies on it, or has no place."""
     if label.xy_px is None or size.contains(*label.xy_px):
         return None
     x, y = label.xy_px
@@ -297,7 +309,8 @@ def _off_picture(label: FrameLabel, path: Path, line: int, size: Size) -> LabelF
     return LabelFault(path, line, f"({x:g}, {y:g}) is outside the {size} picture by {beyond:g} px", kind)
 
 
-def _whole(cell: str, what: str, count: int) -> int:
+def whole_number(cell: str, what: str, count: int) -> int:
+    """A cell as one of the codes 0 to `count - 1`; raises `ValueError` with what is wrong."""
     # Tools that hold a column with blanks as floating point write 1 as 1.0.
     text = cell.removesuffix(".0")
     if text not in [str(code) for code in range(count)]:
@@ -305,7 +318,8 @@ def _whole(cell: str, what: str, count: int) -> int:
     return int(text)
 
 
-def _coordinate(cell: str, axis: str) -> float:
+def coordinate(cell: str, axis: str) -> float:
+    """A cell as a finite number; raises `ValueError` with what is wrong."""
     try:
         value = float(cell)
     except ValueError:

@@ -52,11 +52,11 @@ class FrameLabel:
     """One frame of a clip and what is known of its ball.
 
     Attributes:
-        path: the frame's image file.
+        path: the frame's image file, or the video of which it is frame `number`, counted from 0.
         number: the frame's number in its clip (`0042.jpg` is 42).
         visibility: a `Visibility` code.
         xy_px: the ball's (x, y) in frame pixels, pixel centres at integers; `None` exactly when absent.
-        status: a `Status` code, `None` exactly when absent.
+        status: a `Status` code; `None` when absent, or when the labels do not tell (those of videos do not).
         row: line of the label file, the header's being 1; `None` where labels come from elsewhere.
     """
 

@@ -145,6 +145,10 @@ class DataConfig:
     """Games kept for the test, by name or number: neither trained nor validated on."""
     split_seed: int = _bounded(0, 0)
     """Deals the segments to the shards."""
+    layout: str = "auto"
+    """Of the raw data: `auto`, `tracknet`, `video`, or another that `pipelines.sources` knows."""
+    coordinates: Literal["auto", "pixel", "normalised"] = "auto"
+    """Of the labels of videos; those of images are in pixels."""
     on_bad_label: Literal["error", "drop", "clip"] = "error"
     sequence: SequenceConfig = field(default_factory=SequenceConfig)
     filter: FilterConfig = field(default_factory=FilterConfig)
