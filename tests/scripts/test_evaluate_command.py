@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import cv2
 import pyarrow.parquet as pq
@@ -30,6 +31,19 @@ def made(small_shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def trained(made: Path, tmp_path: Path) -> Path:
     return shutil.copytree(made, tmp_path / "runs" / "run", symlinks=True)
+
+
+FILES = ["errors.svg", "metrics.json", "pck.svg", "pr.svg", "predictions.parquet"]
+
+
+def page_data(folder: Path) -> dict[str, Any]:
+    """What the page's script draws from."""
+    page = (folder / "report.html").read_text()
+    return json.loads(page.partition('id="data">')[2].partition("</script>")[0])
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
 
 
 def metrics(folder: Path) -> dict[str, Any]:
@@ -67,6 +81,17 @@ def test_a_run_is_scored_as_its_validation_was(trained: Path, small_shards: Path
     assert report["optimistic_because"] == ["threshold", "checkpoint"]
     sheet = cv2.imread(str(out / "overlays.png"))
     assert sheet.shape == (6 * 48 + 5 * 4, 96 + 3 * 48, 3)
+    assert files(out) == sorted([*FILES, "overlays.png", "report.html"])
+    assert ElementTree.parse(out / "pr.svg").getroot().tag.endswith("svg")
+    page = page_data(out)
+    # All but the frames that rightly have nothing.
+    shown = 32 - report["protocols"]["wasb"]["tn"]
+    assert len(page["pictures"]) == len(page["entries"]) == shown
+    wasb = report["protocols"]["wasb"]
+    # Every frame's outcome is the main protocol's: 0 found, 1 near miss, 2 missed, 3 false alarm, 4 no ball.
+    codes = "".join(clip["outcome"] for clip in page["clips"])
+    counted = [wasb[name] for name in ("tp", "fp1", "fn", "fp2", "tn")]
+    assert [codes.count(code) for code in "01234"] == counted
     table = pq.read_table(out / "predictions.parquet")
     assert table.num_rows == 32
     assert table.column("visibility").to_pylist().count(0) == 2
@@ -76,15 +101,25 @@ def test_a_run_is_scored_as_its_validation_was(trained: Path, small_shards: Path
 def test_a_bare_model_on_another_split(trained: Path, small_shards: Path, tmp_path: Path, capsys):
     model = trained / "checkpoints" / "last" / "model"
     args = [str(model), "--shards", str(small_shards), "--split", "train", "--out", str(tmp_path / "out")]
-    args += ["--pictures", "0", "--workers", "0", "--protocol", "wasb", "tracknet"]
+    args += ["--pictures", "0", "--workers", "0", "--protocol", "wasb", "tracknet", "--no-report", "--flip"]
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "report.html").write_text("of older figures")
     assert evaluate.run(args) == EXIT_DONE
+    assert files(tmp_path / "out") == FILES
     report = metrics(tmp_path / "out")
     assert report["split"] == "train"
     assert report["frames"] == 32
     assert list(report["protocols"]) == ["wasb", "tracknet"]
     assert (report["optimistic"], report["optimistic_because"]) == (False, ["training"])
     assert "optimistic" not in capsys.readouterr().out
-    assert not (tmp_path / "out" / "overlays.png").exists()
+    # The run's threshold was chosen without the mirror image.
+    assert (report["overlap"], report["flip"]) == ("none", True)
+    assert any("the threshold was chosen with overlap none, and these are with" in n for n in report["notes"])
+    metadata = pq.read_schema(tmp_path / "out" / "predictions.parquet").metadata
+    assert (metadata[b"overlap"], metadata[b"flip"]) == (b"none", b"true")
+    again = ["--from", str(tmp_path / "out"), "--no-report", "--out", str(tmp_path / "again")]
+    assert evaluate.run([*again, "--protocol", "wasb", "tracknet"]) == EXIT_DONE
+    assert metrics(tmp_path / "again")["flip"] is True
 
 
 def test_predictions_are_scored_again_without_the_model(trained: Path, small_shards: Path, tmp_path: Path):
@@ -99,6 +134,10 @@ def test_predictions_are_scored_again_without_the_model(trained: Path, small_sha
         assert evaluate.run(["--from", str(file), *more, "--out", str(out)]) == EXIT_DONE
         again = metrics(out)
         assert again["shards"] == (str(small_shards) if more else None)
+        assert files(out) == sorted([*FILES, "report.html"])
+        # The frames are in the shards; without them the page draws sketches.
+        shown = 32 - again["protocols"]["wasb"]["tn"]
+        assert len(page_data(out)["pictures"]) == (shown if more else 0)
         for part in ("protocols", "pck_curve", "error", "breakdowns", "pr_curves", "optimistic_because"):
             assert again[part] == first[part], part
     # A threshold of one's own was chosen on nothing.
@@ -138,6 +177,10 @@ def test_another_programs_predictions(small_shards: Path, tmp_path: Path, capsys
     both = ["--compare", str(tmp_path / "out"), str(theirs), "--shards", str(small_shards)]
     assert evaluate.run([*both, "--out", str(tmp_path / "compared"), "--resamples", "50"]) == EXIT_DONE
     assert metrics(tmp_path / "compared")["compare"]["protocols"]["wasb"]["f1"]["difference"] == 0
+    assert "A against B" in (tmp_path / "compared" / "report.html").read_text()
+    page = page_data(tmp_path / "compared")
+    assert len(page["pictures"]) == 30
+    assert len(page["clips"][0]["b_x"]) == 16
     assert "no clear difference" in capsys.readouterr().out
 
 
@@ -196,6 +239,10 @@ def test_wrong_requests(trained: Path, small_shards: Path, tmp_path: Path, capsy
         "--resamples must be at least 2",
     ):
         assert fault in message
+    assert "--overlap mean combines several windows" in refused(capsys, trained, *shards, "--overlap", "mean")
+    message = refused(capsys, "--from", trained, "--overlap", "max", "--flip")
+    assert "--overlap needs the model" in message
+    assert "--flip needs the model" in message
     assert "did you mean wasb" in refused(capsys, trained, *shards, "--protocol", "wasp")
     assert "give one of a model, --from and --compare, not none" in refused(capsys)
     assert "not a model and --from" in refused(capsys, trained, "--from", tmp_path)

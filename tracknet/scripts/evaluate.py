@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tracknet.scripts.evaluate_options import parse
+from tracknet.scripts._evaluate_options import parse
 from tracknet.utils.errors import EXIT_DONE, cli_main
 
 if TYPE_CHECKING:

@@ -2,9 +2,10 @@
 
 With T frames in and T maps out, window after window, every frame has up to T maps: one from each window that
 holds it, at another position each. What several windows agree on stands out from what one of them imagines.
-Source: WASB (Tarashima et al., BMVC 2023) evaluates so with step 1 and averages.
+Source: Chen and Wang, "TrackNetV3" (MMAsia 2023), its temporal ensemble: `mean` and `weighted` are their `average`
+and `weight`.
 
-    none       the map of the window that the frame anchors, in which it is in the middle (or last)
+    none       the map of the window that the frame anchors, in which it is the middle one (or the last)
     mean       the average of the probabilities; the default
     max        the highest probability of each cell: finds more, and more that is no ball
     weighted   an average in which the window's middle counts most: weights 1 2 1 of three frames, 1 2 3 2 1 of

@@ -68,7 +68,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--flip",
         action="store_true",
-        help="average with the mirror image: twice the time, see the benchmarks",
+        help="average with the mirror image: twice the time",
     )
     parser.add_argument("--resamples", type=int, default=1000, help="of the bootstrap over clips")
     parser.add_argument("--distance", type=float, default=5.0, help="of the design protocol, in frame pixels")
