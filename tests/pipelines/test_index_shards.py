@@ -132,6 +132,24 @@ def test_other_pictures_names_and_orders(tmp_path: Path) -> None:
     assert len(shards) == 9
     assert [game for game, _ in shards.table.clips] == ["game1", "game2", "game3"]
     assert all(ShardReader(shards).read(row).shape == (48, 96, 3) for row in range(9))
+    assert [str(fault) for fault in verify_build(Contents.read(folder)).faults] == []
+
+
+def test_verify_takes_labels_before_pictures_as_the_pass_does(tmp_path: Path) -> None:
+    folder = tmp_path / "elsewhere"
+    samples = [sample(number) for number in range(4)]
+    orders = [{"__key__": s["__key__"], "JSON": s["json"], "jpg": s["jpg"]} for s in samples]
+    path = write(folder / "train-000.tar", orders)
+    assert run(folder) == EXIT_DONE
+    assert verify_build(Contents.read(folder)).count == 0
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b'{"xy_px": [16.5, 21.0]}', b'{"xy_px": [16.6, 21.0]}'))
+    assert [fault.key for fault in verify_build(Contents.read(folder)).faults] == ["game1_Clip1_0001.json"]
+    edited = dict(orders[2], __key__="game1_Clip1_0009")
+    write(path, [*orders[:2], {k: edited[k] for k in ("__key__", "JSON")}, *orders[2:]])
+    assert "train-000.tar: game1_Clip1_0009.JSON: has no picture beside it" in [
+        str(fault) for fault in verify_build(Contents.read(folder)).faults
+    ]
 
 
 def test_verify_knows_tars_made_elsewhere(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

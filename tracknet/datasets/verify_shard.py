@@ -53,6 +53,7 @@ class ShardCheck:
         self._newer_labels = newer_labels(contents.manifest)
         self._missing: dict[int, int] = {}  # offset -> row of the pictures that were not met yet
         self._picture_before: tuple[str, int | None] | None = None  # key and row, until its label comes
+        self._label_before: TarMember | None = None  # until its picture comes, in tars made elsewhere
         self.sha256 = ""
         self.bytes_read = 0
         self.good_frames = 0
@@ -116,7 +117,7 @@ class ShardCheck:
             on_bytes(len(block))
 
         self._missing = row_at
-        self._picture_before = None
+        self._picture_before = self._label_before = None
         with path.open("rb") as file:
             for event in walk_tar(file, length, expected=expected, on_bytes=take):
                 if isinstance(event, TarMember):
@@ -125,8 +126,9 @@ class ShardCheck:
                 yield self._fault(event.name or f"at byte {event.offset:,}", event.message)
                 if event.name is None:
                     # What lay here was not seen, so nothing is said of what should have followed.
-                    self._picture_before = None
+                    self._picture_before = self._label_before = None
         yield from self._no_label()
+        yield from self._no_picture()
         self.sha256 = digest.hexdigest()
         for at, row in self._missing.items():
             yield self._fault(
@@ -135,30 +137,51 @@ class ShardCheck:
             )
 
     def _member(self, member: TarMember) -> Iterator[Fault]:
-        """A picture, which must have a row, or the label right behind it."""
+        """A picture, which must have a row, or its label: right behind it, or beside it in tars made elsewhere."""
         key, suffix = split_name(member.name)
-        if suffix == ".json":
-            before, self._picture_before = self._picture_before, None
-            if before is None or before[0] != key:
-                yield self._fault(shown(member.name), "does not follow the picture of its key")
-            elif before[1] is not None:
-                yield from self._label(member, before[1])
+        if (suffix.lower() if self._made_elsewhere else suffix) == ".json":
+            yield from self._label_met(member, key)
             return
         yield from self._no_label()
         if not IMAGE_SUFFIX.fullmatch(suffix):
             yield self._fault(shown(member.name), "is neither a picture nor a label")
             return
+        label = self._label_before
+        if label is not None and split_name(label.name)[0] == key:
+            self._label_before = None
+        else:
+            label = None
+            yield from self._no_picture()
         row = self._missing.pop(member.offset, None)
-        self._picture_before = (key, row)
+        if label is None:
+            self._picture_before = (key, row)
         if row is None:
             yield self._fault(shown(member.name), f"has no row in {INDEX_NAME} that points to it")
+            return
+        yield from self._picture(member, key, row)
+        if label is not None:
+            yield from self._label(label, row)
+
+    def _label_met(self, member: TarMember, key: str) -> Iterator[Fault]:
+        before, self._picture_before = self._picture_before, None
+        if before is not None and before[0] == key:
+            if before[1] is not None:
+                yield from self._label(member, before[1])
+        elif self._made_elsewhere:
+            yield from self._no_picture()
+            self._label_before = member
         else:
-            yield from self._picture(member, key, row)
+            yield self._fault(shown(member.name), "does not follow the picture of its key")
 
     def _no_label(self) -> Iterator[Fault]:
         before, self._picture_before = self._picture_before, None
         if before is not None:
             yield self._fault(shown(before[0]), "its picture has no .json right behind it")
+
+    def _no_picture(self) -> Iterator[Fault]:
+        before, self._label_before = self._label_before, None
+        if before is not None:
+            yield self._fault(shown(before.name), "has no picture beside it")
 
     def _member_name(self, row: int) -> str:
         """What a row's picture is called in the tar; foreign tars have other suffixes too."""
@@ -171,6 +194,7 @@ class ShardCheck:
             yield self._fault(
                 shown(member.name), f"{INDEX_NAME} calls the picture here {shown(contents['key'][row])}"
             )
+        key = shown(key)
         size, crc = int(contents["size"][row]), int(contents["crc32c"][row])
         if len(member.content) != size:
             yield self._fault(

@@ -239,7 +239,7 @@ class _Walk:
 
     def _damaged(self, start: int, error: BadHeader) -> Iterator[TarMember | TarFault]:
         known = self._expected.get(start + BLOCK_BYTES)
-        yield TarFault(start, known.name if known else None, f"damaged tar header: {error}")
+        yield TarFault(start, shown(known.name) if known else None, f"damaged tar header: {error}")
         yield from self._resume(self._known_content())
 
     def _known_content(self) -> Iterator[TarMember | TarFault]:
@@ -247,7 +247,7 @@ class _Walk:
         known = self._expected.get(self._source.position)
         if known and 0 < known.size <= min(self._source.left, MOST_MEMBER_BYTES):
             yield from self._content(known.name, known.size)
-            yield from self._padding(known.name, known.size)
+            yield from self._padding(shown(known.name), known.size)
 
     def _resume(self, content: Iterator[TarMember | TarFault] | tuple[()]) -> Iterator[TarMember | TarFault]:
         """Goes to the next whole header, or to that of a member which the index knows, behind a fault."""
