@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import tarfile
@@ -21,6 +22,7 @@ from tests.conftest import MakeDataset
 from tests.datasets.conftest import SmallBuild
 from tests.datasets.damage import SHARD, change, edit_index, edit_manifest, flip, rewrite_tar, rows_of
 from tracknet.datasets.contents import Contents
+from tracknet.datasets.index import open_split
 from tracknet.datasets.verify import Verification, verify_build
 from tracknet.utils.errors import RunError
 
@@ -267,16 +269,28 @@ def test_an_index_that_is_none(folder: Path, content: bytes, message: str) -> No
         Contents.read(folder)
 
 
-def test_an_index_of_other_columns_or_types(folder: Path) -> None:
+@pytest.mark.parametrize(
+    ("column", "values", "message"),
+    [
+        ("offset", None, "is damaged"),
+        ("offset", pa.array(["x"] * 93), "column offset is of type string, not int64"),
+        ("size", pa.array([2**40] * 93), "column size is of type int64, not int32"),
+        ("visibility", pa.array([None] * 93, pa.int8()), "93 rows have no visibility"),
+    ],
+)
+def test_an_index_of_other_columns_or_types(folder: Path, column: str, values: Any, message: str) -> None:
+    """Refused alike by verification and by training, though the manifest states its hash."""
     table = pq.read_table(folder / "index.parquet")
-    pq.write_table(table.drop_columns(["offset"]), folder / "index.parquet")
-    with pytest.raises(RunError, match=r"index\.parquet is damaged"):
-        Contents.read(folder)
-    place = table.schema.get_field_index("offset")
-    words = pa.array(["x"] * len(table))
-    pq.write_table(table.set_column(place, "offset", words), folder / "index.parquet")
-    with pytest.raises(RunError, match="column offset is of type string, not int64"):
-        Contents.read(folder)
+    place = table.schema.get_field_index(column)
+    other = table.drop_columns([column]) if values is None else table.set_column(place, column, values)
+    pq.write_table(other, folder / "index.parquet")
+    digest = hashlib.sha256((folder / "index.parquet").read_bytes()).hexdigest()
+    edit_manifest(folder, lambda body: body.update(index_sha256=digest))
+    for read in (Contents.read, lambda folder: open_split(folder, "train")):
+        with pytest.raises(
+            RunError, match=rf"index\.parquet is damaged: .*{message}|index\.parquet {message}"
+        ):
+            read(folder)
 
 
 def test_columns_are_as_the_index_has_them(small_build: SmallBuild) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,21 +12,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tracknet.datasets.index_file import BUILD_AGAIN, read_index
 from tracknet.datasets.remote_file import RemoteFile
 from tracknet.datasets.remote_path import RemotePath
 from tracknet.datasets.schema import INDEX_NAME, MANIFEST_NAME, Manifest, ShardEntry
 from tracknet.datasets.shard_cache import ShardCache
 from tracknet.datasets.shard_names import read_manifest
-from tracknet.datasets.table import NO_STATUS, FrameTable
+from tracknet.datasets.table import FrameTable
 from tracknet.utils.errors import RunError, UserError, shorten
-from tracknet.utils.tar_header import BLOCK_BYTES
+from tracknet.utils.tar_header import BLOCK_BYTES, shown
 
 _COLUMNS = (
     *("key", "game", "clip", "frame", "shard", "offset", "size", "crc32c"),
     *("x_px", "y_px", "visibility", "status", "source_width", "source_height"),
 )
 _DO_NOT_USE = "do not use this folder: its index was damaged, or made to mislead; build it again"
-_BUILD_AGAIN = "run the build command again: it replaces what is missing or damaged and keeps the rest"
 _UPLOAD_AGAIN = "upload the whole folder of the build again, its manifest last"
 
 
@@ -196,7 +194,7 @@ def _open(
             folder.shard(entry)  # refuses what is no hash; size and content are checked when it is fetched
     else:
         _check_files(folder, entries)
-    index = _read_index(folder, manifest)
+    index, _ = read_index(folder, _COLUMNS, sha256=manifest.index_sha256, remedy=_make_whole(folder))
     if strange := set(index["shard"]) - {entry.name for entry in manifest.shards}:
         raise RunError(
             f"{folder / INDEX_NAME} has frames of {sorted(map(repr, strange))[0]}, which is no shard of this build",
@@ -212,39 +210,32 @@ def _open(
             f"{folder / INDEX_NAME} has {len(keep)} frames for shards that hold {expected}",
             remedy=_make_whole(folder),
         )
-
-    def column(name: str, dtype: Any) -> npt.NDArray[Any]:
-        return np.asarray([index[name][row] for row in keep], dtype)
-
-    offset, size = column("offset", np.int64), column("size", np.int32)
-    misplaced = misplaced_rows(
-        shard_id[keep], offset, size, np.array([entry.bytes for entry in entries], np.int64)
-    )
+    index = {name: values[keep] for name, values in index.items()}
+    shard_id, offset, size = shard_id[keep], index["offset"], index["size"]
+    misplaced = misplaced_rows(shard_id, offset, size, np.array([entry.bytes for entry in entries], np.int64))
     if misplaced:
         raise RunError(
             f"{folder / INDEX_NAME}: {len(misplaced)} frames lie where no shard has one",
             problems=shorten(
                 [
-                    f"{names[shard_id[keep[row]]]}: {index['key'][keep[row]]}: {what}"
+                    f"{names[shard_id[row]]}: {shown(index['key'][row])}: {what}"
                     for row, what in misplaced.items()
                 ]
             ),
             remedy=_DO_NOT_USE,
         )
-    clip_names = [(index["game"][row], index["clip"][row]) for row in keep]
+    clip_names = list(zip(index["game"].tolist(), index["clip"].tolist(), strict=True))
     clips = list(dict.fromkeys(clip_names))
     id_of_clip = {clip: number for number, clip in enumerate(clips)}
-    status = [index["status"][row] for row in keep]
     table = FrameTable(
-        keys=[index["key"][row] for row in keep],
+        keys=index["key"].tolist(),
         clips=clips,
         clip_id=np.array([id_of_clip[clip] for clip in clip_names], np.int32),
-        frame=column("frame", np.int32),
-        # None becomes NaN: no coordinates.
-        xy_px=np.stack([column("x_px", np.float64), column("y_px", np.float64)], axis=1),
-        visibility=column("visibility", np.int8),
-        status=np.array([NO_STATUS if code is None else code for code in status], np.int8),
-        source_size=np.stack([column("source_width", np.int32), column("source_height", np.int32)], axis=1),
+        frame=index["frame"],
+        xy_px=np.stack([index["x_px"], index["y_px"]], axis=1),
+        visibility=index["visibility"],
+        status=index["status"],
+        source_size=np.stack([index["source_width"], index["source_height"]], axis=1),
     )
     return ShardSet(
         folder=folder,
@@ -252,10 +243,10 @@ def _open(
         split=split,
         table=table,
         shard_names=names,
-        shard_id=shard_id[keep],
+        shard_id=shard_id,
         offset=offset,
         size=size,
-        crc32c=column("crc32c", np.uint32),
+        crc32c=index["crc32c"],
     )
 
 
@@ -306,25 +297,9 @@ def _check_files(folder: Path, entries: Sequence[ShardEntry]) -> None:
         raise RunError(
             f"{len(problems)} of {len(entries)} shards are not what was built",
             problems=shorten(problems),
-            remedy=_BUILD_AGAIN,
+            remedy=BUILD_AGAIN,
         )
 
 
 def _make_whole(folder: Path | RemotePath) -> str:
-    return _UPLOAD_AGAIN if isinstance(folder, RemotePath) else _BUILD_AGAIN
-
-
-def _read_index(folder: Path | RemotePath, manifest: Manifest) -> dict[str, list[Any]]:
-    import pyarrow.parquet as pq
-
-    path = folder / INDEX_NAME
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise RunError(f"{path} is missing", remedy=_make_whole(folder)) from None
-    if hashlib.sha256(content).hexdigest() != manifest.index_sha256:
-        raise RunError(
-            f"{path} is not the index that its manifest was written with", remedy=_make_whole(folder)
-        )
-    columns: dict[str, list[Any]] = pq.read_table(io.BytesIO(content), columns=list(_COLUMNS)).to_pydict()
-    return columns
+    return _UPLOAD_AGAIN if isinstance(folder, RemotePath) else BUILD_AGAIN

@@ -1,0 +1,74 @@
+"""Reads `index.parquet`, which may be damaged or made to mislead, into columns of the types that it must have."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tracknet.datasets.remote_path import RemotePath
+from tracknet.datasets.schema import INDEX_COLUMNS, INDEX_NAME
+from tracknet.datasets.table import NO_STATUS
+from tracknet.utils.errors import RunError
+
+BUILD_AGAIN = "run the build command again: it replaces what is missing or damaged and keeps the rest"
+_DTYPES = {"float64": np.float64, "int8": np.int8, "int32": np.int32, "int64": np.int64, "uint32": np.uint32}
+
+Columns = dict[str, npt.NDArray[Any]]
+
+
+def read_index(
+    folder: Path | RemotePath,
+    names: Sequence[str] = tuple(INDEX_COLUMNS),
+    *,
+    sha256: str | None = None,
+    remedy: str = BUILD_AGAIN,
+) -> tuple[Columns, str]:
+    """The index of a build.
+
+    Args:
+        folder: of the build.
+        names: of the columns wanted.
+        sha256: that the file must have; `None` accepts any.
+        remedy: what to do where it is missing or damaged.
+
+    Returns:
+        The columns by name, `[N]` each: text as objects, numbers in the index's own types; NaN where there are
+        no coordinates, -1 where there is no status. And the file's SHA-256.
+
+    Raises:
+        RunError: there is no index, it has another hash, or it is no Parquet file with the columns of an index.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = folder / INDEX_NAME
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise RunError(f"{path} is missing", remedy=remedy) from None
+    digest = hashlib.sha256(content).hexdigest()
+    if sha256 not in (None, digest):
+        raise RunError(f"{path} is not the index that its manifest was written with", remedy=remedy)
+    try:
+        table = pq.read_table(io.BytesIO(content), columns=list(names))
+        return {name: _column(table, name) for name in names}, digest
+    except (pa.ArrowException, KeyError, ValueError) as error:
+        raise RunError(f"{path} is damaged: {str(error).splitlines()[0]}", remedy=remedy) from None
+
+
+def _column(table: Any, name: str) -> npt.NDArray[Any]:
+    kind, may_be_null = INDEX_COLUMNS[name]
+    column = table.column(name)
+    if not may_be_null and column.null_count:
+        raise ValueError(f"{column.null_count} rows have no {name}")
+    if str(column.type) != ("double" if kind == "float64" else kind):
+        raise ValueError(f"column {name} is of type {column.type}, not {kind}")
+    if name == "status":
+        column = column.fill_null(NO_STATUS)
+    return np.asarray(column.to_numpy(), _DTYPES.get(kind, object))
