@@ -45,7 +45,8 @@ def serve(small_shards: Path) -> Serve:
         shards = open_sources(DataConfig(shards=str(small_shards))).train
         config = LoaderConfig(workers=0, run_length=4)
         filters = FilterConfig(visible_only=visible_only)
-        stream = training_stream(shards, SPEC, config, batch_size=batch_size, seed=0, filters=filters)
+        spec = replace(SPEC, map_frames=(1,)) if visible_only else SPEC
+        stream = training_stream(shards, spec, config, batch_size=batch_size, seed=0, filters=filters)
         served = ServedWindows(stream)
         served.begin(0, first, 10 * first)
         batches: list[Batch] = list(StreamLoader(stream, config).epoch(0, first))
@@ -79,8 +80,8 @@ def test_a_filter_takes_windows_out(serve: Serve) -> None:
     coverage = serve(5, visible_only=True)
     assert coverage is not None
     assert not coverage.problems
-    assert (coverage.different, coverage.windows) == (coverage.served, coverage.windows)
-    assert coverage.windows < 32
+    # The fourth frame of each of two clips has no ball.
+    assert coverage.text == "every window seen once: yes (30 of 30)"
 
 
 def test_parts_of_an_epoch(serve: Serve) -> None:
