@@ -12,6 +12,7 @@ the others find out at their next exchange, within a step, and say so (`LostRank
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from types import TracebackType
@@ -203,7 +204,9 @@ class Ranks:
         """The model with gradients that are averaged over the ranks, rank 0's weights on all; alone, the model."""
         if self.alone:
             return model
-        with self.exchange():
+        with self.exchange(), warnings.catch_warnings():
+            # torch 2.13 renamed `broadcast_buffers`; 2.6 knows no other name.
+            warnings.simplefilter("ignore", FutureWarning)
             # No buffer changes while training. Frozen weights have no gradient and take no part.
             return DistributedDataParallel(
                 model,
