@@ -276,7 +276,7 @@ def test_a_loss_that_is_no_number_stops_before_the_update(
     small_train_args: list[str], monkeypatch: pytest.MonkeyPatch
 ):
     class Poison(torch.nn.Module):
-        def forward(self, logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        def forward(self, logits: torch.Tensor, *args: object, **kwargs: object) -> torch.Tensor:
             return logits.sum() * float("nan")
 
     seen: dict[str, torch.Tensor] = {}

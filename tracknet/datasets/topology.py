@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 from tracknet.utils.errors import UserError
@@ -22,6 +23,13 @@ class Topology:
     def __post_init__(self) -> None:
         if not 0 <= self.rank < self.world_size:
             raise ValueError(f"rank {self.rank} of {self.world_size}")
+
+    @classmethod
+    def of_torchrun(cls) -> Topology:
+        """What torchrun's variables RANK and WORLD_SIZE say; alone where they are not set."""
+        if "RANK" not in os.environ:
+            return cls()
+        return cls(int(os.environ["RANK"]), int(os.environ.get("WORLD_SIZE", "1")))
 
     def slots(self, batch_size: int) -> slice:
         """The slots of the global batch that this rank serves: `[r * B / R, (r + 1) * B / R)`.

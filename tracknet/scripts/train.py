@@ -11,11 +11,13 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
+from tracknet.datasets.topology import Topology
 from tracknet.utils.config import load_config
 from tracknet.utils.errors import EXIT_DONE, UserError, cli_main
 from tracknet.utils.urls import is_url
 
 if TYPE_CHECKING:
+    from tracknet.training.distributed import Ranks
     from tracknet.training.run_folder import RunFolder
     from tracknet.training.setup import Setup
     from tracknet.training.trainer import Trainer
@@ -30,7 +32,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         epilog="examples:\n"
         "  python -m tracknet.train shards/train-{000..031}.tar training.batch_size=16\n"
         "  python -m tracknet.scripts.train --data tracknet --model vit_tiny --training cpu --dry-run\n"
-        "  python -m tracknet.scripts.train --resume runs/NAME",
+        "  python -m tracknet.scripts.train --resume runs/NAME\n"
+        "  torchrun --nproc-per-node 2 -m tracknet.train shards   (several processes; see docs/distributed.md)",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
@@ -63,57 +66,97 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def run(argv: Sequence[str]) -> int:
-    """Trains, resumes or tries out, as the arguments ask."""
+    """Trains, resumes or tries out, as the arguments ask; under torchrun as one of its processes."""
     args = parse(argv)
     # The query of a URL has an equals sign too.
     overrides = [item for item in args.inputs if "=" in item and not is_url(item)]
     shards = [item for item in args.inputs if item not in overrides]
-    if args.resume is not None:
-        return _resume(args.resume, shards, overrides, args)
-    config = load_config(data=args.data, model=args.model, training=args.training, overrides=overrides)
-    if shards:
-        config = _with_shards(config, shards)
+    alone = Topology.of_torchrun().world_size == 1
+    if alone:
+        # Nobody waits for torch to learn of a misspelt key.
+        config = _asked_for(args, shards, overrides)
+    from tracknet.training.distributed import Ranks
+
+    with Ranks.join() as ranks:
+        if not alone:
+            config = ranks.agreed(lambda: _asked_for(args, shards, overrides))
+        if args.resume is not None:
+            return _resume(args.resume, config, ranks)
+        return _train(args, config, ranks)
+
+
+def _asked_for(args: argparse.Namespace, shards: list[str], overrides: list[str]) -> Config:
+    if args.resume is None:
+        config = load_config(data=args.data, model=args.model, training=args.training, overrides=overrides)
+    elif args.dry_run or args.name:
+        raise UserError(
+            "--resume goes with neither --dry-run nor --name", remedy="the run has its name already"
+        )
+    else:
+        from tracknet.training.run_folder import RunFolder
+
+        _, config = RunFolder.open(args.resume, overrides)
+    return replace(config, data=replace(config.data, files=tuple(shards))) if shards else config
+
+
+def _train(args: argparse.Namespace, config: Config, ranks: Ranks) -> int:
     from tracknet.training.checkpoint import resolve_model_folder
     from tracknet.training.dry_run import dry_run
     from tracknet.training.run_folder import RunFolder, default_run_name
     from tracknet.training.setup import prepare
 
-    name = args.name or default_run_name(args.data, args.model, args.training)
-    if not args.dry_run:
-        RunFolder.refuse_existing(config, name)
-    start = config.training.init_from
-    setup = prepare(config, weights=resolve_model_folder(Path(start)) if start else None)
+    # Named once: by another process's clock it may be a second later.
+    name = args.name or ranks.objects(default_run_name(args.data, args.model, args.training))[0]
+    say = ranks.say(_say)
+
+    def build() -> Setup:
+        if not args.dry_run:
+            RunFolder.refuse_existing(config, name)
+        start = config.training.init_from
+        weights = resolve_model_folder(Path(start)) if start else None
+        return prepare(config, weights=weights, ranks=ranks, say=say)
+
+    setup = ranks.agreed(build, main_first=True)
     # A threshold belongs to the weights that it was chosen for.
     setup.model.score_threshold = 0.5
     if args.dry_run:
-        print("\n".join(dry_run(config, setup)))
-        print("dry run: nothing was written")
+        say("\n".join(dry_run(config, setup)))
+        say("dry run: nothing was written")
         return EXIT_DONE
-    run_folder = RunFolder.create(config, name, _facts(config, setup))
-    return _fit(_trainer(config, setup, run_folder))
+    facts = _facts(config, setup)
+
+    def folder() -> RunFolder:
+        if ranks.is_main:
+            return RunFolder.create(config, name, facts)
+        return RunFolder(Path(config.training.log_dir) / name)
+
+    return _fit(_trainer(config, setup, ranks.agreed(folder)))
 
 
-def _resume(path: Path, shards: list[str], overrides: list[str], args: argparse.Namespace) -> int:
-    from tracknet.training.checkpoint import check_resumable, load_checkpoint
+def _resume(path: Path, config: Config, ranks: Ranks) -> int:
+    from tracknet.training.checkpoint import TrainingState, check_resumable, load_checkpoint
     from tracknet.training.run_folder import RunFolder
     from tracknet.training.setup import prepare
 
-    if args.dry_run or args.name:
-        raise UserError(
-            "--resume goes with neither --dry-run nor --name", remedy="the run has its name already"
-        )
-    run_folder, config = RunFolder.open(path, overrides)
-    if shards:
-        config = _with_shards(config, shards)
-    weights, state, tensors = load_checkpoint(run_folder.checkpoints)
-    setup = prepare(config, weights=weights)
+    run_folder = RunFolder(path)
+
+    def build() -> tuple[Setup, TrainingState, dict[str, Any]]:
+        weights, state, tensors = load_checkpoint(run_folder.checkpoints)
+        return prepare(config, weights=weights, ranks=ranks, say=ranks.say(_say)), state, tensors
+
+    setup, state, tensors = ranks.agreed(build, main_first=True)
     trainer = _trainer(config, setup, run_folder)
-    check_resumable(state, trainer.state.build_id, trainer.state.plan)
-    trainer.restore(state, tensors)
+
+    def restore() -> None:
+        check_resumable(state, trainer.state.build_id, trainer.state.plan)
+        trainer.restore(state, tensors)
+
+    ranks.agreed(restore)
     if trainer.complete:
-        _say(f"{path} is complete; raise training.epochs or training.max_steps to train on")
+        trainer.say(f"{path} is complete; raise training.epochs or training.max_steps to train on")
         return EXIT_DONE
-    run_folder.note_resumption(config, state.step, _facts(config, setup))
+    facts = _facts(config, setup)
+    ranks.agreed(lambda: run_folder.note_resumption(config, state.step, facts) if ranks.is_main else None)
     return _fit(trainer)
 
 
@@ -121,7 +164,15 @@ def _trainer(config: Config, setup: Setup, run_folder: RunFolder) -> Trainer:
     from tracknet.training.trainer import Trainer
 
     return Trainer(
-        config, setup.model, setup.shards, setup.train, setup.val, setup.precision, run_folder, say=_say
+        config,
+        setup.model,
+        setup.shards,
+        setup.train,
+        setup.val,
+        setup.precision,
+        run_folder,
+        ranks=setup.ranks,
+        say=_say,
     )
 
 
@@ -131,16 +182,19 @@ def _fit(trainer: Trainer) -> int:
     run_folder, config, state = trainer.run, trainer.config, trainer.state
     assert run_folder is not None
     total = sum(p.numel() for p in trainer.model.parameters())
-    _say(
+    processes = trainer.ranks.topology.world_size
+    say = trainer.say
+    say(
         f"{run_folder.path}: {total / 1e6:.1f} M parameters on {trainer.precision.device} in {trainer.precision.name}, "
         f"{len(trainer.shards):,} training frames, {trainer.total_steps} steps of {config.training.batch_size} windows"
         + (f" x {config.training.accumulate}" if config.training.accumulate > 1 else "")
+        + (f" over {processes} processes" if processes > 1 else "")
         + (f"; going on after step {state.step}" if state.step else "")
     )
     started = time.monotonic()
     trainer.fit()
     which = "best" if (run_folder.checkpoints / "best").exists() else "last"
-    _say(
+    say(
         f"done in {format_duration(time.monotonic() - started)}: {run_folder.checkpoints / which}\n"
         + "\n".join(
             f"next: python -m tracknet.scripts.evaluate {quote(str(run_folder.path))} "
@@ -149,10 +203,6 @@ def _fit(trainer: Trainer) -> int:
         )
     )
     return EXIT_DONE
-
-
-def _with_shards(config: Config, shards: Sequence[str]) -> Config:
-    return replace(config, data=replace(config.data, files=tuple(shards)))
 
 
 def _facts(config: Config, setup: Setup) -> dict[str, Any]:
@@ -167,6 +217,7 @@ def _facts(config: Config, setup: Setup) -> dict[str, Any]:
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
         "precision": setup.precision.name,
         "threads": torch.get_num_threads(),
+        "processes": setup.ranks.topology.world_size,
         "parameters": sum(p.numel() for p in setup.model.parameters()),
         "dataset": {
             "folders": [str(folder) for folder in setup.shards.folders()],

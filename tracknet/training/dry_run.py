@@ -25,9 +25,11 @@ def dry_run(config: Config, setup: Setup) -> list[str]:
         Lines for a person: shapes, parameters, memory, estimated time of an epoch.
     """
     model, device = setup.model, setup.precision.device
-    trainer = Trainer(config, model, setup.shards, setup.train, setup.val, setup.precision, run=None)
+    trainer = Trainer(
+        config, model, setup.shards, setup.train, setup.val, setup.precision, run=None, ranks=setup.ranks
+    )
     waited = time.perf_counter()
-    first = next(setup.train.epoch())
+    first = setup.ranks.agreed(lambda: next(setup.train.epoch()))
     first_batch_s = time.perf_counter() - waited
     with torch.no_grad(), setup.precision.autocast():
         logits = model(first.frames[:1].to(device))
@@ -43,6 +45,7 @@ def dry_run(config: Config, setup: Setup) -> list[str]:
         split_line = f"{len(setup.val.stream.table):,} frames, {setup.val.num_steps} batches"
     return [
         f"device      {device} in {setup.precision.name}",
+        *_rank_lines(config, setup),
         f"training    {len(setup.shards):,} frames in {len(setup.shards.shard_names)} shards, "
         f"{setup.train.num_steps} batches an epoch",
         *_order_lines(setup),
@@ -58,6 +61,16 @@ def dry_run(config: Config, setup: Setup) -> list[str]:
         f"({reports[-1].windows / step_s:.1f} windows/s, waited {reports[-1].data_s:.2f} s for data)",
         f"estimate    {format_duration(epoch_s)} an epoch, "
         f"{format_duration(step_s * trainer.total_steps)} for {trainer.total_steps} steps, without validation",
+    ]
+
+
+def _rank_lines(config: Config, setup: Setup) -> list[str]:
+    """How several processes share the work."""
+    if setup.ranks.alone:
+        return []
+    return [
+        f"processes   {setup.ranks.topology.world_size}, each with {setup.train.stream.batch_size} of a step's "
+        f"{config.training.batch_size} windows; memory, frames and loader below are of one"
     ]
 
 

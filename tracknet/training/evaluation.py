@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,7 @@ import torch
 from tracknet.datasets.batch import Batch, SampleSpec
 from tracknet.datasets.loader import StreamLoader
 from tracknet.models.model import TrackNet
+from tracknet.training.distributed import Ranks
 from tracknet.training.metrics.predictions import Predictions
 from tracknet.training.mirrored import mirrored_average
 from tracknet.training.precision import Precision
@@ -18,6 +20,7 @@ from tracknet.training.window_overlap import FrameMaps, resolve_overlap
 from tracknet.utils.geometry import Size, scaling, transform_points
 from tracknet.utils.heatmap import DECODERS, blob_score, peak_score
 
+A = TypeVar("A", bound=npt.NDArray[np.generic])
 OnBatch = Callable[[int, Batch, torch.Tensor], None]
 OnMaps = Callable[[npt.NDArray[np.int64], torch.Tensor], None]
 
@@ -65,6 +68,7 @@ def predict_split(
     flip: bool = False,
     on_batch: OnBatch | None = None,
     on_maps: OnMaps | None = None,
+    ranks: Ranks | None = None,
 ) -> dict[str, Predictions]:
     """Predictions for every frame of an evaluation stream.
 
@@ -73,7 +77,7 @@ def predict_split(
 
     Args:
         model: put into evaluation mode, and back.
-        loader: of an evaluation stream.
+        loader: of an evaluation stream, or of this rank's part of it.
         precision: device and arithmetic.
         decoders: names; the model runs once whatever their number.
         overlap: how the maps of all windows that see a frame become one; `None` is the model's default
@@ -81,6 +85,7 @@ def predict_split(
         flip: average with the mirror image; the model runs twice.
         on_batch: called with (step, batch on the CPU, logits of its windows) after each batch; may raise to stop.
         on_maps: called with (rows of the stream's table `[n]`, logits `[n, h, w]`): what points are read from.
+        ranks: who else predicts parts of the split; all get the whole.
 
     Returns:
         Decoder name -> predictions.
@@ -88,9 +93,12 @@ def predict_split(
     Raises:
         UserError: windows are to be combined that have one map each.
     """
+    ranks = ranks or Ranks()
     combined = FrameMaps(resolve_overlap(overlap, model.num_maps), model.sequence, model.map_frames)
     table, heatmap = loader.stream.table, model.config.heatmap
-    rows, scores, blobs = [], [], []
+    rows: list[npt.NDArray[np.int64]] = []
+    scores: list[npt.NDArray[np.float64]] = []
+    blobs: list[npt.NDArray[np.float64]] = []
     points: dict[str, list[npt.NDArray[np.float64]]] = {name: [] for name in decoders}
 
     def read(found: npt.NDArray[np.int64], maps: torch.Tensor) -> None:
@@ -109,7 +117,9 @@ def predict_split(
     was_training, logits = model.training, None
     model.eval()
     try:
-        for step, batch in enumerate(loader.epoch()):
+        batches = loader.epoch()
+        for step in range(loader.num_steps):
+            batch = ranks.agreed(lambda: next(batches))
             frames = batch.frames.to(precision.device)
             with precision.autocast():
                 logits = mirrored_average(model, frames) if flip else model(frames)
@@ -121,7 +131,14 @@ def predict_split(
             read(*combined.rest(logits))
     finally:
         model.train(was_training)
+    rows, scores, blobs = _of_all(ranks, rows), _of_all(ranks, scores), _of_all(ranks, blobs)
+    points = {name: _of_all(ranks, own) for name, own in points.items()}
     return {name: Predictions.of_rows(table, rows, points[name], scores, blobs) for name in decoders}
+
+
+def _of_all(ranks: Ranks, mine: list[A]) -> list[A]:
+    """Every rank's arrays, in the order of the ranks, which is that of the split."""
+    return [array for part in ranks.objects(mine) for array in part]
 
 
 def _cells_to_frame(

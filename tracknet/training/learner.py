@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -11,6 +12,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from tracknet.datasets.batch import Batch
 from tracknet.models.model import TrackNet
+from tracknet.training.distributed import Ranks, step_seed
 from tracknet.training.evaluation import points_in_frame
 from tracknet.training.losses import build_loss
 from tracknet.training.optim import build_optimizer, build_scheduler
@@ -33,6 +35,7 @@ class Learner:
         config: Config,
         model: TrackNet,
         precision: Precision,
+        ranks: Ranks,
         *,
         keys: Sequence[str],
         steps_per_epoch: int,
@@ -44,6 +47,7 @@ class Learner:
             config: the whole configuration.
             model: on the device already.
             precision: device and arithmetic.
+            ranks: who else trains these weights.
             keys: sample keys by row of the training stream's table, for messages.
             steps_per_epoch: optimizer steps, for the warm-up.
             total_steps: optimizer steps, for the schedule.
@@ -51,6 +55,8 @@ class Learner:
         self._training = config.training
         self._model = model
         self._precision = precision
+        self._ranks = ranks
+        self._replica = ranks.replica(model, precision.device)
         self._keys = keys
         self._steps_per_epoch = steps_per_epoch
         self._total_steps = total_steps
@@ -62,34 +68,42 @@ class Learner:
         self._overflows = 0
 
     def step(self, batches: Iterator[Batch], number: int) -> StepReport:
-        """Takes `accumulate` batches, one update of the weights, one step of the schedule.
+        """Takes `accumulate` batches, one update of the weights, one step of the schedule; all ranks together.
 
         Args:
-            batches: where they come from.
-            number: the step about to be taken, for messages.
+            batches: where they come from: this rank's parts.
+            number: the step about to be taken.
+
+        Returns:
+            What all ranks together did.
 
         Raises:
-            RunError: loss or gradients are not finite; the weights are as before.
+            RunError: damaged data, or loss or gradients that are not finite, on any rank; the weights are as before.
         """
-        training = self._training
-        total_loss, data_s, windows, found, balls, peak = 0.0, 0.0, 0, 0, 0, 0.0
+        training, ranks = self._training, self._ranks
+        total_loss, data_s, windows, masked, found, balls, peak = 0.0, 0.0, 0, 0, 0, 0, 0.0
         keys: list[str] = []
         lr = max(float(group["lr"]) for group in self._optimizer.param_groups)
         started = time.perf_counter()
         self._optimizer.zero_grad(set_to_none=True)
-        for _ in range(training.accumulate):
+        torch.manual_seed(step_seed(training.seed, number, ranks.topology.rank))
+        for part in range(1, training.accumulate + 1):
             waited = time.perf_counter()
-            batch = next(batches)
+            batch = ranks.agreed(lambda: next(batches))
+            # All ranks wait for the slowest.
             data_s += time.perf_counter() - waited
             batch = batch.to(self._precision.device)
             keys += [self._keys[row] for row in batch.rows[:, 0].tolist()]
-            with self._precision.autocast():
-                logits = self._model(batch.frames)
-            loss = self.loss(logits, batch.heatmaps, batch.weights) / training.accumulate
-            total_loss += float(loss.detach())
-            stop_if_not_finite(total_loss, "loss", step=number, lr=lr, keys=keys)
-            self._scaler.scale(loss).backward()
+            with ranks.exchange(), ranks.gathering(self._replica, last=part == training.accumulate):
+                with self._precision.autocast():
+                    logits = self._replica(batch.frames)
+                loss = self.loss(logits, batch.heatmaps, batch.weights, total=ranks.total)
+                loss = loss / training.accumulate
+                total_loss += self._sum_of_shares(float(loss.detach()), keys, step=number, lr=lr)
+                # Gradients are averaged over the ranks, and the shares of the loss are to be summed.
+                self._scaler.scale(loss * ranks.topology.world_size).backward()
             windows += len(batch)
+            masked += int((~batch.valid).sum())
             error_px = self._training_errors(batch, logits.detach())
             found += int((error_px <= training.metrics.distance_px).sum())
             balls += int(error_px.isfinite().sum())
@@ -99,7 +113,7 @@ class Learner:
             [p for p in self._model.parameters() if p.requires_grad], training.grad_clip or float("inf")
         )
         if not self._scaler.is_enabled():
-            stop_if_not_finite(float(norm), "gradient norm", step=number, lr=lr, keys=keys)
+            self._stop_if_not_finite(float(norm), "gradient norm", keys, step=number, lr=lr)
         scale_before = self._scaler.get_scale()
         self._scaler.step(self._optimizer)
         self._scaler.update()
@@ -107,21 +121,40 @@ class Learner:
         skipped = self._scaler.get_scale() < scale_before
         self._overflows = self._overflows + 1 if skipped else 0
         if self._overflows > _MOST_OVERFLOWS:
-            stop_if_not_finite(float("nan"), "fp16 gradient", step=number, lr=lr, keys=keys)
+            self._stop_if_not_finite(float("nan"), "fp16 gradient", keys, step=number, lr=lr)
         if not skipped:
             self._scheduler.step()
+        counts = ranks.numbers(windows, masked, found, balls, peak).sum(axis=0).tolist()
+        windows, masked, found, balls = map(int, counts[:4])
         return StepReport(
             loss=total_loss,
             lr=lr,
             grad_norm=float(norm),
             found=found,
             balls=balls,
-            peak=peak,
+            peak=counts[4] / ranks.topology.world_size,
             skipped=skipped,
             windows=windows,
+            masked=masked,
             data_s=data_s,
             step_s=time.perf_counter() - started,
         )
+
+    def _sum_of_shares(self, share: float, keys: Sequence[str], *, step: int, lr: float) -> float:
+        """The loss of all ranks' parts of a batch; names the samples of those where it is no number."""
+        loss = float(self._ranks.numbers(share).sum())
+        self._stop_if_not_finite(loss, "loss", [] if math.isfinite(share) else keys, step=step, lr=lr)
+        return loss
+
+    def _stop_if_not_finite(
+        self, value: float, what: str, keys: Sequence[str], *, step: int, lr: float
+    ) -> None:
+        """Raises on all ranks, for the value is the same on all; `keys` are this rank's."""
+        if math.isfinite(value):
+            return
+        every = [key for part in self._ranks.objects(keys) for key in part]
+        with self._ranks.on_all():
+            stop_if_not_finite(value, what, step=step, lr=lr, keys=every)
 
     def _training_errors(self, batch: Batch, logits: torch.Tensor) -> torch.Tensor:
         """Distances of a training batch's highest cells from its balls: `[B, M]` frame pixels, NaN without a ball."""
@@ -132,12 +165,10 @@ class Learner:
         return torch.where(drawn, error_px, torch.nan)
 
     def tensors(self) -> dict[str, Any]:
-        """What a checkpoint keeps besides the weights: optimizer, scaler and random states."""
+        """What a checkpoint keeps besides the weights: optimizer and scaler."""
         return {
             "optimizer": self._optimizer.state_dict(),
             "scaler": self._scaler.state_dict(),
-            "random": torch.get_rng_state(),
-            "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
         }
 
     def restore(self, tensors: dict[str, Any], *, steps_taken: int) -> None:
@@ -168,9 +199,6 @@ class Learner:
         self._scheduler = self._new_scheduler(steps_taken=steps_taken)
         if self._scaler.is_enabled() and tensors["scaler"]:
             self._scaler.load_state_dict(tensors["scaler"])
-        torch.set_rng_state(tensors["random"])
-        if torch.cuda.is_available() and len(tensors["random_cuda"]) == torch.cuda.device_count():
-            torch.cuda.set_rng_state_all(tensors["random_cuda"])
 
     def _new_scheduler(self, *, steps_taken: int) -> LambdaLR:
         return build_scheduler(

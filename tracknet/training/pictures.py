@@ -10,6 +10,7 @@ from tracknet.datasets.batch import Batch
 from tracknet.datasets.loader import StreamLoader
 from tracknet.models.model import TrackNet
 from tracknet.reporting.overlays import overlay
+from tracknet.training.distributed import Ranks
 from tracknet.training.evaluation import points_in_frame
 from tracknet.utils.geometry import transform_points
 
@@ -59,9 +60,12 @@ class OverlayCollector:
                 caption=f"{self._table.keys[rows[slot]]}  score {probability[slot, self._column].max():.2f}",
             )
 
-    def images(self) -> list[npt.NDArray[np.uint8]]:
-        """The pictures drawn, in the frames' order: uint8 RGB `[H, W + 3 H, 3]`."""
-        return [self._images[row] for row in sorted(self._images)]
+    def images(self, ranks: Ranks | None = None) -> list[npt.NDArray[np.uint8]]:
+        """The pictures drawn, of all ranks, in the frames' order: uint8 RGB `[H, W + 3 H, 3]`."""
+        images = {
+            row: image for part in (ranks or Ranks()).objects(self._images) for row, image in part.items()
+        }
+        return [images[row] for row in sorted(images)]
 
 
 def _moved(matrix: npt.NDArray[np.float64], xy: torch.Tensor) -> tuple[float, float]:

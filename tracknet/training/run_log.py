@@ -13,6 +13,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from tracknet.training.checkpoint import TrainingState
 from tracknet.training.run_folder import RunFolder
+from tracknet.training.served import Coverage
 from tracknet.utils.progress import format_duration
 
 
@@ -28,7 +29,8 @@ class StepReport:
         balls: training balls in all.
         peak: mean of the highest probabilities.
         skipped: fp16 gradients overflowed and the weights were left as they were.
-        windows: trained on.
+        windows: trained on, on all ranks.
+        masked: of these, how many lacked a frame and taught nothing.
         data_s: time spent waiting for the loader.
         step_s: time of the whole step, the waiting included.
     """
@@ -41,23 +43,65 @@ class StepReport:
     peak: float
     skipped: bool
     windows: int
+    masked: int
     data_s: float
     step_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class StreamCounts:
+    """What the training stream did since this process started, over all ranks.
+
+    Attributes:
+        windows: served.
+        decodes: frames decoded for them.
+        bad_frames: that could not be had and were skipped.
+        slow_frames: that were slow to come.
+    """
+
+    windows: int
+    decodes: int
+    bad_frames: int
+    slow_frames: int
+
+    @property
+    def decodes_per_window(self) -> float:
+        """1 is the least for frames that windows share."""
+        return self.decodes / max(1, self.windows)
+
+    @property
+    def text(self) -> str:
+        """For a person; faults only where there are any."""
+        faults = "".join(
+            f", {count} {what}"
+            for count, what in (
+                (self.bad_frames, "bad frames skipped"),
+                (self.slow_frames, "slow reads"),
+            )
+            if count
+        )
+        return f"{self.decodes_per_window:.2f} decodes/window{faults}"
+
+
 class RunLog:
-    """The three records of one run; a context, because TensorBoard's file must be closed."""
+    """The three records of one run; a context, because TensorBoard's file must be closed.
+
+    Without a run folder it records nothing: of several ranks, one does.
+    """
 
     def __init__(
-        self, run: RunFolder, state: TrainingState, total_steps: int, say: Callable[[str], None]
+        self, run: RunFolder | None, state: TrainingState, total_steps: int, say: Callable[[str], None]
     ) -> None:
         self._run = run
         self._state = state
         self._total_steps = total_steps
         self._say = say
         self._started_s, self._first_step = time.monotonic(), state.step
-        # Events of steps that a resumed run takes again are dropped.
-        self._writer = SummaryWriter(str(run.path / "tensorboard"), purge_step=state.step + 1)
+        self._windows, self._data_s, self._step_s = 0, 0.0, 0.0
+        self._writer: SummaryWriter | None = None
+        if run is not None:
+            # Events of steps that a resumed run takes again are dropped.
+            self._writer = SummaryWriter(str(run.path / "tensorboard"), purge_step=state.step + 1)
 
     def __enter__(self) -> RunLog:
         return self
@@ -65,21 +109,53 @@ class RunLog:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._writer.close()
+        if self._writer is not None:
+            self._writer.close()
 
-    def step(self, report: StepReport) -> None:
+    def took(self, report: StepReport) -> None:
+        """Takes a step in; rates are over all steps since the last that was told of."""
+        self._windows += report.windows
+        self._data_s += report.data_s
+        self._step_s += report.step_s
+
+    def step(self, report: StepReport, counts: StreamCounts) -> None:
         """Tells of the step just taken."""
         state = self._state
-        windows_per_s = report.windows / report.step_s
+        windows_per_s, data_share = self._windows / self._step_s, self._data_s / self._step_s
+        self._windows, self._data_s, self._step_s = 0, 0.0, 0.0
         found_share = report.found / report.balls if report.balls else float("nan")
-        self._record("train", {**asdict(report), "found_share": found_share, "windows_per_s": windows_per_s})
+        figures = {
+            **asdict(report),
+            "found_share": found_share,
+            "windows_per_s": windows_per_s,
+            "data_share": data_share,
+            "decodes_per_window": counts.decodes_per_window,
+            "bad_frames": counts.bad_frames,
+            "slow_frames": counts.slow_frames,
+        }
+        self._record("train", figures)
         per_step_s = (time.monotonic() - self._started_s) / (state.step - self._first_step)
         self._say(
             f"step {state.step}/{self._total_steps}  epoch {state.epoch + 1}  loss {report.loss:.4f}  "
             f"lr {report.lr:.1e}  grad {report.grad_norm:.2f}  found {found_share:4.0%}  |  "
-            f"{windows_per_s:.1f} windows/s  step {report.step_s * 1e3:.0f} ms (data {report.data_s * 1e3:.0f} ms)  "
+            f"{windows_per_s:.1f} windows/s  step {report.step_s * 1e3:.0f} ms (data {data_share:.0%})  {counts.text}  "
             f"ETA {format_duration(per_step_s * (self._total_steps - state.step))}"
         )
+
+    def epoch(self, coverage: Coverage, counts: StreamCounts) -> None:
+        """Tells of an epoch, or of the part of one, that was trained on."""
+        figures = {
+            "windows_served": coverage.served,
+            "windows_seen": coverage.different,
+            "windows": coverage.windows,
+            "seen_once": not coverage.problems,
+            "since_step": coverage.since_step or 0,
+            "decodes_per_window": counts.decodes_per_window,
+            "bad_frames": counts.bad_frames,
+            "slow_frames": counts.slow_frames,
+        }
+        self._record("epoch", figures)
+        self._say(f"  epoch {self._state.epoch + 1}: {coverage.text}  |  {counts.text}")
 
     def validation(
         self,
@@ -91,8 +167,9 @@ class RunLog:
     ) -> None:
         """Tells of a validation: its figures and overlay pictures (uint8 RGB `[H, W, 3]`)."""
         self._record("val", figures)
-        for number, picture in enumerate(pictures):
-            self._writer.add_image(f"val/overlay_{number}", picture, self._state.step, dataformats="HWC")
+        if self._writer is not None:
+            for number, picture in enumerate(pictures):
+                self._writer.add_image(f"val/overlay_{number}", picture, self._state.step, dataformats="HWC")
         distance = f"{figures['distance_px']:g}px"
         self._say(
             f"  validation, epoch {self._state.epoch + 1}: PCK@{distance} {figures[f'pck@{distance}']:.3f}  "
@@ -104,9 +181,12 @@ class RunLog:
     def warning(self, message: str) -> None:
         """Tells of something that the person should look at."""
         self._say(f"warning: {message}")
-        self._run.log({"kind": "warning", "step": self._state.step, "message": message})
+        if self._run is not None:
+            self._run.log({"kind": "warning", "step": self._state.step, "message": message})
 
     def _record(self, kind: str, figures: dict[str, float]) -> None:
+        if self._run is None or self._writer is None:
+            return
         state = self._state
         self._run.log({"kind": kind, "step": state.step, "epoch": state.epoch, **figures})
         for name, figure in figures.items():

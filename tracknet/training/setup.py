@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from tracknet.datasets.sources import Sources, open_sources
 from tracknet.datasets.stream import check_stored_size, evaluation_stream, training_stream
 from tracknet.datasets.topology import Topology
 from tracknet.models.model import TrackNet
+from tracknet.training.distributed import Ranks
 from tracknet.training.evaluation import evaluation_spec
 from tracknet.training.precision import Precision, resolve_device
 from tracknet.utils.config import to_plain
@@ -33,13 +34,14 @@ class Setup:
     train: StreamLoader
     val: StreamLoader | None
     precision: Precision
+    ranks: Ranks = field(default_factory=Ranks)
 
 
 def prepare(
     config: Config,
     *,
     weights: Path | None = None,
-    topology: Topology | None = None,
+    ranks: Ranks | None = None,
     say: Callable[[str], None] = print,
 ) -> Setup:
     """Builds everything, cheap checks first.
@@ -47,17 +49,19 @@ def prepare(
     Args:
         config: the whole configuration.
         weights: a model folder to start from instead of the backbone's own weights.
-        topology: this process among those that train together; alone where not given.
+        ranks: this process among those that train together; alone where not given.
         say: takes a line for the person watching.
 
     Raises:
         UserError: something does not fit together, with the remedy.
     """
-    training = config.training
+    training, ranks = config.training, ranks or Ranks()
+    # Cheap, and asked for wrongly by everyone at some time: refused before minutes of building.
+    ranks.topology.slots(training.batch_size)
     torch.manual_seed(training.seed)
     if training.threads:
         torch.set_num_threads(training.threads)
-    precision = Precision.resolve(training.amp, resolve_device(training.device))
+    precision = Precision.resolve(training.amp, ranks.device(resolve_device(training.device)))
     sources = open_sources(config.data)
     shards = sources.train
     if weights is not None:
@@ -80,8 +84,8 @@ def prepare(
     check_stored_size(shards, model.input_size)
     model.gradient_checkpointing(training.gradient_checkpointing)
     model.to(precision.device)
-    train, val = _streams(config, sources, model, precision, topology, say)
-    return Setup(model=model, shards=shards, train=train, val=val, precision=precision)
+    train, val = _streams(config, sources, model, precision, ranks.topology, say)
+    return Setup(model=model, shards=shards, train=train, val=val, precision=precision, ranks=ranks)
 
 
 def _streams(
@@ -89,7 +93,7 @@ def _streams(
     sources: Sources,
     model: TrackNet,
     precision: Precision,
-    topology: Topology | None,
+    topology: Topology,
     say: Callable[[str], None],
 ) -> tuple[StreamLoader, StreamLoader | None]:
     training, pin = config.training, precision.device.type == "cuda"

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any
 
 
 class StopRequest:
-    """A context within which the first signal is noted in `signal` and a second stops at once."""
+    """A context within which the first signal is noted in `signal` and a second stops at once.
 
-    def __init__(self, say: Callable[[str], None]) -> None:
+    Args:
+        say: takes a line for the person watching.
+        echo_s: a second signal so soon after the first is the same request once more: a batch system signals
+            torchrun and its processes, and torchrun passes it on to them.
+
+    """
+
+    def __init__(self, say: Callable[[str], None], *, echo_s: float = 0.0) -> None:
         self.signal: signal.Signals | None = None
+        self._echo_s = echo_s
+        self._noted_s = 0.0
         self._say = say
         self._handlers: dict[signal.Signals, Any] = {}
 
@@ -30,6 +40,9 @@ class StopRequest:
     def _note(self, number: int, frame: FrameType | None) -> None:
         del frame
         if self.signal is not None:
+            if time.monotonic() - self._noted_s < self._echo_s:
+                return
             raise KeyboardInterrupt
+        self._noted_s = time.monotonic()
         self.signal = signal.Signals(number)
         self._say("stopping after this step, with a checkpoint (Ctrl-C again: at once, without)")

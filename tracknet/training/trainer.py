@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from shlex import quote
+from signal import Signals
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from tracknet.datasets.index import ShardSet
 from tracknet.datasets.loader import StreamLoader
 from tracknet.models.model import TrackNet
 from tracknet.training.checkpoint import TrainingState, save_checkpoint
+from tracknet.training.distributed import Ranks
 from tracknet.training.evaluation import predict_split
 from tracknet.training.learner import Learner
 from tracknet.training.metrics import (
@@ -28,7 +30,8 @@ from tracknet.training.metrics import (
 from tracknet.training.pictures import OverlayCollector
 from tracknet.training.precision import Precision
 from tracknet.training.run_folder import RunFolder
-from tracknet.training.run_log import RunLog
+from tracknet.training.run_log import RunLog, StreamCounts
+from tracknet.training.served import ServedWindows
 from tracknet.training.stop import StopRequest
 from tracknet.training.watch import EmptyMapWatch
 from tracknet.training.window_overlap import resolve_overlap
@@ -36,6 +39,9 @@ from tracknet.utils.errors import Interrupted, RunError
 from tracknet.utils.files import finite_or_none
 from tracknet.utils.progress import Progress
 from tracknet.utils.settings import Config
+
+# torchrun passes a signal on at once, and ends its processes 30 s later.
+_ECHO_S = 30.0
 
 
 class Trainer:
@@ -51,6 +57,7 @@ class Trainer:
         precision: Precision,
         run: RunFolder | None,
         *,
+        ranks: Ranks | None = None,
         say: Callable[[str], None] = print,
     ) -> None:
         """Prepares the training; touches no file.
@@ -62,9 +69,11 @@ class Trainer:
             train: the training stream.
             val: the validation stream, if there is one.
             precision: device and arithmetic.
-            run: where to write; `None` for a trial without traces.
+            run: where to write, which of several ranks only the first does; `None` for a trial without traces.
+            ranks: this process among those that train together; alone where not given.
             say: takes a line for the person watching.
         """
+        self.ranks = ranks or Ranks()
         self.config = config
         self.model = model
         self.shards = shards
@@ -72,7 +81,7 @@ class Trainer:
         self.val = val
         self.precision = precision
         self.run = run
-        self.say = say
+        self.say = self.ranks.say(say)
         training = config.training
         self.steps_per_epoch = max(1, train.num_steps // training.accumulate)
         self.total_steps = training.max_steps or training.epochs * self.steps_per_epoch
@@ -80,6 +89,7 @@ class Trainer:
             config,
             model,
             precision,
+            self.ranks,
             keys=shards.table.keys,
             steps_per_epoch=self.steps_per_epoch,
             total_steps=self.total_steps,
@@ -93,8 +103,9 @@ class Trainer:
         self._watch = EmptyMapWatch(
             min(training.empty_map_steps, self.total_steps), training.loss, config.model.decoder.skip
         )
+        self._served = ServedWindows(train.stream)
         self._saved_step = 0
-        self._stop = StopRequest(say)
+        self._stop = StopRequest(self.say, echo_s=0.0 if self.ranks.alone else _ECHO_S)
 
     # ------------------------------------------------------------ the whole training
 
@@ -109,36 +120,40 @@ class Trainer:
 
         Raises:
             Interrupted: Ctrl-C or SIGTERM came; a checkpoint was written first.
-            RunError: the loss is no number, or data is damaged.
+            RunError: the loss is no number, data is damaged, or another process was lost.
         """
         assert self.run is not None, "a training without a run folder has nowhere to save"
-        try:
-            with RunLog(self.run, self.state, self.total_steps, self.say) as log, self._stop:
-                while not self.complete:
-                    self._train_epoch(log)
-                    self._end_epoch(log)
-        except RunError:
-            # Damaged data or a loss that is no number: the weights are those of the last good step.
-            self._save_what_is_new()
-            raise
-        finally:
-            for loader in (self.train, self.val):
-                if loader is not None:
-                    loader.close()
+        written = self.run if self.ranks.is_main else None
+        with self._stop:
+            try:
+                with RunLog(written, self.state, self.total_steps, self.say) as log:
+                    while not self.complete:
+                        self._train_epoch(log)
+                        self._end_epoch(log)
+            except RunError:
+                # Damaged data, a loss that is no number, a lost rank: the weights are those of the last good step.
+                self._save_what_is_new()
+                raise
+            finally:
+                for loader in (self.train, self.val):
+                    if loader is not None:
+                        loader.close()
 
     def _train_epoch(self, log: RunLog) -> None:
         """Goes on in the epoch to its end, or to the training's."""
         training, state = self.config.training, self.state
         self.model.train()
-        batches = self.train.epoch(state.epoch, state.batch)
+        self._served.begin(state.epoch, state.batch, state.step)
+        batches = map(self._served.take, self.train.epoch(state.epoch, state.batch))
         while state.step < self.total_steps and not self._epoch_is_over:
             report = self.learner.step(batches, state.step + 1)
             state.step += 1
             state.batch += training.accumulate
             if report.skipped:
                 state.skipped_steps += 1
+            log.took(report)
             if state.step % training.log_every_steps == 0 or state.step == self.total_steps:
-                log.step(report)
+                log.step(report, self._stream_counts())
             if advice := self._watch.after_step(state, report.found, report.balls, report.peak):
                 log.warning(advice)
             self._stop_if_asked()
@@ -150,6 +165,9 @@ class Trainer:
     def _end_epoch(self, log: RunLog) -> None:
         training, state = self.config.training, self.state
         is_best = False
+        coverage = self._served.coverage(state.batch, self.ranks, whole=self._epoch_is_over)
+        if coverage is not None:
+            log.epoch(coverage, self._stream_counts())
         wanted = state.step >= self.total_steps or (state.epoch + 1) % training.val_every_epochs == 0
         if self.val is not None and wanted and state.validated_step != state.step:
             is_best = self._validate(self.val, log)
@@ -158,6 +176,11 @@ class Trainer:
             state.epoch, state.batch = state.epoch + 1, 0
         self._save(is_best=is_best)
         self._stop_if_asked()
+
+    def _stream_counts(self) -> StreamCounts:
+        faults = self.train.faults
+        mine = (self.train.windows, self.train.decodes, len(faults.bad), len(faults.slow))
+        return StreamCounts(*map(int, self.ranks.numbers(*mine).sum(axis=0)))
 
     @property
     def _epoch_is_over(self) -> bool:
@@ -171,14 +194,17 @@ class Trainer:
         pictures = OverlayCollector(self.model, val, self.config.training.overlay_images)
 
         started = time.perf_counter()
-        with Progress("validating", len(val.stream.table), "frames", line_every_s=30) as progress:
+        frames, ranks = len(val.stream.table), self.ranks
+        with Progress("validating", frames, "frames", line_every_s=30, shown=ranks.is_main) as progress:
 
             def on_batch(step: int, batch: Batch, logits: torch.Tensor) -> None:
                 pictures.take(step, batch, logits)
-                progress.advance(int(batch.valid.sum()))
+                progress.advance(int(ranks.numbers(int(batch.valid.sum())).sum()))
                 self._stop_if_asked()
 
-            by_decoder = predict_split(self.model, val, self.precision, decoders=[decode], on_batch=on_batch)
+            by_decoder = predict_split(
+                self.model, val, self.precision, decoders=[decode], on_batch=on_batch, ranks=ranks
+            )
         predictions = by_decoder[decode]
         threshold = best_threshold(predictions, design(metrics.distance_px))
         figures = summarise(predictions, metrics, threshold=threshold)
@@ -190,13 +216,20 @@ class Trainer:
         is_best = value == value and (state.best is None or value >= state.best)
         if is_best:
             state.best = value
-        log.validation(figures, pictures.images(), is_best=is_best, took_s=time.perf_counter() - started)
+        log.validation(figures, pictures.images(ranks), is_best=is_best, took_s=time.perf_counter() - started)
         return is_best
 
     # ------------------------------------------------------------ checkpoints and stops
 
     def _save(self, *, is_best: bool = False) -> None:
+        """Writes a checkpoint; all ranks wait for it, and fail with it."""
+        self.ranks.agreed(lambda: self._write_checkpoint(is_best=is_best))
+
+    def _write_checkpoint(self, *, is_best: bool = False) -> None:
         assert self.run is not None
+        if not self.ranks.is_main:
+            self._saved_step = self.state.step
+            return
         self.model.provenance = {
             "run": self.run.path.name,
             "step": self.state.step,
@@ -241,15 +274,19 @@ class Trainer:
         self.last_validation = dict(self.model.provenance.get("validation") or {})
 
     def _save_what_is_new(self) -> None:
+        """Asks no other rank, which may be gone."""
         if self.state.step > self._saved_step:
-            self._save()
+            self._write_checkpoint()
 
     def _stop_if_asked(self) -> None:
-        if self._stop.signal is None:
+        """Stops all ranks at the same step, whichever of them was asked."""
+        asked = int(self.ranks.numbers(self._stop.signal or 0).max())
+        if not asked:
             return
         assert self.run is not None
         self._save_what_is_new()
-        raise Interrupted(
-            f"{self._stop.signal.name} at step {self.state.step}; a checkpoint is written. Go on with: "
-            f"python -m tracknet.scripts.train --resume {quote(str(self.run.path))}"
-        )
+        with self.ranks.on_all():
+            raise Interrupted(
+                f"{Signals(asked).name} at step {self.state.step}; a checkpoint is written. Go on with: "
+                f"python -m tracknet.scripts.train --resume {quote(str(self.run.path))}"
+            )

@@ -31,13 +31,21 @@ class Progress:
         total: how much there is to do.
         unit: what is counted, in the plural.
         line_every_s: least time between two plain lines.
+        shown: false where another process shows it.
 
     """
 
     def __init__(
-        self, what: str, total: int, unit: str, *, line_every_s: float = SECONDS_BETWEEN_LINES
+        self,
+        what: str,
+        total: int,
+        unit: str,
+        *,
+        line_every_s: float = SECONDS_BETWEEN_LINES,
+        shown: bool = True,
     ) -> None:
         self.what, self.total, self.unit = what, total, unit
+        self._shown = shown
         self.done = 0
         self._line_every_s = line_every_s
         self._bar: RichProgress | None = None
@@ -45,7 +53,7 @@ class Progress:
 
     def __enter__(self) -> Progress:
         self._start_s = self._last_line_s = time.monotonic()
-        if sys.stderr.isatty():
+        if self._shown and sys.stderr.isatty():
             self._bar = _rich_bar(self.unit)
             self._bar.start()
             self._bar.add_task(self.what, total=self.total, rate="")
@@ -85,6 +93,8 @@ class Progress:
         return self.done / max(time.monotonic() - self._start_s, 1e-9)
 
     def _print_line(self) -> None:
+        if not self._shown:
+            return
         self._last_line_s = time.monotonic()
         rate = self.per_second()
         left_s = (self.total - self.done) / rate if rate else 0.0

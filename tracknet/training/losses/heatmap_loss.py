@@ -8,6 +8,7 @@ over the maps that are not masked. A plain mean over cells is useless here: a ba
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import torch
 from torch import nn
@@ -29,16 +30,29 @@ class HeatmapLoss(nn.Module, ABC):
         self.config = config
 
     @abstractmethod
-    def per_map(self, logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-        """What each map costs: `[B, M, h, w]`, `[B, M, h, w]`, `[B, M]` to `[B, M]`, all of one dtype."""
+    def per_map(self, logits: torch.Tensor, targets: torch.Tensor, ball_mass: torch.Tensor) -> torch.Tensor:
+        """What each map costs: logits and targets `[B, M, h, w]`, of one dtype, to `[B, M]`.
 
-    def forward(self, logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        `ball_mass` (a scalar) is the mean over the unmasked balls of a target's sum of squares, about
+        `pi * sigma^2`; 1 without any ball.
+        """
+
+    def forward(
+        self,
+        logits: torch.Tensor,
+        targets: torch.Tensor,
+        weights: torch.Tensor,
+        *,
+        total: Callable[[torch.Tensor], torch.Tensor] | None = None,
+    ) -> torch.Tensor:
         """The weighted mean over the maps that are not masked.
 
         Args:
             logits: `[B, M, h, w]`, any float dtype; computed in float32 (float64 stays) also under autocast.
             targets: `[B, M, h, w]` gaussians in 0..1, any float dtype.
             weights: `[B, M]`, at least 0; 0 masks a map.
+            total: where these are one rank's part of a batch, sums a tensor over all ranks. The mean is then the
+                whole batch's, and what is returned is this part's share of it: the ranks' shares add up to the loss.
 
         Returns:
             a scalar; 0 with a gradient of 0 when everything is masked.
@@ -51,17 +65,20 @@ class HeatmapLoss(nn.Module, ABC):
             )
         dtype = torch.promote_types(logits.dtype, torch.float32)
         logits, targets, weights = logits.to(dtype), targets.to(dtype), weights.to(dtype)
-        costs = self.per_map(logits, targets, weights)
-        return (costs * weights).sum() / weights.sum().clamp(min=torch.finfo(dtype).tiny)
+        sums = _sums(targets, weights)
+        weight, mass, balls = total(sums) if total is not None else sums
+        ball_mass = torch.where(balls > 0, mass / balls.clamp(min=1), torch.ones_like(mass))
+        costs = self.per_map(logits, targets, ball_mass)
+        loss: torch.Tensor = (costs * weights).sum() / weight.clamp(min=torch.finfo(dtype).tiny)
+        return loss
 
 
 class MSELoss(HeatmapLoss):
     """Squared error of the probabilities, in units of one ball: missing it entirely costs 1."""
 
-    def per_map(self, logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    def per_map(self, logits: torch.Tensor, targets: torch.Tensor, ball_mass: torch.Tensor) -> torch.Tensor:
         """Sum of squared errors over the mean squared mass of the targets."""
-        error = (logits.sigmoid() - targets).square().sum(dim=(-2, -1))
-        return error / ball_mass(targets, weights)
+        return (logits.sigmoid() - targets).square().sum(dim=(-2, -1)) / ball_mass
 
 
 class FocalLoss(HeatmapLoss):
@@ -74,9 +91,9 @@ class FocalLoss(HeatmapLoss):
     without a ball is then no heavier than another.
     """
 
-    def per_map(self, logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    def per_map(self, logits: torch.Tensor, targets: torch.Tensor, ball_mass: torch.Tensor) -> torch.Tensor:
         """Equation 1, summed over the cells."""
-        del weights
+        del ball_mass
         alpha, beta = self.config.focal_alpha, self.config.focal_beta
         log_p, log_not_p = F.logsigmoid(logits), F.logsigmoid(-logits)
         peak = targets.amax(dim=(-2, -1), keepdim=True)
@@ -87,10 +104,8 @@ class FocalLoss(HeatmapLoss):
         return -torch.where(positive, hit, empty).sum(dim=(-2, -1))
 
 
-def ball_mass(targets: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """Mean over the unmasked balls of a target's sum of squares, about `pi * sigma^2`; 1 without any ball."""
+def _sums(targets: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """Of a batch: the weights, the unmasked balls' sums of squares, and how many balls these are: `[3]`."""
     mass = targets.square().sum(dim=(-2, -1))
     counted = ((mass > 0) & (weights > 0)).to(mass.dtype)
-    count = counted.sum()
-    mean = (mass * counted).sum() / count.clamp(min=1)
-    return torch.where(count > 0, mean, torch.ones_like(mean))
+    return torch.stack([weights.sum(), (mass * counted).sum(), counted.sum()])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch.nn import functional as F
 
-from tracknet.training.losses.heatmap_loss import HeatmapLoss, ball_mass
+from tracknet.training.losses.heatmap_loss import HeatmapLoss
 
 
 class QualityFocalLoss(HeatmapLoss):
@@ -16,10 +16,10 @@ class QualityFocalLoss(HeatmapLoss):
     while the thousands of easy background cells weigh as little as in the focal loss.
     """
 
-    def per_map(self, logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    def per_map(self, logits: torch.Tensor, targets: torch.Tensor, ball_mass: torch.Tensor) -> torch.Tensor:
         """Equation 4, summed over the cells, over the mean squared mass of the targets."""
         cross_entropy = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
         # The floor keeps the gradient finite for exponents below 1.
         distance = (targets - logits.sigmoid()).abs().clamp(min=1e-6)
         cost = distance.pow(self.config.focal_alpha) * cross_entropy
-        return cost.sum(dim=(-2, -1)) / ball_mass(targets, weights)
+        return cost.sum(dim=(-2, -1)) / ball_mass

@@ -1,0 +1,111 @@
+"""Coverage is computed from what was served: it says yes only when it is so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tracknet.datasets.batch import Batch, SampleSpec
+from tracknet.datasets.loader import StreamLoader
+from tracknet.datasets.sources import open_sources
+from tracknet.datasets.stream import training_stream
+from tracknet.training.distributed import Ranks
+from tracknet.training.served import Coverage, ServedWindows
+from tracknet.utils.geometry import Size
+from tracknet.utils.settings import DataConfig, FilterConfig, LoaderConfig, SequenceConfig
+
+Serve = Callable[..., "Coverage | None"]
+SPEC = SampleSpec(
+    sequence=SequenceConfig(length=3),
+    input_size=Size(96, 48),
+    heatmap_size=Size(48, 24),
+    sigma_cells=1.0,
+    map_frames=(0, 1, 2),
+    class_weights=(0.0, 1.0, 1.0, 1.0),
+    augment=None,
+    seed=0,
+)
+
+
+@pytest.fixture
+def serve(small_shards: Path) -> Serve:
+    """`serve(batch_size, first=0, until=None, twice=False, visible_only=False) -> coverage` of 32 frames."""
+
+    def serve(
+        batch_size: int,
+        *,
+        first: int = 0,
+        until: int | None = None,
+        twice: bool = False,
+        visible_only: bool = False,
+    ) -> Coverage | None:
+        shards = open_sources(DataConfig(shards=str(small_shards))).train
+        config = LoaderConfig(workers=0, run_length=4)
+        filters = FilterConfig(visible_only=visible_only)
+        spec = replace(SPEC, map_frames=(1,)) if visible_only else SPEC
+        stream = training_stream(shards, spec, config, batch_size=batch_size, seed=0, filters=filters)
+        served = ServedWindows(stream)
+        served.begin(0, first, 10 * first)
+        batches: list[Batch] = list(StreamLoader(stream, config).epoch(0, first))
+        end = stream.num_steps if until is None else until
+        for batch in batches[: end - first]:
+            assert served.take(batch) is batch
+        if twice:
+            # A stream gone wrong: the first batch again in place of the last.
+            served.begin(0, first, 10 * first)
+            for batch in [*batches[:-1], batches[0]]:
+                served.take(batch)
+        return served.coverage(end, Ranks(), whole=end == stream.num_steps)
+
+    return serve
+
+
+def test_a_whole_epoch(serve: Serve) -> None:
+    coverage = serve(4)
+    assert coverage is not None
+    assert (coverage.served, coverage.different, coverage.windows) == (32, 32, 32)
+    assert coverage.text == "every window seen once: yes (32 of 32)"
+
+
+def test_less_than_a_batch_is_left(serve: Serve) -> None:
+    coverage = serve(5)
+    assert coverage is not None
+    assert coverage.text == "every window seen once: yes (30 of 32, 2 left for other epochs)"
+
+
+def test_a_filter_takes_windows_out(serve: Serve) -> None:
+    coverage = serve(5, visible_only=True)
+    assert coverage is not None
+    assert not coverage.problems
+    # The fourth frame of each of two clips has no ball.
+    assert coverage.text == "every window seen once: yes (30 of 30)"
+
+
+def test_parts_of_an_epoch(serve: Serve) -> None:
+    assert serve(4, first=8) is None
+    coverage = serve(4, first=3)
+    assert coverage is not None
+    assert coverage.text == "every window seen at most once since step 30: yes (20 of 32)"
+    coverage = serve(4, until=2)
+    assert coverage is not None
+    assert coverage.text == "every window seen at most once: yes (8 of 32)"
+
+
+def test_what_came_twice_is_named(serve: Serve) -> None:
+    coverage = serve(4, twice=True)
+    assert coverage is not None
+    assert len(coverage.problems) == 1
+    assert "NO (28 of 32, 4 left for other epochs; too often: game1_Clip" in coverage.text
+
+
+def test_what_is_missing_is_counted(serve: Serve) -> None:
+    coverage = serve(4)
+    assert coverage is not None
+    short = replace(coverage, problems=("28 windows served, not 32",), different=28)
+    assert (
+        short.text
+        == "every window seen once: NO (28 of 32, 4 left for other epochs; 28 windows served, not 32)"
+    )

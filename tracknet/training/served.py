@@ -1,0 +1,118 @@
+"""Counts the windows that were really trained on, to say at an epoch's end whether each was seen once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from tracknet.datasets.batch import Batch
+from tracknet.datasets.stream import WindowStream
+from tracknet.training.distributed import Ranks
+
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """What an epoch, or the part of it since a resumption, served over all ranks.
+
+    Attributes:
+        served: windows, repeated ones as often as they came.
+        different: windows that came at all.
+        windows: that there are to serve.
+        since_step: the part began after this optimizer step; `None` for a whole epoch.
+        whole: the epoch's end was reached.
+        mixed: of several sources, a small one may be passed over several times.
+        problems: what is not as it should be; empty if every window was seen once (in a mix: once a pass).
+    """
+
+    served: int
+    different: int
+    windows: int
+    since_step: int | None
+    whole: bool
+    mixed: bool
+    problems: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """For a person."""
+        at_most = "" if self.whole and self.since_step is None else "at most "
+        since = "" if self.since_step is None else f" since step {self.since_step}"
+        once = "once a pass" if self.mixed else "once"
+        answer = "NO" if self.problems else "yes"
+        left = self.windows - self.different
+        rest = f", {left:,} left for other epochs" if left and not at_most else ""
+        problems = "".join(f"; {problem}" for problem in self.problems)
+        return (
+            f"every window seen {at_most}{once}{since}: {answer} "
+            f"({self.different:,} of {self.windows:,}{rest}{problems})"
+        )
+
+
+class ServedWindows:
+    """Counts per window what passes through `take`; 4 bytes a window."""
+
+    def __init__(self, stream: WindowStream) -> None:
+        """Counts nothing yet.
+
+        Args:
+            stream: of the training.
+        """
+        self._stream = stream
+        spec = stream.spec
+        self._column = spec.map_frames.index(spec.sequence.anchor_index)
+        self._counts = np.zeros(len(stream.windows), np.int32)
+        self._epoch, self._first_batch, self._step = 0, 0, 0
+
+    def begin(self, epoch: int, batch: int, step: int) -> None:
+        """Counts anew: an epoch, from a batch of it on, after an optimizer step."""
+        self._epoch, self._first_batch, self._step = epoch, batch, step
+        self._counts.fill(0)
+
+    def take(self, batch: Batch) -> Batch:
+        """Counts the windows of a batch of this rank, and gives it back."""
+        # A window is known by its anchor: window i is the one anchored at row i.
+        np.add.at(self._counts, batch.rows[:, self._column].numpy(), 1)
+        return batch
+
+    def coverage(self, batches: int, ranks: Ranks, *, whole: bool) -> Coverage | None:
+        """What came of it so far; `None` if nothing was to come.
+
+        Args:
+            batches: of the epoch that are taken.
+            ranks: who served the other parts of them.
+            whole: the epoch ends here.
+        """
+        expected = (batches - self._first_batch) * self._stream.batch_size * ranks.topology.world_size
+        if not expected:
+            return None
+        counts = ranks.total(torch.from_numpy(self._counts)).numpy()
+        problems = [] if counts.sum() == expected else [f"{counts.sum():,} windows served, not {expected:,}"]
+        repeated = np.flatnonzero(counts > self._allowed())
+        if len(repeated):
+            shown = ", ".join(self._stream.table.keys[row] for row in repeated[:_SHOWN].tolist())
+            more = f" and {len(repeated) - _SHOWN:,} more" if len(repeated) > _SHOWN else ""
+            problems.append(f"too often: {shown}{more}")
+        return Coverage(
+            served=int(counts.sum()),
+            different=int(np.count_nonzero(counts)),
+            windows=sum(map(len, self._stream.sources)),
+            since_step=self._step if self._first_batch else None,
+            whole=whole,
+            mixed=len(self._stream.sources) > 1,
+            problems=tuple(problems),
+        )
+
+    def _allowed(self) -> npt.NDArray[np.int32]:
+        """How often each window may come: `[N]`, as many passes as the epoch takes part in; 0 if filtered out."""
+        stream = self._stream
+        allowed = np.zeros(len(stream.windows), np.int32)
+        for runs, used in zip(stream.sources, stream.windows_used(), strict=True):
+            first, end = self._epoch * used, (self._epoch + 1) * used
+            passes = -(-end // len(runs)) - first // len(runs)
+            allowed[runs.ids] = passes if len(stream.sources) > 1 else 1
+        return allowed
