@@ -18,7 +18,7 @@ from pipelines.scratch import scratch_folder
 from pipelines.store import NO_ROOM, TEMPORARY, Lease, named_when_full, temporary_name
 from tracknet.datasets.schema import NOTES_NAME
 from tracknet.utils.errors import RunError, UserError
-from tracknet.utils.urls import open_filesystem
+from tracknet.utils.urls import open_filesystem, shown
 
 WHOLE_OR_ABSENT = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "oci", "memory"})
 """Protocols whose uploads appear in one step, and whose renames are copies."""
@@ -63,7 +63,7 @@ class RemoteStore:
         self._renames = WHOLE_OR_ABSENT.isdisjoint(protocols)
 
     def __str__(self) -> str:
-        return self.url
+        return shown(self.url)
 
     @_explained
     def read_all(self, names: Collection[str]) -> dict[str, bytes]:
@@ -74,7 +74,7 @@ class RemoteStore:
         found: dict[str, bytes | Exception] = self._fs.cat(list(paths), on_error="return")
         for path, content in found.items():
             if isinstance(content, Exception) and not isinstance(content, FileNotFoundError):
-                raise _refused(f"{self.url}/{paths[path]}", content)
+                raise _refused(f"{self}/{paths[path]}", content)
         return {paths[path]: content for path, content in found.items() if isinstance(content, bytes)}
 
     @_explained
@@ -171,6 +171,6 @@ class RemoteStore:
         found = self._fs.info(path)["size"]
         if found != size:
             raise RunError(
-                f"{self.url}: {posixpath.basename(path)} has {found} bytes there after {size} were sent",
+                f"{self}: {posixpath.basename(path)} has {found} bytes there after {size} were sent",
                 remedy="run the same command again; if it stays so, that store loses data",
             )

@@ -104,7 +104,7 @@ class Lease:
         record = read_record(open_store(self.place).read_all([LOCK_NAME]).get(LOCK_NAME))
         if record.get("token") != self.token:
             raise RunError(
-                f"{self.place}, as {platform.node()} sees it, is not locked by this build"
+                f"{open_store(self.place)}, as {platform.node()} sees it, is not locked by this build"
                 + (f" but by {owner_of(record)}" if record else ""),
                 remedy="it was cancelled or taken over, or that machine has another folder under this name: "
                 "all machines of a build must see the same --out",

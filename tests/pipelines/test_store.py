@@ -271,3 +271,7 @@ def test_scratch_of_the_dead_goes_and_of_the_living_stays(make_dataset: MakeData
     assert not first.exists()
     assert tmp_path.is_dir()
     assert isinstance(open_store(tmp_path), LocalStore)
+
+
+def test_a_store_is_named_without_its_password() -> None:
+    assert str(open_store("memory://me:secret@host/shards")) == "memory://***@host/shards"
