@@ -18,8 +18,8 @@ from tracknet.datasets.schema import FrameLabel, LabelledClip, frame_key
 from tracknet.utils.errors import UserError
 from tracknet.utils.geometry import Size
 from tracknet.utils.naming import find_game, natural_key
+from tracknet.utils.tar_header import USTAR_NAME_BYTES
 
-USTAR_NAME_BYTES = 100
 _LONGEST_SUFFIX = len(".json")
 
 

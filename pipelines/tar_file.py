@@ -10,9 +10,8 @@ from typing import BinaryIO
 
 import google_crc32c
 
-from tracknet.utils.tar_header import BLOCK_BYTES
+from tracknet.utils.tar_header import BLOCK_BYTES, USTAR_NAME_BYTES
 
-_NAME_BYTES = 100
 _READ_BYTES = 1 << 20
 # A fresh TarInfo has mtime 0, uid and gid 0, no names and mode 0644: nothing of this machine or hour.
 _HEADER = tarfile.TarInfo().tobuf(tarfile.USTAR_FORMAT)
@@ -70,9 +69,9 @@ def member_header(name: str, size: int) -> bytes:
 
     """
     field = name.encode()
-    if len(field) > _NAME_BYTES or size >= 8**11:
+    if len(field) > USTAR_NAME_BYTES or size >= 8**11:
         raise ValueError(f"{name} of {size} bytes does not fit a USTAR header")
-    before = field.ljust(_NAME_BYTES, b"\0") + _MODE_UID_GID + b"%011o\0" % size + _MTIME
+    before = field.ljust(USTAR_NAME_BYTES, b"\0") + _MODE_UID_GID + b"%011o\0" % size + _MTIME
     checksum = sum(before) + 8 * ord(" ") + sum(_KIND_TO_END)
     return before + b"%06o\0 " % checksum + _KIND_TO_END
 

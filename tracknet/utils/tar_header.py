@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 BLOCK_BYTES = 512
+USTAR_NAME_BYTES = 100
 _PAX_RECORD = re.compile(rb"(\d{1,5}) ([^=\n]+)=")
 
 
@@ -32,7 +33,7 @@ def parse_header(block: bytes) -> Header:
     """Reads a header block of 512 bytes. Raises `BadHeader` where it cannot be believed."""
     if not is_header(block):
         raise BadHeader("its checksum does not fit")
-    name = block[:100].partition(b"\0")[0]
+    name = block[:USTAR_NAME_BYTES].partition(b"\0")[0]
     # Only POSIX's own headers have a prefix; GNU's keep times there.
     if block[257:263] == b"ustar\0" and (prefix := block[345:500].partition(b"\0")[0]):
         name = prefix + b"/" + name
