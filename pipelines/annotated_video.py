@@ -14,6 +14,7 @@ from pipelines.reading import read_fault, subfolders
 from pipelines.wording import counted
 from tracknet.datasets.label_csv import FaultKind, LabelFault, ParsedClip, ParsedRow, off_picture
 from tracknet.datasets.schema import FrameLabel
+from tracknet.utils.errors import UserError
 from tracknet.utils.geometry import Size
 from tracknet.utils.naming import natural_key
 from tracknet.utils.video import VIDEO_SUFFIXES, Video, VideoError, count_frames, count_packets
@@ -79,12 +80,25 @@ def read_labels(pairs: Sequence[Pair], asked: Asked) -> tuple[list[LabelledVideo
             notes.append(f"coordinates {found} (detected in {counted(len(files), 'label file')})")
     else:
         coordinates = asked
-        notes.append(f"coordinates {asked}")
+        doubt = (
+            ", though all points lie between 0 and 1 as fractions do" if _surely_others(files, asked) else ""
+        )
+        notes.append(f"coordinates {asked}{doubt}")
     corrected = sum(pair.label_file.parent.name == LABEL_FOLDERS[0] for pair in pairs)
     if corrected:
         notes.append(f"{counted(corrected, 'label file')} taken from {LABEL_FOLDERS[0]}/")
     videos = [LabelledVideo(pair.video, file, coordinates) for pair, file in zip(pairs, files, strict=True)]
     return videos, tuple(notes)
+
+
+def _surely_others(files: Sequence[BallFile], asked: Coordinates) -> bool:
+    """Whether pixels were asked for where there can be none. (Fractions beyond 1 are faults of their rows.)"""
+    if asked != "pixel":
+        return False
+    try:
+        return find_coordinates(files) == "normalised"
+    except UserError:
+        return False
 
 
 def read_clip(labelled: LabelledVideo) -> ParsedClip | LabelFault:

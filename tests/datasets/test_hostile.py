@@ -122,3 +122,20 @@ def test_an_index_cannot_name_what_is_elsewhere(folder: Path, opened: list[str])
     with pytest.raises(RunError, match=r"has frames of '\.\./\.\./\.\./etc/passwd', which is no shard"):
         open_split(folder, "train")
     assert {Path(path).parent for path in opened} <= {folder}
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
+        {"visibility": 1, "x_px": float("nan")},
+        {"visibility": 2, "x_px": None, "y_px": None},
+        {"visibility": 7},
+        {"visibility": 0, "x_px": 3.0, "y_px": 4.0},
+    ],
+)
+def test_a_label_that_contradicts_itself_is_not_trained_on(folder: Path, label: dict[str, Any]) -> None:
+    row = next(row for row in rows_of(folder) if row["visibility"] == 1)
+    edit_index(folder, lambda rows: rows[rows.index(row)].update(label))
+    with pytest.raises(RunError, match="1 labels contradict themselves") as error:
+        open_split(folder, "train")
+    assert f"{row['key']}: visibility {label['visibility']}" in str(error.value)

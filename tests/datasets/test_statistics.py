@@ -128,7 +128,7 @@ def test_the_published_labels_of_tennis(contents: Contents, shared_data: Path) -
     fixed = {"split": "train", "source_width": 1280, "source_height": 720}
     made = {name: np.array([row[name] for row in rows]) for name in rows[0]}
     made |= {name: np.full(len(rows), value) for name, value in fixed.items()}
-    made |= {name: np.arange(len(rows)) for name in ("source_sha256", "crc32c", "size")}
+    made |= {name: np.arange(len(rows)) for name in ("source", "source_sha256", "crc32c", "size")}
     part = describe(replace(contents, columns=made))["splits"]["train"]
     assert (part["frames"], part["clips"], len(part["games"])) == (19_645, 95, 10)
     assert part["visibility"] == {"0": 719, "1": 17_462, "2": 1_386, "3": 78}
@@ -137,3 +137,17 @@ def test_the_published_labels_of_tennis(contents: Contents, shared_data: Path) -
     assert (speed["pairs"], speed["median"], speed["p99"], speed["max"]) == (18_791, 11.4, 57.28, 160.11)
     # No ball of 95 real rallies comes near a quarter of the width, 320 px, in a frame's time.
     assert speed["suspicious"]["count"] == 0
+
+
+def test_the_frames_of_one_video_are_no_copies(contents: Contents) -> None:
+    one_video = {
+        "source": np.full(len(contents), "match1/video/1.mp4", object),
+        "source_sha256": np.full(len(contents), "a" * 64, object),
+    }
+    video = with_columns(contents, **one_video, frame=np.arange(len(contents), dtype=np.int32))
+    assert describe(video)["duplicates"]["same_source"]["frames"] == 0
+    # The same video under two names is.
+    twice = np.arange(len(contents), dtype=np.int32) // 2
+    names = np.array([f"match{row % 2}/video/1.mp4" for row in range(len(contents))], object)
+    copied = with_columns(contents, **{**one_video, "source": names}, frame=twice)
+    assert describe(copied)["duplicates"]["same_source"]["frames"] > len(contents) - 2

@@ -303,3 +303,11 @@ def test_columns_are_as_the_index_has_them(small_build: SmallBuild) -> None:
     np.testing.assert_array_equal(np.isnan(contents["x_px"]), missing)
     np.testing.assert_array_equal(contents["status"] == -1, missing)
     assert len(set(contents.clip_ids.tolist())) == 14
+
+
+def test_a_flipped_bit_in_the_name_of_a_field_is_named_by_its_key(folder: Path) -> None:
+    row = rows_of(folder)[1]
+    content = (folder / SHARD).read_bytes()
+    start = content.index(b'"clip"', row["offset"] + row["size"])
+    flip(folder / SHARD, start + 2)
+    assert any(row["key"] in fault and ".json" in fault for fault in faults(folder))

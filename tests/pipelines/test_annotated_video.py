@@ -67,6 +67,8 @@ def test_fractions_become_pixels(root: Path, asked: str) -> None:
     assert source.clips[0].frames[10].xy_px == (40.0, 45.0)
     # Taken for pixels, as one may insist.
     assert read_source(root, coordinates="pixel").clips[0].frames[10].xy_px == (0.25, 0.5)
+    told = read_source(root, coordinates="pixel").notes
+    assert "coordinates pixel, though all points lie between 0 and 1 as fractions do" in told
 
 
 def test_other_counts_are_all_named_with_both_numbers(root: Path) -> None:

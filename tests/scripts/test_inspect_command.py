@@ -44,7 +44,7 @@ def test_a_whole_build_is_verified(small_shards: Path, capsys: pytest.CaptureFix
     assert "MB/s" in out
     assert inspect.run([str(small_shards), "--verify", "--json"]) == EXIT_DONE
     body = json.loads(capsys.readouterr().out)
-    assert (body["ok"], body["faults"], body["frames_undamaged"]) == (True, [], 64)
+    assert (body["ok"], body["faults"], body["pictures_undamaged"]) == (True, [], 64)
 
 
 def test_all_faults_are_listed_and_the_exit_code_says_so(
@@ -57,7 +57,7 @@ def test_all_faults_are_listed_and_the_exit_code_says_so(
     assert "train-000.tar: game1_Clip" in out
     assert "its picture is damaged" in out
     assert re.search(r"val-000\.tar: game2_Clip\d_0000\.jpg: damaged tar header", out)
-    assert "2 faults, 63 of 64 frames undamaged" in out
+    assert "2 faults, 63 of 64 pictures undamaged" in out
     assert "delete train-000.tar val-000.tar and run the build command again" in out
     assert inspect.run([str(folder), "--verify", "--json"]) == EXIT_FAILED
     body = json.loads(capsys.readouterr().out)
@@ -111,3 +111,10 @@ def test_a_folder_that_is_no_build(tmp_path: Path, capsys: pytest.CaptureFixture
     (tmp_path / "train-000.tar").touch()
     assert cli_main(inspect.run, [str(tmp_path)]) == EXIT_WRONG_REQUEST
     assert f"python -m pipelines.index_shards {tmp_path}" in capsys.readouterr().err
+
+
+def test_a_url_is_refused_with_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli_main(inspect.run, ["https://me:secret@host/shards"]) == EXIT_WRONG_REQUEST
+    said = capsys.readouterr().err
+    assert "https://***@host/shards: inspect reads folders of this machine" in said
+    assert "copy it here" in said

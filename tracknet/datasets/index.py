@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tracknet.datasets.index_file import BUILD_AGAIN, read_index
+from tracknet.datasets.index_file import BUILD_AGAIN, Columns, read_index
 from tracknet.datasets.remote_file import RemoteFile
 from tracknet.datasets.remote_path import RemotePath
 from tracknet.datasets.schema import INDEX_NAME, MANIFEST_NAME, Manifest, ShardEntry
@@ -224,6 +224,7 @@ def _open(
             ),
             remedy=_DO_NOT_USE,
         )
+    _check_labels(folder, index)
     clip_names = list(zip(index["game"].tolist(), index["clip"].tolist(), strict=True))
     clips = list(dict.fromkeys(clip_names))
     id_of_clip = {clip: number for number, clip in enumerate(clips)}
@@ -248,6 +249,24 @@ def _open(
         size=size,
         crc32c=index["crc32c"],
     )
+
+
+def _check_labels(folder: Path | RemotePath, index: Columns) -> None:
+    """A point exactly where there is a ball: anything else would train on nonsense."""
+    visibility = index["visibility"]
+    has_point = np.isfinite(index["x_px"]) & np.isfinite(index["y_px"])
+    wrong = (visibility < 0) | (visibility > 3) | ((visibility > 0) != has_point)
+    if wrong.any():
+        problems = [
+            f"{shown(index['key'][row])}: visibility {visibility[row]} with the point "
+            f"({index['x_px'][row]:g}, {index['y_px'][row]:g})"
+            for row in np.flatnonzero(wrong).tolist()
+        ]
+        raise RunError(
+            f"{folder / INDEX_NAME}: {len(problems)} labels contradict themselves",
+            problems=shorten(problems),
+            remedy=_DO_NOT_USE,
+        )
 
 
 def misplaced_rows(

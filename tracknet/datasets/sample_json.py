@@ -87,7 +87,7 @@ def read_sample_json(content: bytes, *, key: str, stored: Size) -> SampleLabel:
     )
     frame = int(frame) if "frame" not in body and isinstance(frame, str) else frame
     for name, value in (("game", game), ("clip", clip)):
-        if not (isinstance(value, str) and value.isprintable() and 0 < len(value) <= 200):
+        if not (isinstance(value, str) and value.isprintable() and 0 < len(value) <= 200 and _is_name(value)):
             wrong.append(f"{name} is {_brief(value)}: give a name, or a key such as game1_Clip3_0042")
     if not (_is_int(frame) and 0 <= frame < 2**31):
         wrong.append(f"frame is {_brief(frame)}: give its number, or a key such as game1_Clip3_0042")
@@ -102,6 +102,11 @@ def read_sample_json(content: bytes, *, key: str, stored: Size) -> SampleLabel:
         status=status,
         source_size=Size(*size),
     )
+
+
+def _is_name(value: str) -> bool:
+    """Whether it could be a folder's name, which is where names of games and clips come from."""
+    return not any(char in value for char in "/\\") and value not in (".", "..")
 
 
 def _is_int(value: Any) -> bool:

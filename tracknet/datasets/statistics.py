@@ -113,9 +113,21 @@ def _exact_duplicates(contents: Contents) -> dict[str, Any]:
     """Frames made from the very same bytes, or stored as the very same bytes, by how far apart they are."""
     stored = list(zip(contents["crc32c"].tolist(), contents["size"].tolist(), strict=True))
     return {
-        "same_source": _groups(contents, contents["source_sha256"].tolist()),
+        "same_source": _groups(contents, _source_frames(contents)),
         "same_stored_bytes": _groups(contents, stored),
     }
+
+
+def _source_frames(contents: Contents) -> list[Any]:
+    """What each frame was made from: a picture's content, or a video's and the frame's number in it."""
+    sources = contents["source"].tolist()
+    frames_of = Counter(sources)
+    return [
+        (sha256, frame if frames_of[source] > 1 else None)
+        for sha256, source, frame in zip(
+            contents["source_sha256"].tolist(), sources, contents["frame"].tolist(), strict=True
+        )
+    ]
 
 
 def _groups(contents: Contents, identity: list[Any]) -> dict[str, Any]:

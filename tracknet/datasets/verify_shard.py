@@ -15,7 +15,7 @@ import numpy.typing as npt
 from tracknet.datasets.contents import Contents
 from tracknet.datasets.index import misplaced_rows
 from tracknet.datasets.sample_json import IMAGE_SUFFIX, SampleLabel, read_sample_json, split_name
-from tracknet.datasets.schema import INDEX_NAME, MANIFEST_NAME, Manifest, ShardEntry
+from tracknet.datasets.schema import INDEX_NAME, MANIFEST_NAME, Manifest, ShardEntry, sample_json
 from tracknet.datasets.table import NO_STATUS
 from tracknet.utils.geometry import Size
 from tracknet.utils.images import ImageError, decode_image, stated_size
@@ -242,6 +242,18 @@ class ShardCheck:
                 f"{name} {here} there, {there} in {INDEX_NAME}" for name, (here, there) in differing.items()
             )
             yield self._fault(f"{key}.json", f"does not agree with the index: {said}")
+        elif not self._made_elsewhere and member.content != sample_json(
+            game=found.game,
+            clip=found.clip,
+            frame=found.frame,
+            xy_px=found.xy_px,
+            visibility=found.visibility,
+            status=found.status,
+            source_size=found.source_size,
+        ):
+            yield self._fault(
+                f"{key}.json", "was changed: these are not the bytes in which its label is written"
+            )
 
     def _fault(self, key: str | None, message: str) -> Fault:
         return Fault(self._entry.name, key, message)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tracknet.utils.errors import EXIT_DONE, EXIT_FAILED, UserError, cli_main
+from tracknet.utils.urls import is_url, shown
 
 if TYPE_CHECKING:
     from tracknet.datasets.contents import Contents
@@ -32,7 +33,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         "exits with 1 if anything is not what was built.",
     )
     parser.add_argument(
-        "folder", type=Path, nargs="?", default=Path("shards"), help="of a build (default: shards)"
+        "folder", nargs="?", default="shards", help="of a build, on this machine (default: shards)"
     )
     parser.add_argument(
         "--verify", action="store_true", help="check every byte against manifest and index, and no more"
@@ -65,6 +66,12 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         problems.append("--out names the sheet of --samples N")
     if args.out is not None and args.out.suffix.lower() not in (".jpg", ".jpeg", ".png"):
         problems.append(f"--out {args.out}: give a .jpg or .png file")
+    if is_url(args.folder):
+        raise UserError(
+            f"{shown(args.folder)}: inspect reads folders of this machine",
+            remedy="give the folder under which that place is mounted, or copy it here and inspect the copy",
+        )
+    args.folder = Path(args.folder)
     if problems:
         raise UserError("the request has impossible values", problems=problems)
     return args
@@ -101,7 +108,7 @@ def _verification(result: Verification, contents: Contents, seconds: float) -> d
         "build_id": contents.manifest.build_id,
         "ok": not result.count,
         "shards": result.shards,
-        "frames_undamaged": result.frames,
+        "pictures_undamaged": result.frames,
         "frames": len(contents),
         "bytes": result.bytes,
         "seconds": round(seconds, 3),
@@ -129,7 +136,7 @@ def _print_verification(result: Verification, contents: Contents, seconds: float
         print(f"  - and {result.more_faults:,} more")
     print(
         f"{contents.folder} is not what was built: {result.count:,} faults, {result.frames:,} of {len(contents):,} "
-        f"frames undamaged; {read}"
+        f"pictures undamaged; {read}"
     )
     names = sorted({fault.file for fault in result.faults if fault.file.endswith(".tar")})
     if contents.manifest.config.get("made_elsewhere"):

@@ -26,11 +26,16 @@ def is_url(place: str) -> bool:
 
 def shown(url: str) -> str:
     """A URL as messages and logs may name it: without user, password, query and fragment."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    port = f":{parts.port}" if parts.port else ""
-    secret = "***@" if "@" in parts.netloc else ""
-    return f"{parts.scheme}://{secret}{host}{port}{parts.path}" + ("?***" if parts.query else "")
+    if "::" in url.partition("://")[0]:  # fsspec's chains, such as simplecache::https://...
+        outer, _, inner = url.partition("::")
+        return f"{outer}::{shown(inner)}"
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return f"{url.partition('://')[0]}://***"
+    secret, at, host = parts.netloc.rpartition("@")
+    hidden = "***@" if at or secret else ""
+    return f"{parts.scheme}://{hidden}{host}{parts.path}" + ("?***" if parts.query else "")
 
 
 def open_filesystem(url: str, *, timeout_s: float | None = None) -> tuple[Any, str]:
