@@ -213,7 +213,16 @@ def place_of(out: str) -> Path | str:
     """What `--out` names: a folder as a `Path`, a URL as the string it is.
 
     `file:///mnt/x` is a URL: a folder that is treated as if it were remote.
+
+    Raises:
+        UserError: the place would be gone when the command ends.
+
     """
+    if out.startswith("memory:"):
+        raise UserError(
+            f"--out {out}: the memory of one process, which workers do not see and which is lost when the command ends",
+            remedy="give a folder, or a URL such as s3://bucket/shards or file:///mnt/shared/shards",
+        )
     return out if is_url(out) else Path(out)
 
 

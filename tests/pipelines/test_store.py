@@ -195,6 +195,7 @@ def test_failures_of_any_library_are_one_kind(monkeypatch: pytest.MonkeyPatch) -
     ("out", "words"),
     [
         ("nonsense://x", ["Protocol not known: nonsense", "s3://bucket/path"]),
+        ("memory://x", ["lost when the command ends", "give a folder"]),
         ("mys3://x", ["the package for mys3:// is not installed", "pip install absent_s3fs"]),
     ],
 )
