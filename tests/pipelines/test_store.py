@@ -16,15 +16,15 @@ from pipelines import remote_lock
 from pipelines.pool import StopWork
 from pipelines.remote_store import RemoteStore
 from pipelines.scratch import PREFIX, scratch_folder
-from pipelines.store import LOCK_NAME, LocalStore, Store, new_record, open_store, place_of
+from pipelines.store import LOCK_NAME, LocalStore, Store, new_record, open_store
 from tests.pipelines.conftest import SMALL, MakeDataset, contents, run
 from tracknet.utils.errors import EXIT_DONE, EXIT_FAILED, EXIT_WRONG_REQUEST, RunError, UserError
 
 
 @pytest.fixture(params=["folder", "file", "memory"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    place = {"folder": str(tmp_path / "s"), "file": f"file://{tmp_path}/s", "memory": "memory://s"}
-    yield open_store(place_of(place[request.param]))
+    places = {"folder": tmp_path / "s", "file": f"file://{tmp_path}/s", "memory": "memory://s"}
+    yield open_store(places[request.param])
     fsspec.filesystem("memory").store.clear()
 
 
