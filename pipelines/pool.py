@@ -7,10 +7,11 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from multiprocessing.connection import wait
 from multiprocessing.synchronize import Event
+from typing import Any
 
 _stop: Event | None = None
 
@@ -38,7 +39,7 @@ def worker_pool(workers: int) -> Iterator[Executor]:
     # Spawned, not forked: OpenCV's threads do not survive a fork.
     context = multiprocessing.get_context("spawn")
     stop = context.Event()
-    executor = ProcessPoolExecutor(workers, context, _start_worker, (stop,))
+    executor = _QuietPool(workers, context, _start_worker, (stop,))
     try:
         yield executor
     except BaseException:
@@ -46,6 +47,19 @@ def worker_pool(workers: int) -> Iterator[Executor]:
         raise
     finally:
         executor.shutdown(wait=True, cancel_futures=True)
+
+
+class _QuietPool(ProcessPoolExecutor):
+    """Starts its workers, as tasks come, with Ctrl-C held back: one that is still importing would answer it with a
+    traceback, before it can be told to leave it to the parent.
+    """
+
+    def submit(self, task: Callable[..., Any], /, *args: Any, **options: Any) -> Future[Any]:
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            return super().submit(task, *args, **options)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def check_stop() -> None:
@@ -57,6 +71,7 @@ def check_stop() -> None:
 def _start_worker(stop: Event) -> None:
     # Ctrl-C reaches every process of a terminal; workers leave it to the parent, which tells them by `stop`.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     import cv2
 
     global _stop
