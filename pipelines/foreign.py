@@ -17,7 +17,7 @@ import google_crc32c
 
 from tracknet.datasets.sample_json import IMAGE_SUFFIX, SampleLabel, read_sample_json, split_name
 from tracknet.datasets.schema import ShardEntry
-from tracknet.utils.errors import RunError, UserError
+from tracknet.utils.errors import RunError, UserError, shorten
 from tracknet.utils.geometry import Size
 from tracknet.utils.images import ImageError, decode_image, stated_size
 from tracknet.utils.tar_header import shown
@@ -77,10 +77,9 @@ def read_foreign(
             found.faults.append(f"{path.name}: holds no sample")
     found.faults += [*_doubles(found.rows), *_sizes(found.rows)]
     if found.faults:
-        more = len(found.faults) - MOST_LISTED
         raise RunError(
             f"the tars cannot be indexed: {len(found.faults):,} things are wrong with them",
-            problems=[*found.faults[:MOST_LISTED], *([f"and {more:,} more"] if more > 0 else [])],
+            problems=shorten(found.faults, MOST_LISTED),
             remedy="write these tars again; shards/README.md says what belongs into them",
         )
     _number_segments(found.rows)

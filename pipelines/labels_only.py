@@ -20,7 +20,7 @@ from pipelines.build_folder import BuildFolder, NotedShard
 from pipelines.publish import build_id, index_bytes, make_manifest, sort_rows
 from pipelines.shard_writer import ShardTask, label_columns
 from pipelines.wording import counted
-from tracknet.utils.errors import UserError
+from tracknet.utils.errors import UserError, shorten
 from tracknet.utils.files import hash_stream
 
 _LISTED = 20
@@ -139,13 +139,10 @@ def _no_build(prepared: Prepared) -> UserError:
 
 
 def _other_frames(prepared: Prepared, differing: list[str]) -> UserError:
-    shown = differing[:_LISTED]
-    if len(differing) > _LISTED:
-        shown.append(f"and {len(differing) - _LISTED:,} more")
     return UserError(
         f"--labels-only: the frames are not those in {prepared.request.out} "
         f"({counted(len(differing), 'difference')}), and only labels may differ",
-        problems=shown,
+        problems=shorten(differing, _LISTED),
         remedy="run the same command without --labels-only: it writes the shards that these touch, "
         "and the new labels with them",
     )

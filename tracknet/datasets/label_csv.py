@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Literal
 
 from tracknet.datasets.schema import FrameLabel, LabelledClip, Status, Visibility
-from tracknet.utils.errors import UserError
+from tracknet.utils.errors import UserError, shorten
 from tracknet.utils.geometry import Size
 
 LABEL_NAME = "Label.csv"
@@ -168,10 +168,7 @@ def settle(
 
 def list_faults(faults: Sequence[LabelFault]) -> list[str]:
     """The first faults as lines, and how many more there are."""
-    lines = [str(fault) for fault in faults[:LISTED_FAULTS]]
-    if len(faults) > LISTED_FAULTS:
-        lines.append(f"and {len(faults) - LISTED_FAULTS:,} more")
-    return lines
+    return shorten([str(fault) for fault in faults], LISTED_FAULTS)
 
 
 def _remedy(refused: Sequence[LabelFault]) -> str:

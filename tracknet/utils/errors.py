@@ -55,7 +55,7 @@ def shorten(problems: Sequence[str], limit: int = 10) -> list[str]:
     """The first few of many problems, and how many more there are."""
     if len(problems) <= limit:
         return list(problems)
-    return [*problems[:limit], f"and {len(problems) - limit} more"]
+    return [*problems[:limit], f"and {len(problems) - limit:,} more"]
 
 
 def _rebuild(kind: type[UserError], what: str, problems: Sequence[str], remedy: str | None) -> UserError:
