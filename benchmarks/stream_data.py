@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from pipelines import build_shards, synthesize
-from pipelines.sources import read_clips
+from pipelines.sources import read_source
 from tracknet.datasets.index import ShardSet, open_split
 from tracknet.datasets.reader import Frame, ShardReader
 from tracknet.datasets.stream import WindowStream
@@ -90,7 +90,7 @@ def our_shards(work: Path, root: Path, size: Size) -> ShardSet:
 
 def raw_paths(root: Path) -> list[Path]:
     """The raw files in the order of the shards' rows."""
-    return [frame.path for clip in read_clips(root)[0] for frame in clip.frames]
+    return [frame.path for clip in read_source(root).clips for frame in clip.frames]
 
 
 def jpegs(shards: ShardSet) -> list[bytes]:
