@@ -14,11 +14,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tracknet.datasets.index import open_split
-from tracknet.training.checkpoint import resolve_model_folder
+from tracknet.models.model_folder import resolve_model_folder
+from tracknet.models.window_overlap import OVERLAPS
 from tracknet.training.metrics import Predictions, best_threshold, chosen_protocols, score
 from tracknet.training.metrics.comparison import compare
 from tracknet.training.model_evaluation import ModelRun, run_model
-from tracknet.training.window_overlap import OVERLAPS
 from tracknet.utils.environment import describe_environment
 
 PROTOCOLS = chosen_protocols(["design", "wasb"])

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import torch
 
+from tracknet.models.model_folder import resolve_model_folder
 from tracknet.training.checkpoint import (
     TrainingState,
     check_resumable,
     load_checkpoint,
-    resolve_model_folder,
     save_checkpoint,
 )
 from tracknet.utils.errors import RunError, UserError

@@ -13,13 +13,13 @@ from tracknet.datasets.batch import Batch
 from tracknet.datasets.index import ShardSet, open_split
 from tracknet.datasets.loader import StreamLoader
 from tracknet.datasets.stream import evaluation_stream
+from tracknet.models.mirrored import mirrored_average
 from tracknet.models.model import TrackNet
+from tracknet.models.precision import Precision, resolve_device
 from tracknet.training.evaluation import evaluation_spec, predict_split
 from tracknet.training.frame_views import frame_views
 from tracknet.training.metrics import Predictions
-from tracknet.training.mirrored import mirrored_average
 from tracknet.training.model_evaluation import run_model
-from tracknet.training.precision import Precision, resolve_device
 from tracknet.training.setup import prepare
 from tracknet.utils.config import load_config
 from tracknet.utils.errors import UserError

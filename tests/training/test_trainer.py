@@ -13,11 +13,12 @@ import torch
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from tracknet.models.model_folder import resolve_model_folder
+from tracknet.models.precision import Precision
 from tracknet.scripts import train
-from tracknet.training.checkpoint import load_checkpoint, resolve_model_folder
+from tracknet.training.checkpoint import load_checkpoint
 from tracknet.training.learner import Learner
 from tracknet.training.pictures import OverlayCollector
-from tracknet.training.precision import Precision
 from tracknet.training.run_log import StepReport
 from tracknet.training.trainer import Trainer
 from tracknet.utils.errors import EXIT_INTERRUPTED, Interrupted, RunError, UserError, cli_main

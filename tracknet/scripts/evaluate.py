@@ -30,7 +30,7 @@ def run(argv: Sequence[str]) -> int:
 
 def _evaluate(args: argparse.Namespace) -> int:
     from tracknet.datasets.index import open_split
-    from tracknet.training.checkpoint import resolve_model_folder
+    from tracknet.models.model_folder import resolve_model_folder
     from tracknet.training.metrics import chosen_protocols, summarise
     from tracknet.training.metrics.report import Scored
     from tracknet.training.model_evaluation import run_model
@@ -105,7 +105,7 @@ def _compare(args: argparse.Namespace) -> int:
 
 def _calibrate(args: argparse.Namespace) -> int:
     from tracknet.datasets.index import open_split
-    from tracknet.training.checkpoint import resolve_model_folder
+    from tracknet.models.model_folder import resolve_model_folder
     from tracknet.training.metrics import chosen_protocols
     from tracknet.training.metrics.bootstrap import Tally, whole
     from tracknet.training.model_evaluation import only_clips, run_model, set_threshold

@@ -100,7 +100,7 @@ def _asked_for(args: argparse.Namespace, shards: list[str], overrides: list[str]
 
 
 def _train(args: argparse.Namespace, config: Config, ranks: Ranks) -> int:
-    from tracknet.training.checkpoint import resolve_model_folder
+    from tracknet.models.model_folder import resolve_model_folder
     from tracknet.training.dry_run import dry_run
     from tracknet.training.run_folder import RunFolder, default_run_name
     from tracknet.training.setup import prepare

@@ -169,28 +169,6 @@ def _setting_of(key: str) -> str:
     return _SETTING_OF.get(key, key)
 
 
-def resolve_model_folder(path: Path) -> Path:
-    """The model meant by a run, a checkpoint or a model folder: of a run the best, else the last one.
-
-    Raises:
-        UserError: there is no model in it.
-    """
-    for candidate in (
-        path,
-        path / "model",
-        path / "checkpoints" / "best" / "model",
-        path / "checkpoints" / "last" / "model",
-        path / "best" / "model",
-        path / "last" / "model",
-    ):
-        if (candidate / "config.json").is_file() and (candidate / "model.safetensors").is_file():
-            return candidate
-    raise UserError(
-        f"{path} holds no model",
-        remedy="give a run (runs/NAME), a checkpoint or a folder with model.safetensors",
-    )
-
-
 def _point(link: Path, target: str) -> None:
     """Moves a relative symbolic link in one step."""
     part = link.with_name(f".{link.name}.tmp-{os.getpid()}")

@@ -11,12 +11,12 @@ import torch
 
 from tracknet.datasets.batch import Batch, SampleSpec
 from tracknet.datasets.loader import StreamLoader
+from tracknet.models.mirrored import mirrored_average
 from tracknet.models.model import TrackNet
+from tracknet.models.precision import Precision
+from tracknet.models.window_overlap import FrameMaps, resolve_overlap
 from tracknet.training.distributed import Ranks
 from tracknet.training.metrics.predictions import Predictions
-from tracknet.training.mirrored import mirrored_average
-from tracknet.training.precision import Precision
-from tracknet.training.window_overlap import FrameMaps, resolve_overlap
 from tracknet.utils.geometry import Size, scaling, transform_points
 from tracknet.utils.heatmap import DECODERS, blob_score, peak_score
 

@@ -12,11 +12,11 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from tracknet.datasets.batch import Batch
 from tracknet.models.model import TrackNet
+from tracknet.models.precision import Precision
 from tracknet.training.distributed import Ranks, step_seed
 from tracknet.training.evaluation import points_in_frame
 from tracknet.training.losses import build_loss
 from tracknet.training.optim import build_optimizer, build_scheduler
-from tracknet.training.precision import Precision
 from tracknet.training.run_log import StepReport
 from tracknet.training.watch import stop_if_not_finite
 from tracknet.utils.errors import UserError

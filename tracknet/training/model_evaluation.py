@@ -16,11 +16,11 @@ from tracknet.datasets.index import ShardSet
 from tracknet.datasets.loader import StreamLoader
 from tracknet.datasets.stream import check_stored_size, evaluation_stream
 from tracknet.models.model import TrackNet
+from tracknet.models.precision import Precision, resolve_device
+from tracknet.models.window_overlap import resolve_overlap
 from tracknet.training.evaluation import evaluation_spec, predict_split
 from tracknet.training.metrics import PredictionOrigin, Predictions, Protocol, ThresholdOrigin, best_threshold
 from tracknet.training.pictures import OverlayCollector
-from tracknet.training.precision import Precision, resolve_device
-from tracknet.training.window_overlap import resolve_overlap
 from tracknet.utils.environment import describe_environment
 from tracknet.utils.errors import UserError
 from tracknet.utils.heatmap import DECODERS

@@ -16,9 +16,9 @@ from tracknet.datasets.sources import Sources, open_sources
 from tracknet.datasets.stream import check_stored_size, evaluation_stream, training_stream
 from tracknet.datasets.topology import Topology
 from tracknet.models.model import TrackNet
+from tracknet.models.precision import Precision, resolve_device
 from tracknet.training.distributed import Ranks
 from tracknet.training.evaluation import evaluation_spec
-from tracknet.training.precision import Precision, resolve_device
 from tracknet.utils.config import to_plain
 from tracknet.utils.errors import UserError
 from tracknet.utils.processor import read_processor

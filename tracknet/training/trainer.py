@@ -15,6 +15,8 @@ from tracknet.datasets.batch import Batch
 from tracknet.datasets.index import ShardSet
 from tracknet.datasets.loader import StreamLoader
 from tracknet.models.model import TrackNet
+from tracknet.models.precision import Precision
+from tracknet.models.window_overlap import resolve_overlap
 from tracknet.training.checkpoint import TrainingState, save_checkpoint
 from tracknet.training.distributed import Ranks
 from tracknet.training.evaluation import predict_split
@@ -28,13 +30,11 @@ from tracknet.training.metrics import (
     summarise,
 )
 from tracknet.training.pictures import OverlayCollector
-from tracknet.training.precision import Precision
 from tracknet.training.run_folder import RunFolder
 from tracknet.training.run_log import RunLog, StreamCounts
 from tracknet.training.served import ServedWindows
 from tracknet.training.stop import StopRequest
 from tracknet.training.watch import EmptyMapWatch
-from tracknet.training.window_overlap import resolve_overlap
 from tracknet.utils.errors import Interrupted, RunError
 from tracknet.utils.files import finite_or_none
 from tracknet.utils.progress import Progress

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracknet.datasets.windows import Windows
-from tracknet.training.window_overlap import OVERLAPS, FrameMaps, position_weights, resolve_overlap
+from tracknet.models.window_overlap import OVERLAPS, FrameMaps, position_weights, resolve_overlap
 from tracknet.utils.errors import UserError
 from tracknet.utils.settings import SequenceConfig
 
