@@ -30,6 +30,7 @@ from tracknet.utils.errors import Interrupted, RunError
 from tracknet.utils.geometry import Size
 from tracknet.utils.images import Decode
 from tracknet.utils.progress import Progress
+from tracknet.utils.urls import shown
 
 TASKS_AT_ONCE = 256
 """Tasks handed to an executor and not yet finished; more than any cluster's workers can do with at a time."""
@@ -56,6 +57,11 @@ class BuildRequest:
     coordinates: Asked = "auto"
     staging_parent: Path | None = None
     """Where videos are staged; `None` for beside the builder's notes, or for `TMPDIR` where these are at a URL."""
+
+    @property
+    def shown_out(self) -> str:
+        """`out` as messages may name it: no password is printed."""
+        return str(self.out) if isinstance(self.out, Path) else shown(self.out)
 
     @property
     def staging(self) -> Path:

@@ -20,6 +20,7 @@ from pipelines.shard_writer import ShardResult, ShardTask
 from pipelines.store import Lease, open_store
 from tracknet.datasets.schema import INDEX_NAME, MANIFEST_NAME, NOTES_NAME, SPLITS, ShardEntry
 from tracknet.utils.errors import UserError
+from tracknet.utils.naming import listed
 
 SHARD_NAME = re.compile(rf"({'|'.join(SPLITS)})-\d{{3,}}\.tar")
 _OWNER_NAME = f"{NOTES_NAME}/config.json"
@@ -156,8 +157,7 @@ class BuildFolder:
         )
         if names:
             raise UserError(
-                f"--out {self.store} holds {names[0]}{f' and {len(names) - 1} more' if names[1:] else ''}, "
-                "and no notes of a build of this software",
+                f"--out {self.store} holds {listed(names, 1)}, and no notes of a build of this software",
                 remedy="choose another --out, or replace what is there with --overwrite",
             )
 

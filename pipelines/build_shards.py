@@ -174,7 +174,7 @@ def run(argv: list[str]) -> int:
     if report.left_out:
         lines = "".join(f"\n  - {line}" for line in report.left_out)
         _warn([f"left out {counted(len(report.left_out), 'frame')} that cannot be decoded or found{lines}"])
-    print(describe_result(report, prepared.request.out))
+    print(describe_result(report, prepared.request.shown_out, args.data))
     return EXIT_DONE
 
 

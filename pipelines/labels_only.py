@@ -133,14 +133,14 @@ def _place(row: dict[str, Any]) -> dict[str, Any]:
 
 def _no_build(prepared: Prepared) -> UserError:
     return UserError(
-        f"--labels-only: --out {prepared.request.out} is no finished build: there are no frames to give labels to",
+        f"--labels-only: --out {prepared.request.shown_out} is no finished build: no frames are there to be labelled",
         remedy="run the same command without --labels-only",
     )
 
 
 def _other_frames(prepared: Prepared, differing: list[str]) -> UserError:
     return UserError(
-        f"--labels-only: the frames are not those in {prepared.request.out} "
+        f"--labels-only: the frames are not those in {prepared.request.shown_out} "
         f"({counted(len(differing), 'difference')}), and only labels may differ",
         problems=shorten(differing, _LISTED),
         remedy="run the same command without --labels-only: it writes the shards that these touch, "

@@ -46,8 +46,12 @@ def sweep() -> None:
 def _claim() -> tuple[Path, int]:
     while True:
         path = Path(tempfile.mkdtemp(prefix=PREFIX))
-        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        # Until it is locked, a sweep may take it for a leftover.
+        try:
+            handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        except FileNotFoundError:
+            continue
         fcntl.flock(handle, fcntl.LOCK_EX)
-        if path.is_dir():  # else a sweep took it for a leftover before it was locked
+        if path.is_dir():
             return path, handle
         os.close(handle)

@@ -19,12 +19,14 @@ SMALLEST_BALL_PX = 1.5
 LARGEST_SQUEEZE = 0.02
 PATCH_PX = 16
 PATCHES_PX = (8, 14, 16)
+# Of every command's --data.
+_DEFAULT_DATA = "tracknet"
 
 
 def describe_plan(prepared: Prepared) -> str:
     """What is about to be built, in a few lines."""
     request, plan = prepared.request, prepared.plan
-    lines = [f"{request.root}: {_counts(plan)}, stored at {request.size} in {request.out}"]
+    lines = [f"{request.root}: {_counts(plan)}, stored at {request.size} in {request.shown_out}"]
     lines.append(f"  {'; '.join(prepared.notes)}")
     for split, games in plan.games.items():
         shards = plan.shards_of(split)
@@ -73,8 +75,8 @@ def size_warnings(stored: Size, sources: set[Size]) -> Iterator[str]:
         )
 
 
-def describe_result(report: BuildReport, out: Path | str) -> str:
-    """What was built, and what to do next."""
+def describe_result(report: BuildReport, out: str, data: str) -> str:
+    """What was built in `out`, and what to do next with the data config `data`."""
     manifest, totals = report.manifest, report.manifest.totals
     lines = []
     if not report.changed:
@@ -108,14 +110,15 @@ def describe_result(report: BuildReport, out: Path | str) -> str:
     lines.append(f"  in all {totals['frames']:,} frames, {megabytes(totals['bytes'])}")
     size = manifest.image_size
     resize = "" if size == DataConfig().resize else f" data.resize=[{size.width},{size.height}]"
+    data_option = "" if data == _DEFAULT_DATA else f" --data {shlex.quote(data)}"
     lines.append(
-        f"next: python -m tracknet.train {shard_pattern(manifest, out)}{resize}"
+        f"next: python -m tracknet.train {shard_pattern(manifest, out)}{resize}{data_option}"
         "   (on a CPU: --model vit_tiny --training cpu)"
     )
     return "\n".join(lines)
 
 
-def shard_pattern(manifest: Manifest, out: Path | str) -> str:
+def shard_pattern(manifest: Manifest, out: str) -> str:
     """The training shards as a shell's brace pattern."""
     names = [entry.name for entry in manifest.shards_of("train")]
     folder = shlex.quote(f"{out}/")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -272,6 +273,22 @@ def test_scratch_of_the_dead_goes_and_of_the_living_stays(make_dataset: MakeData
     assert not first.exists()
     assert tmp_path.is_dir()
     assert isinstance(open_store(tmp_path), LocalStore)
+
+
+def test_scratch_swept_away_before_it_was_locked_is_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = tempfile.mkdtemp
+    made = []
+
+    def swept(prefix: str) -> str:
+        made.append(real(prefix=prefix))
+        if len(made) == 1:
+            Path(made[0]).rmdir()
+        return made[-1]
+
+    monkeypatch.setattr(tempfile, "mkdtemp", swept)
+    with scratch_folder() as folder:
+        assert str(folder) == made[1]
+        assert folder.is_dir()
 
 
 def test_a_store_is_named_without_its_password() -> None:

@@ -20,6 +20,7 @@ from tracknet.datasets.shard_cache import ShardCache
 from tracknet.datasets.shard_names import read_manifest
 from tracknet.datasets.table import FrameTable
 from tracknet.utils.errors import RunError, UserError, shorten
+from tracknet.utils.naming import listed
 from tracknet.utils.tar_header import BLOCK_BYTES, shown
 
 _COLUMNS = (
@@ -154,8 +155,7 @@ def open_shards(paths: Sequence[Path | RemotePath]) -> ShardSet:
     strangers = [path.name for path in paths if path.name not in known]
     if strangers:
         raise UserError(
-            f"{folder / MANIFEST_NAME} does not know {', '.join(strangers[:5])}"
-            + (f" and {len(strangers) - 5} more" if len(strangers) > 5 else ""),
+            f"{folder / MANIFEST_NAME} does not know {listed(strangers, 5)}",
             remedy="these files belong to another build: remove them or give the shards that the manifest lists",
         )
     # One file may be named twice, by its relative and its absolute path.

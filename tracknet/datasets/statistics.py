@@ -11,6 +11,7 @@ import numpy.typing as npt
 from tracknet.datasets.contents import Contents
 from tracknet.datasets.schema import SPLITS, Status, Visibility
 from tracknet.datasets.table import NO_STATUS
+from tracknet.utils.naming import listed
 
 SUSPICIOUS_SPEED = 0.25
 """Of the frame's width, from one frame to the next. The fastest of 18,791 steps in the published tennis labels is an
@@ -160,10 +161,7 @@ def _leakage(contents: Contents) -> list[str]:
             splits_of["/".join(name)].add(split)
         shared = [name for name, splits in splits_of.items() if len(splits) > 1]
         if shared:
-            more = f" and {len(shared) - _LISTED} more" if len(shared) > _LISTED else ""
-            found.append(
-                f"{len(shared)} {what}(s) in more than one split: {', '.join(shared[:_LISTED])}{more}"
-            )
+            found.append(f"{len(shared)} {what}(s) in more than one split: {listed(shared, _LISTED)}")
     sources = _groups(contents, contents["source_sha256"].tolist())
     if count := sources["groups_across_splits"]:
         example = " = ".join(sources["first"][0])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
+
+from tracknet.utils.naming import listed
 
 Figures = Mapping[str, Any]
 _FEW_ABSENT, _MANY_ABSENT = 0.001, 0.9
@@ -64,8 +66,9 @@ def dataset_warnings(figures: Figures, repeats: Figures) -> Iterator[str]:
             games_of.setdefault(found["period"], []).append(game)
     for period, games in games_of.items():
         yield (
-            f"every {_ordinal(period)} frame repeats the one before it in {_listed(games)}: video shown at another "
-            "rate than it was filmed at. The ball stands still there and then jumps, and these frames count twice"
+            f"every {_ordinal(period)} frame repeats the one before it in {listed(games, _LISTED)}: video shown at "
+            "another rate than it was filmed at. The ball stands still there and then jumps, and these frames "
+            "count twice"
         )
     copies = figures["duplicates"]["same_source"]
     if copies["groups"]:
@@ -111,11 +114,6 @@ def _number(value: float | None) -> str:
 def _ordinal(number: int) -> str:
     last = {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
     return f"{number}{'th' if 10 < number % 100 < 14 else last}"
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-    return ", ".join(names[:_LISTED]) + more
 
 
 def _to(some: Figures) -> str:

@@ -24,6 +24,7 @@ from tracknet.training.pictures import OverlayCollector
 from tracknet.utils.environment import describe_environment
 from tracknet.utils.errors import UserError
 from tracknet.utils.heatmap import DECODERS
+from tracknet.utils.naming import listed
 from tracknet.utils.progress import Progress
 from tracknet.utils.settings import LoaderConfig
 
@@ -140,10 +141,9 @@ def only_clips(shards: ShardSet, names: Sequence[str]) -> ShardSet:
     unknown = [name for name in names if name not in known]
     if unknown:
         there = [f"{game}/{clip}" for game, clip in shards.table.clips]
-        more = f" and {len(there) - 12} more" if len(there) > 12 else ""
         raise UserError(
             f"the split {shards.split!r} of {shards.folder} has no clip {', '.join(unknown)}",
-            remedy=f"choose from {', '.join(there[:12])}{more}",
+            remedy=f"choose from {listed(there, 12)}",
         )
     wanted = {known[name] for name in names}
     numbers = [number for number, clip in enumerate(shards.table.clips) if clip in wanted]

@@ -11,6 +11,7 @@ import torch
 from tracknet.datasets.batch import Batch
 from tracknet.datasets.stream import WindowStream
 from tracknet.training.distributed import Ranks
+from tracknet.utils.naming import listed
 
 _SHOWN = 5
 
@@ -94,9 +95,8 @@ class ServedWindows:
         problems = [] if counts.sum() == expected else [f"{counts.sum():,} windows served, not {expected:,}"]
         repeated = np.flatnonzero(counts > self._allowed())
         if len(repeated):
-            shown = ", ".join(self._stream.table.keys[row] for row in repeated[:_SHOWN].tolist())
-            more = f" and {len(repeated) - _SHOWN:,} more" if len(repeated) > _SHOWN else ""
-            problems.append(f"too often: {shown}{more}")
+            keys = [self._stream.table.keys[row] for row in repeated.tolist()]
+            problems.append(f"too often: {listed(keys, _SHOWN)}")
         return Coverage(
             served=int(counts.sum()),
             different=int(np.count_nonzero(counts)),

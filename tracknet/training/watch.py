@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from tracknet.training.checkpoint import TrainingState
 from tracknet.utils.errors import RunError
+from tracknet.utils.naming import listed
 from tracknet.utils.settings import LossConfig
 
 # An untrained map's highest cell is within 5 px of the ball in 1 frame of 10,000; a training that has begun
@@ -26,9 +27,8 @@ def stop_if_not_finite(value: float, what: str, *, step: int, lr: float, keys: S
     """
     if math.isfinite(value):
         return
-    shown = ", ".join(keys[:8]) + (f" and {len(keys) - 8} more" if len(keys) > 8 else "")
     raise RunError(
-        f"the {what} is {value} at step {step}, with samples {shown}; the weights were not changed",
+        f"the {what} is {value} at step {step}, with samples {listed(keys, 8)}; the weights were not changed",
         remedy=f"lower training.optimizer.lr (now {lr:.2g}), set training.grad_clip, or train without mixed precision "
         "(training.amp=off); --resume goes on from the last checkpoint",
     )

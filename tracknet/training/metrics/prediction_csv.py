@@ -23,7 +23,7 @@ from tracknet.datasets.table import FrameTable
 from tracknet.training.metrics.prediction_file import check_clips, fit_notes
 from tracknet.training.metrics.predictions import Predictions
 from tracknet.utils.errors import UserError
-from tracknet.utils.naming import natural_key
+from tracknet.utils.naming import listed, natural_key
 
 _NAMES = {
     "frame": ("frame", "file name"),
@@ -117,9 +117,7 @@ def _check_files(folder: Path, files: Mapping[str, Path], table: FrameTable, cli
         others = sorted((path.name for path in files.values() if path not in used), key=natural_key)
         raise UserError(
             f"{folder} has no file for {len(missing)} of {len(names)} clips of this split",
-            problems=[
-                ", ".join(missing[:20]) + (f" and {len(missing) - 20} more" if len(missing) > 20 else "")
-            ],
+            problems=[listed(missing, 20)],
             remedy="predict these clips too, or name the split that was predicted with --split"
             + (f"; {len(others)} other files are there, such as {others[0]}" if others else ""),
         )

@@ -26,6 +26,7 @@ from tracknet.training.metrics.origin import PredictionOrigin, ThresholdOrigin
 from tracknet.training.metrics.predictions import Predictions
 from tracknet.utils.errors import RunError, UserError
 from tracknet.utils.files import finite_or_none, replace_file
+from tracknet.utils.naming import listed
 
 PREDICTIONS_NAME = "predictions.parquet"
 
@@ -167,10 +168,9 @@ def check_clips(table: FrameTable, covered: npt.NDArray[np.bool_], what: str) ->
         f"{game}/{clip}" for (game, clip), n, m in zip(table.clips, frames, found, strict=True) if n > 0 == m
     ]
     if missing:
-        listed = ", ".join(missing[:20]) + (f" and {len(missing) - 20} more" if len(missing) > 20 else "")
         raise UserError(
             f"{what} has no prediction for {len(missing)} of {int((frames > 0).sum())} clips",
-            problems=[listed],
+            problems=[listed(missing, 20)],
             remedy="predict these clips too, or name the split that was predicted with --split",
         )
 
