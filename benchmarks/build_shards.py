@@ -33,8 +33,9 @@ from decode_paths import JPEG_444, QUALITY, SIZE, decode_paths
 from rounds import Rounds, quietly
 
 from pipelines import build_shards, synthesize
-from pipelines.build import BuildRequest, Prepared, build, prepare
+from pipelines.build import build
 from pipelines.pool import usable_cpus, worker_pool
+from pipelines.request import BuildRequest, Prepared, prepare
 from tracknet.utils.memory import keep_freed_memory
 
 PARTS = ("speed", "workers", "decode", "rebuild", "memory")

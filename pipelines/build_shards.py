@@ -121,10 +121,11 @@ def run(argv: list[str]) -> int:
     # Parsed first and imported then, so that --help answers at once.
     from pathlib import Path
 
-    from pipelines.build import BuildRequest, build, prepare
+    from pipelines.build import build
     from pipelines.executors import check_executor, check_staging, open_executor
     from pipelines.labels_only import rewrite_labels
     from pipelines.pool import interrupt_on_sigterm
+    from pipelines.request import BuildRequest, prepare
     from pipelines.store import open_store, place_of
     from pipelines.summary import describe_plan, describe_result, size_warnings
     from pipelines.wording import counted

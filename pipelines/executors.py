@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from typing import Literal
 
-from pipelines.build import BuildRequest
 from pipelines.pool import usable_cpus, worker_pool
+from pipelines.request import BuildRequest
 from pipelines.shard_writer import ShardTask
 from tracknet.utils.errors import UserError
 

@@ -15,9 +15,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pipelines.build import BuildReport, Prepared
+from pipelines.build import BuildReport
 from pipelines.build_folder import BuildFolder, NotedShard
 from pipelines.publish import build_id, index_bytes, make_manifest, sort_rows
+from pipelines.request import Prepared
 from pipelines.shard_writer import ShardTask, label_columns
 from pipelines.wording import counted
 from tracknet.utils.errors import UserError, shorten

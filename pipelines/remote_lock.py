@@ -15,7 +15,8 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from pipelines.store import LOCK_NAME, is_dead, new_record, owner_of, read_record
+from pipelines.lock_record import is_dead, new_record, owner_of, read_record
+from pipelines.store import LOCK_NAME
 from tracknet.utils.errors import RunError, UserError
 
 if TYPE_CHECKING:

@@ -19,8 +19,9 @@ import uuid
 from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
+from pipelines.lock_record import new_record, owner_of, read_record
 from pipelines.pool import check_stop
 from tracknet.datasets.schema import NOTES_NAME
 from tracknet.utils.errors import RunError, UserError
@@ -243,53 +244,6 @@ def open_store(place: Path | str) -> Store:
 def temporary_name(name: str) -> str:
     """A hidden name beside `name`, like no other of any process or machine."""
     return str(Path(name).with_name(f".{Path(name).name}.tmp-{uuid.uuid4().hex[:12]}"))
-
-
-def new_record() -> dict[str, Any]:
-    """What a lock says of its holder."""
-    return {
-        "token": uuid.uuid4().hex,
-        "pid": os.getpid(),
-        "host": platform.node(),
-        "pids": _pid_namespace(),
-        "beat_s": time.time(),
-    }
-
-
-def read_record(data: bytes | None) -> dict[str, Any]:
-    """A lock's content; empty where there is none or it is damaged."""
-    try:
-        record = json.loads(data or b"")
-    except ValueError:
-        return {}
-    return record if isinstance(record, dict) else {}
-
-
-def owner_of(record: dict[str, Any]) -> str:
-    """The holder of a lock as a person would look for it."""
-    host = record.get("host")
-    return f"process {record.get('pid', 'unknown')}{'' if host == platform.node() else f' on {host}'}"
-
-
-def is_dead(record: dict[str, Any]) -> bool:
-    """Whether the holder was a process of this machine that is gone; `False` where that cannot be known."""
-    if (record.get("host"), record.get("pids")) != (platform.node(), _pid_namespace()):
-        return False
-    try:
-        os.kill(int(record["pid"]), 0)
-    except ProcessLookupError:
-        return True
-    except (PermissionError, KeyError, TypeError, ValueError):
-        return False
-    return False
-
-
-def _pid_namespace() -> str:
-    """Containers of one host name may number their processes apart."""
-    try:
-        return str(Path("/proc/self/ns/pid").readlink())
-    except OSError:
-        return ""
 
 
 @contextlib.contextmanager

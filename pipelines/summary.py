@@ -6,8 +6,9 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipelines.build import BuildReport, Prepared
+from pipelines.build import BuildReport
 from pipelines.plan import Plan
+from pipelines.request import Prepared
 from pipelines.wording import counted, listed_games, megabytes
 from tracknet.datasets.schema import Manifest
 from tracknet.utils.geometry import Size

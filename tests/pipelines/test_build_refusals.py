@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from pipelines.build import BuildRequest, build, prepare
+from pipelines.build import build
 from pipelines.build_folder import BuildFolder
+from pipelines.request import BuildRequest, prepare
 from tests.pipelines.conftest import SMALL, MakeDataset, contents, run
 from tracknet.datasets.label_csv import Policy
 from tracknet.datasets.schema import Manifest

@@ -25,8 +25,8 @@ import webdataset as wds
 from PIL import Image
 
 from pipelines import build as build_module
-from pipelines.build import BuildRequest
 from pipelines.build_folder import BuildFolder
+from pipelines.request import BuildRequest, prepare
 from tests.pipelines.conftest import CHECKOUT, SMALL, MakeDataset, contents, run, start
 from tracknet.datasets.schema import INDEX_COLUMNS, Manifest, index_schema
 from tracknet.utils.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_WRONG_REQUEST, RunError
@@ -128,9 +128,9 @@ def test_any_executor_will_do(root: Path, out: Path, tmp_path: Path) -> None:
     run(root, out)
     request = BuildRequest(root, tmp_path / "threads", Size(64, 36), 95, 6, 3, None, 0)
     with DeadPool() as executor, pytest.raises(RunError, match="0 of 5 shards are finished and kept"):
-        build_module.build(build_module.prepare(request), executor)
+        build_module.build(prepare(request), executor)
     with ThreadPoolExecutor(3) as executor:
-        report = build_module.build(build_module.prepare(request), executor)
+        report = build_module.build(prepare(request), executor)
     assert (report.written, report.frames_written, report.changed) == (5, 72, True)
     assert contents(tmp_path / "threads") == contents(out)
 

@@ -177,8 +177,8 @@ def test_decoders_must_agree_where_there_are_videos(tmp_path: Path) -> None:
 
 
 def test_a_worker_that_sees_other_files_is_named(root: Path, tmp_path: Path) -> None:
-    from pipelines.build import BuildRequest, prepare
     from pipelines.cluster import AS_PLANNED, SourceProbe
+    from pipelines.request import BuildRequest, prepare
     from tracknet.utils.geometry import Size
 
     task = prepare(BuildRequest(root, tmp_path / "out", Size(64, 36), 95, 6, 3, None, 0)).first_task()

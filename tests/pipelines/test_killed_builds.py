@@ -21,7 +21,8 @@ from typing import Any
 import pytest
 
 from pipelines import remote_lock
-from pipelines.build import BuildRequest, build, prepare
+from pipelines.build import build
+from pipelines.request import BuildRequest, prepare
 from pipelines.scratch import PREFIX
 from tests.pipelines.conftest import MakeDataset, contents, start
 from tracknet.utils.errors import EXIT_FAILED

@@ -13,6 +13,7 @@ import pytest
 from pipelines import build as build_module
 from pipelines import store
 from pipelines.labels_only import rewrite_labels
+from pipelines.request import BuildRequest, prepare
 from tests.pipelines.conftest import SMALL, contents, run
 from tracknet.datasets.index import open_split
 from tracknet.datasets.schema import Manifest
@@ -183,7 +184,7 @@ def test_a_cluster_is_refused(root: Path, out: Path, capsys: pytest.CaptureFixtu
 def test_a_frame_that_goes_after_its_label_was_read_is_named(root: Path, out: Path) -> None:
     run(root, out)
     before = contents(out)
-    prepared = build_module.prepare(build_module.BuildRequest(root, out, Size(64, 36), 95, 6, 3, None, 0))
+    prepared = prepare(BuildRequest(root, out, Size(64, 36), 95, 6, 3, None, 0))
     (root / "game1" / "Clip2" / "0003.jpg").unlink()
     with pytest.raises(UserError) as refused:
         rewrite_labels(prepared)

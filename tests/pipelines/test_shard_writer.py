@@ -15,7 +15,7 @@ import google_crc32c
 import numpy as np
 import pytest
 
-from pipelines.build import BuildRequest, prepare
+from pipelines.request import BuildRequest, prepare
 from pipelines.shard_writer import ShardTask, write_shard
 from pipelines.tar_file import Member, TarWriter
 from tracknet.datasets.label_csv import FaultKind

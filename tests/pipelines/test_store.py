@@ -14,10 +14,11 @@ import pytest
 from fsspec.registry import known_implementations
 
 from pipelines import remote_lock
+from pipelines.lock_record import new_record
 from pipelines.pool import StopWork
 from pipelines.remote_store import RemoteStore
 from pipelines.scratch import PREFIX, scratch_folder
-from pipelines.store import LOCK_NAME, LocalStore, Store, new_record, open_store
+from pipelines.store import LOCK_NAME, LocalStore, Store, open_store
 from tests.pipelines.conftest import SMALL, MakeDataset, contents, run
 from tracknet.utils.errors import EXIT_DONE, EXIT_FAILED, EXIT_WRONG_REQUEST, RunError, UserError
 

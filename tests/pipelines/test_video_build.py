@@ -17,7 +17,8 @@ import pytest
 
 from pipelines import build as build_module
 from pipelines import staging
-from pipelines.build import BuildRequest, build, prepare
+from pipelines.build import build
+from pipelines.request import BuildRequest, prepare
 from tests.pipelines.conftest import contents, run
 from tests.videos import pictures, place, write_match, write_video
 from tracknet.datasets.index import open_split

@@ -1,0 +1,58 @@
+"""What a lock says of its holder, and whether that one is still alive."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+
+def new_record() -> dict[str, Any]:
+    """What a lock says of its holder."""
+    return {
+        "token": uuid.uuid4().hex,
+        "pid": os.getpid(),
+        "host": platform.node(),
+        "pids": _pid_namespace(),
+        "beat_s": time.time(),
+    }
+
+
+def read_record(data: bytes | None) -> dict[str, Any]:
+    """A lock's content; empty where there is none or it is damaged."""
+    try:
+        record = json.loads(data or b"")
+    except ValueError:
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def owner_of(record: dict[str, Any]) -> str:
+    """The holder of a lock as a person would look for it."""
+    host = record.get("host")
+    return f"process {record.get('pid', 'unknown')}{'' if host == platform.node() else f' on {host}'}"
+
+
+def is_dead(record: dict[str, Any]) -> bool:
+    """Whether the holder was a process of this machine that is gone; `False` where that cannot be known."""
+    if (record.get("host"), record.get("pids")) != (platform.node(), _pid_namespace()):
+        return False
+    try:
+        os.kill(int(record["pid"]), 0)
+    except ProcessLookupError:
+        return True
+    except (PermissionError, KeyError, TypeError, ValueError):
+        return False
+    return False
+
+
+def _pid_namespace() -> str:
+    """Containers of one host name may number their processes apart."""
+    try:
+        return str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        return ""
