@@ -145,13 +145,15 @@ def moved(matrix: npt.NDArray[np.floating], xy_px: Point | None) -> Point | None
     return float(x), float(y)
 
 
-def write(frame: Image, text: str) -> None:
-    """Small white text on a dark box in the upper left corner, in place."""
+def write(frame: Image, text: str, *, scale: float = 1.0) -> None:
+    """Small white text on a dark box in the upper left corner, in place; `scale` makes it larger."""
     if not text:
         return
-    (width, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, _TEXT_SIZE, 1)
-    cv2.rectangle(frame, (0, 0), (width + 11, 21), (16, 16, 16), cv2.FILLED)
-    cv2.putText(frame, text, (6, 15), cv2.FONT_HERSHEY_SIMPLEX, _TEXT_SIZE, (255, 255, 255), 1, cv2.LINE_AA)
+    size, line = _TEXT_SIZE * scale, max(1, round(scale))
+    (width, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, line)
+    cv2.rectangle(frame, (0, 0), (width + round(11 * scale), round(21 * scale)), (16, 16, 16), cv2.FILLED)
+    place = (round(6 * scale), round(15 * scale))
+    cv2.putText(frame, text, place, cv2.FONT_HERSHEY_SIMPLEX, size, (255, 255, 255), line, cv2.LINE_AA)
 
 
 def sheet(images: Sequence[Image], *, columns: int = 1, gap_px: int = 4) -> Image:

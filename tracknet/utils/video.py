@@ -17,10 +17,11 @@ A whole file gives the same bytes with any number of threads. Of a damaged one, 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -33,6 +34,40 @@ VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".m4v", ".webm", ".mpg", ".mpe
 
 class VideoError(ValueError):
     """There is no video to read. The message says why, without the file's name."""
+
+
+class Colours(NamedTuple):
+    """How a video's numbers are meant, in the codes of ITU-T H.273, which FFmpeg uses too; 2 states nothing.
+
+    The range is FFmpeg's: 0 states nothing, 1 limited (16 to 235), 2 full.
+    """
+
+    matrix: int = 2
+    range: int = 0
+    primaries: int = 2
+    transfer: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class VideoTraits:
+    """What a video made from another one takes over from it.
+
+    Attributes:
+        time_base: unit of its time stamps in seconds; `None` where it has none.
+        frame_rate: frames per second; `None` where unknown.
+        colours: as stated; `None` for a picture that never was in a video.
+        pixel_aspect: width of a pixel over its height, of the upright picture.
+        sound: the file or URL whose sound belongs to it; `None` where there is none.
+        start_s: time stamp of the first frame, where `time_s` is 0.
+
+    """
+
+    time_base: Fraction | None = None
+    frame_rate: Fraction | None = None
+    colours: Colours | None = None
+    pixel_aspect: Fraction = Fraction(1)
+    sound: str | None = None
+    start_s: Fraction = Fraction(0)
 
 
 class VideoFrame:
@@ -84,6 +119,7 @@ class Video:
         cut_short: whether the file ends before its last packet, as its index has it.
         codec: such as `h264`.
         has_audio: whether sound comes with it.
+        traits: what a copy of it takes over.
         frames_read: frames given so far.
         bad_packets: packets, so far, that could not be decoded.
         damaged_frames: frames so far whose `damaged` is set.
@@ -116,10 +152,12 @@ class Video:
             self.cut_short = _cut_short(self._container, self._stream)
             self.has_audio = bool(self._container.streams.audio)
             self._frames = self._decode()
+            self._start = Fraction(0)
             first = next(self._frames, None)
             if first is None:
                 raise VideoError(f"holds no {self.codec} frame that can be decoded")
             self.size = first.size
+            self.traits = self._traits(first)
             self._first: VideoFrame | None = first
         except BaseException:
             self.close()
@@ -161,9 +199,28 @@ class Video:
             if frame.pts is None:
                 time_s = float(index / self.frame_rate) if self.frame_rate else 0.0
             else:
-                start = frame.pts if start is None else start
+                if start is None:
+                    start, self._start = frame.pts, Fraction(frame.pts * frame.time_base)
                 time_s = float((frame.pts - start) * frame.time_base)
             yield VideoFrame(index, time_s, frame)
+
+    def _traits(self, first: VideoFrame) -> VideoTraits:
+        frame, context = first._frame, self._stream.codec_context
+        aspect = Fraction(context.sample_aspect_ratio or 1) or Fraction(1)
+        return VideoTraits(
+            time_base=Fraction(self._stream.time_base) if self._stream.time_base else None,
+            frame_rate=self.frame_rate,
+            colours=Colours(
+                int(frame.colorspace),
+                int(frame.color_range),
+                int(frame.color_primaries),
+                int(frame.color_trc),
+            ),
+            pixel_aspect=1 / aspect if _quarter_turns(frame) % 2 else aspect,
+            # Bytes that were read once, from a pipe, cannot be read again for their sound.
+            sound=str(self._source) if self.has_audio and isinstance(self._source, str | Path) else None,
+            start_s=self._start,
+        )
 
     def _raw_frames(self) -> Iterator[Any]:
         from av.error import FFmpegError

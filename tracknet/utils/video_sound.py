@@ -1,0 +1,141 @@
+"""The sound of one video carried into another, in step with its pictures.
+
+AAC, MP3, Opus and FLAC are copied byte for byte; anything else (AC-3, PCM, Vorbis) is encoded as AAC, since no
+browser plays it out of an MP4. Of several tracks the one that FFmpeg holds for the best is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
+
+_COPIED = ("aac", "mp3", "opus", "flac")
+_AAC_RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+# Sound this long before the first picture comes along unheard: a decoder of AAC or Opus needs the packet before.
+_PREROLL_S = Fraction(1, 10)
+
+
+class Sound:
+    """The sound of a source, written into an open MP4 piece by piece.
+
+    Attributes:
+        left_out: why there is no sound, or no more of it; `None` where nothing is missing.
+    """
+
+    def __init__(self, out: Any, source: str, start_s: Fraction) -> None:
+        """Adds a track to `out`, whose header must not be written yet.
+
+        Args:
+            out: PyAV's container.
+            source: a file or URL.
+            start_s: the time stamp in the source at which the pictures begin.
+        """
+        import av
+
+        self.left_out: str | None = None
+        self._out, self._start_s = out, start_s
+        self._pieces: Iterator[tuple[Fraction, Any]] = iter(())
+        self._next: tuple[Fraction, Any] | None = None
+        self._input: Any = None
+        try:
+            self._input = av.open(source)
+            stream = self._input.streams.best("audio")
+            if stream is None or stream.codec_context is None:
+                self.left_out = "of a codec that the installed PyAV does not know" if stream else None
+                return
+            if stream.codec_context.name in _COPIED:
+                self._track = out.add_stream_from_template(stream)
+                self._pieces = self._copied(stream)
+            else:
+                self._track = _add_aac(out, stream)
+                self._pieces = self._encoded(stream)
+        except (av.error.FFmpegError, ValueError) as error:
+            self.left_out = str(error)
+
+    def write_up_to(self, time_s: Fraction) -> None:
+        """Writes what begins before a time, counted from the first picture."""
+        while (piece := self._next or self._advance()) is not None and piece[0] < time_s:
+            self._next = None
+            self._out.mux(piece[1])
+
+    def finish(self, end_s: Fraction | None) -> None:
+        """Writes the rest: what begins before `end_s`, or all of it."""
+        self.write_up_to(Fraction(1 << 62) if end_s is None else end_s)
+
+    def close(self) -> None:
+        """Closes the source; harmless when repeated."""
+        if self._input is not None:
+            self._input.close()
+
+    def _advance(self) -> tuple[Fraction, Any] | None:
+        from av.error import FFmpegError
+
+        try:
+            self._next = next(self._pieces, None)
+        except (
+            FFmpegError
+        ) as error:  # the source breaks off: so do its pictures, and whoever reads them says so
+            self.left_out = str(error)
+            self._pieces, self._next = iter(()), None
+        return self._next
+
+    def _copied(self, stream: Any) -> Iterator[tuple[Fraction, Any]]:
+        shift = round(self._start_s / stream.time_base)
+        for packet in self._input.demux(stream):
+            if packet.dts is None:  # the mark of the end
+                continue
+            packet.pts = (packet.dts if packet.pts is None else packet.pts) - shift
+            packet.dts -= shift
+            begin_s = Fraction(packet.pts * packet.time_base)
+            if begin_s + (packet.duration or 0) * packet.time_base > -_PREROLL_S:
+                packet.stream = self._track
+                yield begin_s, packet
+
+    def _encoded(self, stream: Any) -> Iterator[tuple[Fraction, Any]]:
+        import av
+
+        encoder = self._track.codec_context
+        resampler = av.AudioResampler(format="fltp", layout=encoder.layout, rate=encoder.sample_rate)
+        first: int | None = None
+        for frame in self._decoded(stream):
+            for part in resampler.resample(frame):
+                # From here on samples are counted, so that no rounding of time stamps is heard as a click.
+                begin_s = part.pts * part.time_base - self._start_s
+                if first is None:
+                    if begin_s + Fraction(part.samples, part.sample_rate) <= 0:
+                        continue
+                    first = round(begin_s * encoder.sample_rate)
+                part.pts, part.time_base = (
+                    round(begin_s * encoder.sample_rate),
+                    Fraction(1, encoder.sample_rate),
+                )
+                for packet in encoder.encode(part):
+                    yield Fraction(packet.pts * packet.time_base), self._own(packet)
+        for packet in encoder.encode(None) if first is not None else ():
+            yield Fraction(packet.pts * packet.time_base), self._own(packet)
+
+    def _own(self, packet: Any) -> Any:
+        packet.stream = self._track
+        return packet
+
+    def _decoded(self, stream: Any) -> Iterator[Any]:
+        from av.error import FFmpegError
+
+        for packet in self._input.demux(stream):
+            try:
+                frames = stream.codec_context.decode(packet)
+            except EOFError:
+                return
+            except FFmpegError:  # a scratch: silence of a few milliseconds
+                continue
+            yield from (frame for frame in frames if frame.pts is not None)
+
+
+def _add_aac(out: Any, stream: Any) -> Any:
+    context = stream.codec_context
+    rate = min(_AAC_RATES_HZ, key=lambda hz: (hz < context.sample_rate, abs(hz - context.sample_rate)))
+    layout = "mono" if context.channels == 1 else "stereo"
+    return out.add_stream(
+        "aac", rate=min(rate, 48000), layout=layout, bit_rate=96_000 * (1 + (layout == "stereo"))
+    )
