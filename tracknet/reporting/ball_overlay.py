@@ -1,7 +1,7 @@
 """The ball marked on a frame: ring, fading trail, hits and bounces, a heatmap in the corner, a line of text.
 
-Arrays and numbers in, drawing in place. Sizes are in hundredths of 7.2 px at 720p and grow with the shorter side,
-down to what can be seen at 240p. All lines have a dark rim, so that they stand out on white lines and on a dark
+Arrays and numbers in, drawing in place. Sizes are those for a frame of 720p, and grow and shrink with the shorter
+side, down to what can be seen at 240p. All lines have a dark rim, so that they stand out on white lines and on a dark
 crowd alike. The ball itself stays bare: the ring is for looking whether it is one.
 """
 
@@ -29,6 +29,8 @@ _FRAME_RGB = (200, 200, 200)
 # OpenCV draws at fractions of a pixel when coordinates are given in 1/16.
 _SHIFT = 4
 _USUAL_SIDE_PX = 720
+# At 720p most balls are 4 to 12 px wide, streaks of fast ones 20.
+_RING_UNITS = 11
 # Beyond, OpenCV's fixed-point coordinates run over; no ball is there.
 _FARTHEST_PX = 100_000
 
@@ -89,6 +91,10 @@ def draw_trail(frame: Image, points: Sequence[TrailPoint]) -> None:
                 cv2.line(alpha, begin, end, opacity, width_px, cv2.LINE_AA, _SHIFT)
                 if not rim:
                     cv2.line(layer, begin, end, colour, width_px, cv2.LINE_AA, _SHIFT)
+    newest = points[-1]
+    if _is_place(newest.x, newest.y):  # the ring is for looking into
+        centre = _fixed(newest.x - left, newest.y - top)
+        cv2.circle(alpha, centre, round(_RING_UNITS * unit * 2**_SHIFT), 0, cv2.FILLED, cv2.LINE_8, _SHIFT)
     _blend(part, layer, alpha[..., None].astype(np.float32) / np.float32(255))
 
 
@@ -105,7 +111,7 @@ def draw_ball(frame: Image, x: float, y: float, *, filled: bool = False) -> None
     if filled:
         _ring(frame, x, y, radius_px=9 * unit, rgb=FILLED_RGB, width_px=1.2 * unit)
     else:
-        _ring(frame, x, y, radius_px=11 * unit, rgb=BALL_RGB, width_px=2.4 * unit)
+        _ring(frame, x, y, radius_px=_RING_UNITS * unit, rgb=BALL_RGB, width_px=2.4 * unit)
 
 
 def draw_event(frame: Image, kind: str, x: float, y: float, fade: float) -> None:

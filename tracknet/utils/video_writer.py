@@ -79,6 +79,7 @@ class VideoWriter:
         )
         self._first_tick = self._last_tick = self._last_step = 0
         self._sound: Sound | None = None
+        self._done = False
         self._out = av.open(str(self._part), "w", format="mp4", options={"movflags": "faststart"})
         try:
             self._stream = self._add_stream()
@@ -146,7 +147,7 @@ class VideoWriter:
         self._encode(self._frame(image, tick - self._first_tick))
 
     def close(self, *, all_sound: bool = True) -> None:
-        """Finishes the file and puts it in its place.
+        """Finishes the file and puts it in its place; harmless when repeated.
 
         Args:
             all_sound: also what sounds after the last picture, as in the source; else the sound ends with it,
@@ -156,6 +157,8 @@ class VideoWriter:
             RunError: no picture was written.
             OSError: the disk is full, or fails.
         """
+        if self._done:
+            return
         try:
             if not self.written:
                 raise RunError(f"{self.path}: no picture to make a video of")
@@ -170,6 +173,7 @@ class VideoWriter:
 
     def abandon(self) -> None:
         """Gives up: nothing is left of the file. Harmless when repeated, and after `close`."""
+        self._done = True
         if self._sound is not None:
             self._sound.close()
         try:
