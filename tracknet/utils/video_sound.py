@@ -44,7 +44,7 @@ class Sound:
             if stream is None or stream.codec_context is None:
                 self.left_out = "of a codec that the installed PyAV does not know" if stream else None
                 return
-            if stream.codec_context.name in _COPIED:
+            if stream.codec_context.codec.canonical_name in _COPIED:
                 self._track = out.add_stream_from_template(stream)
                 self._pieces = self._copied(stream)
             else:

@@ -80,6 +80,7 @@ class VideoWriter:
         self._first_tick = self._last_tick = self._last_step = 0
         self._sound: Sound | None = None
         self._done = False
+        self._part.touch()  # FFmpeg would open it with the first picture
         self._out = av.open(str(self._part), "w", format="mp4", options={"movflags": "faststart"})
         try:
             self._stream = self._add_stream()
