@@ -111,7 +111,7 @@ def draw_ball(frame: Image, x: float, y: float, *, filled: bool = False) -> None
     if filled:
         _ring(frame, x, y, radius_px=9 * unit, rgb=FILLED_RGB, width_px=1.2 * unit)
     else:
-        _ring(frame, x, y, radius_px=_RING_UNITS * unit, rgb=BALL_RGB, width_px=2.4 * unit)
+        _ring(frame, x, y, radius_px=_RING_UNITS * unit, rgb=BALL_RGB, width_px=max(2, 2.4 * unit))
 
 
 def draw_event(frame: Image, kind: str, x: float, y: float, fade: float) -> None:
@@ -176,8 +176,8 @@ def draw_text(frame: Image, text: str) -> None:
 
 
 def _unit(frame: Image) -> float:
-    # At 240p the ring has a radius of 5 px: less is not seen as a ring.
-    return max(0.45, float(min(frame.shape[:2])) / _USUAL_SIDE_PX)
+    # At 240p the ring has a radius of 6 px: less is not seen as a ring.
+    return max(0.55, float(min(frame.shape[:2])) / _USUAL_SIDE_PX)
 
 
 def _is_place(x: float, y: float) -> bool:
