@@ -12,6 +12,7 @@ from typing import Any
 
 _COPIED = ("aac", "mp3", "opus", "flac")
 _AAC_RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+_BITS_PER_CHANNEL = 96_000
 # Sound this long before the first picture comes along unheard: a decoder of AAC or Opus needs the packet before.
 _PREROLL_S = Fraction(1, 10)
 
@@ -93,26 +94,18 @@ class Sound:
                 yield begin_s, packet
 
     def _encoded(self, stream: Any) -> Iterator[tuple[Fraction, Any]]:
-        import av
-
-        encoder = self._track.codec_context
-        resampler = av.AudioResampler(format="fltp", layout=encoder.layout, rate=encoder.sample_rate)
-        first: int | None = None
+        encoder, started = self._track.codec_context, False
         for frame in self._decoded(stream):
-            for part in resampler.resample(frame):
-                # From here on samples are counted, so that no rounding of time stamps is heard as a click.
-                begin_s = part.pts * part.time_base - self._start_s
-                if first is None:
-                    if begin_s + Fraction(part.samples, part.sample_rate) <= 0:
-                        continue
-                    first = round(begin_s * encoder.sample_rate)
-                part.pts, part.time_base = (
-                    round(begin_s * encoder.sample_rate),
-                    Fraction(1, encoder.sample_rate),
-                )
-                for packet in encoder.encode(part):
-                    yield Fraction(packet.pts * packet.time_base), self._own(packet)
-        for packet in encoder.encode(None) if first is not None else ():
+            # In samples: AVI counts AC-3 in units of a whole packet, too coarse for AAC's pieces.
+            frame.pts = round((frame.pts * frame.time_base - self._start_s) * frame.sample_rate)
+            frame.time_base = Fraction(1, frame.sample_rate)
+            if not started and frame.pts + frame.samples <= 0:
+                continue
+            started = True
+            # PyAV brings the samples into the encoder's rate, format and piece size.
+            for packet in encoder.encode(frame):
+                yield Fraction(packet.pts * packet.time_base), self._own(packet)
+        for packet in encoder.encode(None) if started else ():
             yield Fraction(packet.pts * packet.time_base), self._own(packet)
 
     def _own(self, packet: Any) -> Any:
@@ -134,8 +127,8 @@ class Sound:
 
 def _add_aac(out: Any, stream: Any) -> Any:
     context = stream.codec_context
-    rate = min(_AAC_RATES_HZ, key=lambda hz: (hz < context.sample_rate, abs(hz - context.sample_rate)))
-    layout = "mono" if context.channels == 1 else "stereo"
+    rate = next((hz for hz in _AAC_RATES_HZ if hz >= context.sample_rate), _AAC_RATES_HZ[-1])
+    channels = min(2, context.channels)
     return out.add_stream(
-        "aac", rate=min(rate, 48000), layout=layout, bit_rate=96_000 * (1 + (layout == "stereo"))
+        "aac", rate=rate, layout=("mono", "stereo")[channels - 1], bit_rate=channels * _BITS_PER_CHANNEL
     )
