@@ -31,8 +31,10 @@ _BT601 = 5
 _LIVE_TIME_BASE = Fraction(1, 90_000)
 # A person steps through an overlay: two seconds between key frames, where x264 would leave eight.
 _KEY_FRAME_S = 2
-# x264 looks ahead 10 frames at this preset, 40 at its usual one: 0.5 GB instead of 2 GB at 8K.
 _X264 = {"preset": "veryfast", "crf": "20"}
+# Beyond 4K x264 does not look ahead: at 8K the process then stays at 0.8 GB, where it grew beyond 2 GB.
+_X264_LARGE = {"rc-lookahead": "0", "bf": "0", "threads": "4"}
+_LARGE_PX = 4096 * 2304
 
 
 class VideoWriter:
@@ -94,7 +96,10 @@ class VideoWriter:
         rate = self._traits.frame_rate or Fraction(30)
         # A time-lapse of one frame a minute, and a header that claims 90,000 a second, want neither extreme.
         gop = min(600, max(1, round(rate * _KEY_FRAME_S)))
-        stream = self._out.add_stream("libx264", rate=rate, options={**_X264, "g": str(gop)})
+        options = {**_X264, "g": str(gop)}
+        if self.size.width * self.size.height > _LARGE_PX:
+            options |= _X264_LARGE
+        stream = self._out.add_stream("libx264", rate=rate, options=options)
         context = stream.codec_context
         stream.width, stream.height = (side + side % 2 for side in self.size)
         stream.pix_fmt = "yuv420p"
