@@ -134,7 +134,8 @@ def draw_event(frame: Image, kind: str, x: float, y: float, fade: float) -> None
     (wide, high), below = cv2.getTextSize(kind, cv2.FONT_HERSHEY_SIMPLEX, text, thick)
     # Above the ring, where the ball's way and the player seldom are; turned inwards at the frame's edges.
     word_x = min(max(x - wide / 2, 2), max(2, frame.shape[1] - wide - 2))
-    word_y = y - radius - below if y - radius - high - below > 0 else y + radius + high + below
+    beyond = radius + 4 * unit + below
+    word_y = y - beyond if y - beyond - high > 0 else y + beyond + high
     corners = np.array([(x - radius, y - radius), (x + radius, y + radius), (word_x, word_y - high),
                         (word_x + wide, word_y + below)])  # fmt: skip
     box = _box(frame, corners, margin_px=4 * unit + 2)
