@@ -1,6 +1,6 @@
 """What the building process itself spends per frame, beside decoding: memory, seconds and bytes of its files.
 
-    python benchmarks/build_at_scale.py [--frames 1000000]
+    python -m benchmarks.build_at_scale [--frames 1000000]
 
 The frames are made up (clips of 200, labels and hashes random), no picture is read or written. Prints, for
 every step of a build that is done in one process, its seconds per million frames and the memory then in use.

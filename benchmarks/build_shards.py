@@ -1,6 +1,6 @@
 """What building shards costs beside decode, resize and encode, and which decode path to take.
 
-    python benchmarks/build_shards.py [--root TRACKNET_FOLDER] [--parts speed workers decode rebuild memory]
+    python -m benchmarks.build_shards [--root TRACKNET_FOLDER] [--parts speed workers decode rebuild memory]
                                       [--save benchmarks/results/build_shards/NAME.txt]
 
 speed    one core: frames/s of the builder against a bare loop of the same read, decode, resize and encode
@@ -29,9 +29,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from decode_paths import JPEG_444, QUALITY, SIZE, decode_paths
-from rounds import Rounds, quietly
 
+from benchmarks.decode_paths import JPEG_444, QUALITY, SIZE, decode_paths
+from benchmarks.rounds import Rounds, quietly
 from pipelines import build_shards, synthesize
 from pipelines.build import build
 from pipelines.pool import usable_cpus, worker_pool
@@ -224,7 +224,7 @@ def main() -> None:
     args = parser.parse_args()
     cv2.setNumThreads(0)
     lines = [
-        f"$ python benchmarks/build_shards.py {' '.join(sys.argv[1:])}",
+        f"$ python -m benchmarks.build_shards {' '.join(sys.argv[1:])}",
         f"{platform.machine()}, {usable_cpus()} CPUs, load {os.getloadavg()[0]:.1f} at the start, "
         f"Python {platform.python_version()}, OpenCV {cv2.__version__}; {SIZE}, JPEG quality {QUALITY}",
     ]

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from fidelity import psnr
 from PIL import Image
-from rounds import Rounds
 
+from benchmarks.fidelity import psnr
+from benchmarks.rounds import Rounds
 from pipelines.sources import read_source
 from tracknet.utils.geometry import Size, scaling, transform_points
 from tracknet.utils.images import decode_image, encode_jpeg, resize_frame

@@ -1,6 +1,6 @@
 """How far neighbouring frames of builds differ: where to draw the line between a repeat and a new moment.
 
-    python benchmarks/duplicates.py SHARDS [SHARDS ...]
+    python -m benchmarks.duplicates SHARDS [SHARDS ...]
 
 Each build's neighbours are compared as `tracknet.datasets.duplicates` does, and counted by their largest cell
 difference, per game.

@@ -1,6 +1,6 @@
 """What test-time options are worth: each way of merging windows, the flip and each decoder, on one model and split.
 
-    python benchmarks/ensemble.py MODEL --shards shards [--split val] --data "what it is" --out FILE.md
+    python -m benchmarks.ensemble MODEL --shards shards [--split val] --data "what it is" --out FILE.md
 
 Each row's threshold is the one of its own highest F1 on the very split that is scored: all rows are optimistic by
 the same rule, and their differences less so. Differences are from the first row, with 95 % intervals over clips.

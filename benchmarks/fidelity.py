@@ -1,6 +1,6 @@
 """How faithful stored frames are, on real broadcast tennis: the resize, and the JPEG's colour resolution.
 
-    python benchmarks/fidelity.py [SHARED_FOLDER]
+    python -m benchmarks.fidelity [SHARED_FOLDER]
 
 Prints PSNR (dB, over all frames of game2) of `resize_frame` and of plain bilinear sampling against PIL's
 antialiased filters, which the Hugging Face processors use, at 512x288; and of stored JPEGs of quality 95 with

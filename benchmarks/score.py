@@ -1,6 +1,6 @@
 """How long scoring takes: 19,835 predictions under every protocol with 1,000 bootstrap resamples, on one core.
 
-    python benchmarks/score.py [--repeats 5] [--out benchmarks/results/score/tennis.md]
+    python -m benchmarks.score [--repeats 5] [--out benchmarks/results/score/tennis.md]
 
 The labels are those of the whole TrackNet tennis data set from the shared data (19,645 rows of 95 clips; frames 0
 and 1 of each clip, which it lacks, are given the label of the clip's first row: 19,835). The guesses are made up:
@@ -99,7 +99,7 @@ def main() -> None:
         f"{len(table):,} predictions of {len(table.clips)} clips under {len(protocols)} protocols, on one core "
         f"({environment['processor']}, {environment['cpu_count']} cores in the machine). Labels: the whole TrackNet "
         "tennis data set; guesses made up, seeds 0 and 1. "
-        f"`python benchmarks/score.py --repeats {args.repeats}`, load average {os.getloadavg()[0]:.1f} at the end.",
+        f"`python -m benchmarks.score --repeats {args.repeats}`, load average {os.getloadavg()[0]:.1f} at the end.",
         "",
         "| | best, s | CPU best, s | CPU median, s |",
         "|---|---|---|---|",
