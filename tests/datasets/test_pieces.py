@@ -16,7 +16,7 @@ LENGTHS = st.lists(st.integers(1, 60), min_size=1, max_size=8)
 def test_pieces_are_consecutive_windows_of_one_run_and_hold_each_once(
     lengths: list[int], run_length: int, seed: int
 ) -> None:
-    order = shuffled_pieces(WindowRuns.all_of(bounds_of(lengths)), run_length, np.random.default_rng(seed))
+    order, _ = shuffled_pieces(WindowRuns.all_of(bounds_of(lengths)), run_length, np.random.default_rng(seed))
     assert sorted(order.tolist()) == list(range(sum(lengths)))
     run_of = np.repeat(np.arange(len(lengths)), lengths)
     goes_on = (np.diff(order) == 1) & (np.diff(run_of[order]) == 0)
@@ -29,7 +29,9 @@ def test_pieces_are_consecutive_windows_of_one_run_and_hold_each_once(
 
 @given(st.integers(1, 40), st.integers(1, 200), st.integers(0, 1000))
 def test_cuts_lie_a_piece_apart(run_length: int, length: int, seed: int) -> None:
-    order = shuffled_pieces(WindowRuns.all_of(bounds_of([length])), run_length, np.random.default_rng(seed))
+    order, _ = shuffled_pieces(
+        WindowRuns.all_of(bounds_of([length])), run_length, np.random.default_rng(seed)
+    )
     starts = np.sort(order[np.concatenate([[True], np.diff(order) != 1])])
     assert starts[0] == 0
     assert len({int(start) % run_length for start in starts[1:]}) <= 1
@@ -39,18 +41,18 @@ def test_every_offset_cuts_somewhere_else() -> None:
     runs = WindowRuns.all_of(bounds_of([40]))
     cuts = set()
     for seed in range(200):
-        order = shuffled_pieces(runs, 8, np.random.default_rng(seed))
+        order, _ = shuffled_pieces(runs, 8, np.random.default_rng(seed))
         cuts |= set((order[1:][np.diff(order) != 1] % 8).tolist())
     assert cuts == set(range(8))
 
 
 def test_nothing_to_shuffle() -> None:
     none = WindowRuns.all_of(np.zeros((0, 2), np.int64))
-    assert len(shuffled_pieces(none, 4, np.random.default_rng(0))) == len(none) == 0
+    assert len(shuffled_pieces(none, 4, np.random.default_rng(0)).windows) == len(none) == 0
 
 
 def test_pieces_of_one_are_a_permutation() -> None:
-    order = shuffled_pieces(WindowRuns.all_of(bounds_of([500, 500])), 1, np.random.default_rng(0))
+    order, _ = shuffled_pieces(WindowRuns.all_of(bounds_of([500, 500])), 1, np.random.default_rng(0))
     assert (np.diff(order) == 1).mean() < 0.01
 
 

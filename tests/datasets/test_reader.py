@@ -116,7 +116,7 @@ def test_a_cache_without_room_keeps_nothing() -> None:
     assert source.rows == [5, 5, 6]
 
 
-def test_what_is_forgotten_or_not_kept_is_read_again_and_makes_room() -> None:
+def test_what_is_forgotten_is_read_again_and_makes_room() -> None:
     source = Counting()
     cache = CachedFrames(source, capacity=2)
     cache.read(1)
@@ -124,10 +124,30 @@ def test_what_is_forgotten_or_not_kept_is_read_again_and_makes_room() -> None:
     cache.forget(1)
     cache.forget(9)
     cache.read(3)
-    cache.read(4, keep=False)
-    for row in (2, 3, 4, 1):
+    for row in (2, 3, 1):
         cache.read(row)
-    assert source.rows == [1, 2, 3, 4, 4, 1]
+    assert source.rows == [1, 2, 3, 1]
+
+
+def test_versions_of_a_frame_are_made_once_each_and_forgotten_apart() -> None:
+    source = Counting()
+    cache = CachedFrames(source, capacity=3)
+    made: list[int] = []
+
+    def brighter(frame: np.ndarray) -> np.ndarray:
+        made.append(int(frame[0, 0, 0]))
+        return frame + np.uint8(100)
+
+    assert cache.read(1)[0, 0, 0] == 1
+    for _ in range(2):
+        assert cache.read(1, (0, 7), brighter)[0, 0, 0] == 101
+        assert cache.read(1, (0, 8), brighter)[0, 0, 0] == 101
+    assert made == [1, 1]
+    cache.forget(1, (0, 7))
+    assert cache.read(1)[0, 0, 0] == 1
+    assert cache.read(1, (0, 8), brighter)[0, 0, 0] == 101
+    assert cache.read(1, (0, 7), brighter)[0, 0, 0] == 101
+    assert made == [1, 1, 1]
 
 
 @given(st.lists(st.integers(0, 9), max_size=60), st.integers(1, 12))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -14,13 +15,17 @@ from tracknet.datasets.augmentations import IDENTITY, NOTHING_RGB, Augmentation,
 from tracknet.datasets.faults import Fault
 from tracknet.datasets.layout import BatchLayout
 from tracknet.datasets.plan import window_rng
-from tracknet.datasets.reader import FrameSource
+from tracknet.datasets.reader import AS_STORED, CachedFrames, FrameSource, Version
 from tracknet.datasets.table import FrameTable
 from tracknet.datasets.windows import Windows
 from tracknet.utils.errors import RunError
 from tracknet.utils.geometry import Size, scaling, transform_points
 from tracknet.utils.heatmap import draw_gaussian
 from tracknet.utils.settings import AugmentConfig, Config, SequenceConfig
+
+# Transforms that are in use at a time: M / W * B, 384 with 24 lanes of 16; drawing one takes as long as 0.05 decodes.
+_DRAWN_KEPT = 8192
+_scaling = functools.lru_cache(64)(scaling)
 
 
 @dataclass
@@ -113,6 +118,11 @@ class SampleSpec:
     augment: AugmentConfig | None
     seed: int
 
+    @property
+    def shares_transforms(self) -> bool:
+        """Whether the windows of a piece of the shuffle are augmented alike."""
+        return self.augment is not None and self.augment.per == "run"
+
     @classmethod
     def for_training(cls, config: Config, input_size: Size) -> SampleSpec:
         """The samples that a configuration trains on."""
@@ -152,6 +162,8 @@ class BatchAssembler:
         self.spec = spec
         self._skip = skip_bad_frames
         self._to_heatmap = scaling(spec.input_size, spec.heatmap_size)
+        self._class_weights = np.array(spec.class_weights, np.float32)
+        self._drawn: dict[Version, Augmentation] = {}
 
     def layout(self, windows: int) -> BatchLayout:
         """How a batch of so many windows lies in memory."""
@@ -170,6 +182,7 @@ class BatchAssembler:
         window_ids: npt.NDArray[np.int64],
         *,
         epoch: int | npt.NDArray[np.int64] = 0,
+        draws: npt.NDArray[np.int64] | None = None,
         step: int = 0,
         valid: npt.NDArray[np.bool_] | None = None,
     ) -> Batch:
@@ -178,23 +191,27 @@ class BatchAssembler:
         Args:
             source: where the frames come from.
             window_ids: int64 `[B]`.
-            epoch: with the seed and the window it fixes the augmentation; one for all, or int64 `[B]`.
+            epoch: see `fill`.
+            draws: see `fill`.
             step: carried along.
             valid: bool `[B]`; all true where not given.
         """
         layout = self.layout(len(window_ids))
         buffer = np.empty(layout.nbytes, np.uint8)
-        sources = [source] * len(window_ids)
-        faults = self.fill(layout.arrays(buffer), sources, window_ids, epoch=epoch, valid=valid)
+        cached = source if isinstance(source, CachedFrames) else CachedFrames(source, 0)
+        sources = [cached] * len(window_ids)
+        arrays = layout.arrays(buffer)
+        faults = self.fill(arrays, sources, window_ids, epoch=epoch, draws=draws, valid=valid)
         return Batch.over(torch.from_numpy(buffer), layout, step=step, faults=faults)
 
     def fill(
         self,
         arrays: dict[str, npt.NDArray[Any]],
-        sources: Sequence[FrameSource],
+        sources: Sequence[CachedFrames],
         window_ids: npt.NDArray[np.int64],
         *,
         epoch: int | npt.NDArray[np.int64],
+        draws: npt.NDArray[np.int64] | None = None,
         valid: npt.NDArray[np.bool_] | None = None,
     ) -> tuple[Fault, ...]:
         """Writes one batch over whatever the arrays hold.
@@ -203,7 +220,8 @@ class BatchAssembler:
             arrays: of a `BatchLayout`.
             sources: where the frames of each of the B windows come from.
             window_ids: int64 `[B]`.
-            epoch: with the seed and the window it fixes the augmentation; one for all, or int64 `[B]`.
+            epoch: with the seed and `draws` it fixes the augmentation; one for all, or int64 `[B]`.
+            draws: int64 `[B]`, whose randomness each window is augmented with; its own where not given.
             valid: bool `[B]`; all true where not given.
 
         Returns:
@@ -213,9 +231,10 @@ class BatchAssembler:
             RunError: a frame cannot be had, and is not to be skipped.
         """
         epochs = np.broadcast_to(np.asarray(epoch), len(window_ids))
+        draws = window_ids if draws is None else draws
+        versions = self.versions(epochs, draws)
         window_rows = self.windows.rows(window_ids)
         map_rows = window_rows[:, list(self.spec.map_frames)]
-        arrays["heatmaps"].fill(0)
         arrays["xy_px"][:] = self.table.xy_px[map_rows]
         arrays["visibility"][:] = self.table.visibility[map_rows]
         arrays["rows"][:] = map_rows
@@ -223,52 +242,68 @@ class BatchAssembler:
         arrays["padded"][:] = self.windows.padded(window_ids)
         to_input = np.empty((len(window_ids), 3, 3))
         faults: list[Fault] = []
-        for slot, window in enumerate(window_ids):
-            augmentation = self._augmentation(int(epochs[slot]), int(window))
-            bad = self._fill_frames(sources[slot], augmentation, window_rows[slot], arrays["frames"][slot])
-            to_input[slot] = augmentation.matrix @ self._frame_to_input(int(window_rows[slot, 0]))
-            heatmaps, weights = arrays["heatmaps"][slot], arrays["weights"][slot]
+        bad_slots: list[int] = []
+        rows, sizes = window_rows.tolist(), self.table.source_size[window_rows[:, 0]].tolist()
+        for slot, randomness in enumerate(zip(epochs.tolist(), draws.tolist(), strict=True)):
+            augmentation = self._draw(randomness)
+            bad = self._fill_frames(
+                sources[slot], augmentation, versions[slot], rows[slot], arrays["frames"][slot]
+            )
+            to_input[slot] = augmentation.matrix @ _scaling(Size(*sizes[slot]), self.spec.input_size)
             if bad:
                 faults += bad
-                arrays["valid"][slot] = False
-                weights.fill(0)
-            else:
-                self._fill_targets(to_input[slot], map_rows[slot], heatmaps, weights)
+                bad_slots.append(slot)
+        self._fill_targets(to_input, map_rows, arrays["heatmaps"], arrays["weights"])
+        for name in ("valid", "weights", "heatmaps"):
+            arrays[name][bad_slots] = 0
         arrays["to_frame"][:] = np.linalg.inv(to_input)
         return tuple(faults)
 
-    def _augmentation(self, epoch: int, window: int) -> Augmentation:
+    def versions(self, epochs: npt.NDArray[np.int64], draws: npt.NDArray[np.int64]) -> list[Version]:
+        """In which version the frames of each of B windows are kept for its neighbours."""
+        if not self.spec.shares_transforms:
+            return [AS_STORED] * len(draws)
+        return list(zip(epochs.tolist(), draws.tolist(), strict=True))
+
+    def _draw(self, randomness: Version) -> Augmentation:
         spec = self.spec
         if spec.augment is None:
             return IDENTITY
-        return draw_augmentation(spec.augment, spec.input_size, window_rng(spec.seed, epoch, window))
-
-    def _frame_to_input(self, row: int) -> npt.NDArray[np.float64]:
-        width, height = self.table.source_size[row]
-        return scaling(Size(int(width), int(height)), self.spec.input_size)
+        drawn = self._drawn.get(randomness)
+        if drawn is None:
+            drawn = draw_augmentation(spec.augment, spec.input_size, window_rng(spec.seed, *randomness))
+            if len(self._drawn) >= _DRAWN_KEPT:
+                self._drawn.clear()
+            self._drawn[randomness] = drawn
+        return drawn
 
     def _fill_frames(
         self,
-        source: FrameSource,
+        source: CachedFrames,
         augmentation: Augmentation,
-        rows: npt.NDArray[np.int64],
+        version: Version,
+        rows: list[int],
         frames: npt.NDArray[np.uint8],
     ) -> list[Fault]:
         """Fills the T frames of a window, uint8 `[T, H, W, 3]`; returns those that could not be had."""
         faults: list[Fault] = []
-        for position, row in enumerate(rows.tolist()):
+        shared = self.spec.shares_transforms
+        for position, row in enumerate(rows):
             if position > 0 and row == rows[position - 1]:
                 frames[position] = frames[position - 1]
                 continue
             try:
-                frame = source.read(row)
+                frame = source.read(row, version, augmentation.apply) if shared else source.read(row)
             except RunError as error:
                 if not self._skip:
                     raise
                 faults.append(Fault("bad", row, error.what))
                 frames[position] = NOTHING_RGB
                 continue
-            augmentation.apply(frame, out=frames[position])
+            if shared:
+                frames[position] = frame
+            else:
+                augmentation.apply(frame, out=frames[position])
         return faults
 
     def _fill_targets(
@@ -278,17 +313,16 @@ class BatchAssembler:
         heatmaps: npt.NDArray[np.float16],
         weights: npt.NDArray[np.float32],
     ) -> None:
-        """Draws the M maps of a window into zeros, and sets their weights."""
+        """Draws the maps `[B, M, h, w]` of all windows, and sets their weights `[B, M]`."""
         spec = self.spec
         points = transform_points(to_input, self.table.xy_px[rows])
-        for number, row in enumerate(rows.tolist()):
-            weights[number] = spec.class_weights[int(self.table.visibility[row])]
-            x, y = points[number]
-            if np.isnan(x):
-                continue
-            if spec.input_size.contains(x, y):
-                x_cells, y_cells = transform_points(self._to_heatmap, (x, y))
-                draw_gaussian(heatmaps[number], x_cells, y_cells, spec.sigma_cells)
+        cells = transform_points(self._to_heatmap, points)
+        heatmaps.fill(0)
+        weights[:] = self._class_weights[self.table.visibility[rows]]
+        for slot, number in np.argwhere(~np.isnan(points[..., 0])).tolist():
+            if spec.input_size.contains(*points[slot, number]):
+                x, y = cells[slot, number].tolist()
+                draw_gaussian(heatmaps[slot, number], x, y, spec.sigma_cells)
             else:
                 # Augmentation moved the ball out of the picture: it is as absent as any.
-                weights[number] = spec.class_weights[0]
+                weights[slot, number] = spec.class_weights[0]

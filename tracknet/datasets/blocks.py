@@ -150,18 +150,28 @@ class BlockedPlan:
 
     def batch(self, step: int) -> WindowIds:
         """The window ids of one step: int64 `[B]`."""
-        place = self.place_of(step)
-        return self._plan_at(place).batch(step - int(self.first_steps[place]))
+        plan, step_of_block = self._block_at(step)
+        return plan.batch(step_of_block)
 
     def passes(self, step: int) -> npt.NDArray[np.int64]:
         """The epoch, for every slot: int64 `[B]`."""
         del step
         return np.full(self._config.batch_size, self._epoch, np.int64)
 
+    def pieces(self, step: int) -> WindowIds:
+        """The first window of each slot's piece: int64 `[B]`."""
+        plan, step_of_block = self._block_at(step)
+        return plan.pieces(step_of_block)
+
     def valid(self, step: int) -> npt.NDArray[np.bool_]:
         """Bool `[B]`, all true."""
         del step
         return np.ones(self._config.batch_size, np.bool_)
+
+    def _block_at(self, step: int) -> tuple[EpochPlan, int]:
+        """The plan of a step's block, and the step within it."""
+        place = self.place_of(step)
+        return self._plan_at(place), step - int(self.first_steps[place])
 
     def _plan_at(self, place: int) -> EpochPlan:
         number = self.order[place]

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
 from tracknet.datasets.batch import BatchAssembler
 from tracknet.datasets.faults import Fault, ReadWatch
 from tracknet.datasets.layout import Buffer
 from tracknet.datasets.memory import CachePlan
 from tracknet.datasets.plan import Plan
 from tracknet.datasets.reader import CachedFrames
-from tracknet.datasets.stream import WindowStream
+from tracknet.datasets.stream import StepWindows, WindowStream
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +64,14 @@ class BatchMaker:
         windows = self._stream.windows_of(plan, step)
         decodes = self.decodes
         faults = self._assembler.fill(
-            self._layout.arrays(buffer), self._sources, windows.ids, epoch=windows.epochs, valid=windows.valid
+            self._layout.arrays(buffer),
+            self._sources,
+            windows.ids,
+            epoch=windows.epochs,
+            draws=windows.draws,
+            valid=windows.valid,
         )
-        self._forget(windows.ids)
+        self._forget(windows)
         slow = tuple(
             Fault("slow", row, f"{self._cached.origin(row)}: took {took_s:.1f} s to read")
             for row, took_s in self._watch.slow
@@ -87,13 +89,16 @@ class BatchMaker:
             self._plan = epoch, self._stream.plan_of(epoch)
         return self._plan[1]
 
-    def _forget(self, windows: npt.NDArray[np.int64]) -> None:
+    def _forget(self, windows: StepWindows) -> None:
         """Lets go of the oldest frame of each window: those that follow it start later.
 
         At a clip's start the oldest frame stands in for frames before it, and is needed again.
         """
         sequence = self._stream.spec.sequence
-        rows = self._stream.windows.rows(windows)
+        rows = self._stream.windows.rows(windows.ids)
         first = rows[:, sequence.anchor_index] - sequence.anchor_index * sequence.stride
-        for row in rows[:, 0][rows[:, 0] == first].tolist():
-            self._cached.forget(row)
+        done = rows[:, 0] == first
+        versions = self._assembler.versions(windows.epochs, windows.draws)
+        for row, version, is_done in zip(rows[:, 0].tolist(), versions, done.tolist(), strict=True):
+            if is_done:
+                self._cached.forget(row, version)

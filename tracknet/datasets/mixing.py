@@ -56,8 +56,7 @@ class MixedPlan:
             _stretch(runs, config, number, epoch * int(used), int(used))
             for number, (runs, used) in enumerate(zip(sources, self.used, strict=True))
         ]
-        self.sequence = np.concatenate([windows for windows, _ in parts])
-        self._pass_of = np.concatenate([passes for _, passes in parts])
+        self.sequence, self._piece_of, self._pass_of = map(np.concatenate, zip(*parts, strict=True))
 
     def batch(self, step: int) -> WindowIds:
         """The window ids of one step: int64 `[B]`."""
@@ -66,6 +65,10 @@ class MixedPlan:
     def passes(self, step: int) -> npt.NDArray[np.int64]:
         """The pass over its source that each slot's window is of: int64 `[B]`."""
         return np.asarray(self._pass_of[self._places(step)])
+
+    def pieces(self, step: int) -> WindowIds:
+        """The first window of each slot's piece: int64 `[B]`."""
+        return np.asarray(self._piece_of[self._places(step)])
 
     def valid(self, step: int) -> npt.NDArray[np.bool_]:
         """Bool `[B]`, all true."""
@@ -130,13 +133,14 @@ def _spread(count: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
 
 def _stretch(
     runs: WindowRuns, config: PlanConfig, source: int, first: int, count: int
-) -> tuple[WindowIds, npt.NDArray[np.int64]]:
-    """`count` windows from place `first` of a source's endless sequence, and the pass that each is of."""
-    windows, passes = [], []
+) -> tuple[WindowIds, WindowIds, npt.NDArray[np.int64]]:
+    """`count` windows from place `first` of a source's endless sequence, the piece and the pass that each is of."""
+    windows, pieces, passes = [], [], []
     for number in range(first // len(runs), -(-(first + count) // len(runs))):
         order = shuffled_pieces(runs, config.run_length, order_rng(config.seed, number, source))
         begin = number * len(runs)
-        part = order[max(0, first - begin) : first + count - begin]
-        windows.append(part)
-        passes.append(np.full(len(part), number, np.int64))
-    return np.concatenate(windows), np.concatenate(passes)
+        part = slice(max(0, first - begin), first + count - begin)
+        windows.append(order.windows[part])
+        pieces.append(order.first[part])
+        passes.append(np.full(len(windows[-1]), number, np.int64))
+    return np.concatenate(windows), np.concatenate(pieces), np.concatenate(passes)

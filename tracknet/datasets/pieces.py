@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -39,16 +40,25 @@ class WindowRuns:
         return WindowRuns(self.ids[keep], bounds[bounds[:, 0] < bounds[:, 1]])
 
 
-def shuffled_pieces(runs: WindowRuns, run_length: int, rng: np.random.Generator) -> WindowIds:
+class Pieces(NamedTuple):
+    """Windows in their shuffled order.
+
+    Attributes:
+        windows: int64 `[N]`, the window at each place.
+        first: int64 `[N]`, the first window of the piece that it is of: the piece's name.
+    """
+
+    windows: WindowIds
+    first: WindowIds
+
+
+def shuffled_pieces(runs: WindowRuns, run_length: int, rng: np.random.Generator) -> Pieces:
     """All windows once: every run cut at a random offset into pieces of `run_length`, the pieces in random order.
 
-    Takes 24 bytes a window while it works.
-
-    Returns:
-        Window ids: int64 `[N]`.
+    Takes 32 bytes a window while it works.
     """
     if not len(runs):
-        return np.zeros(0, np.int64)
+        return Pieces(np.zeros(0, np.int64), np.zeros(0, np.int64))
     starts, lengths = _cut(runs.bounds, run_length, rng)
     order = rng.permutation(len(starts))
     starts, lengths = starts[order], lengths[order]
@@ -56,7 +66,9 @@ def shuffled_pieces(runs: WindowRuns, run_length: int, rng: np.random.Generator)
     shift = starts - (np.cumsum(lengths) - lengths)
     positions = np.repeat(shift, lengths)
     positions += np.arange(len(positions))
-    return np.asarray(runs.ids[positions], np.int64)
+    return Pieces(
+        np.asarray(runs.ids[positions], np.int64), np.repeat(np.asarray(runs.ids[starts], np.int64), lengths)
+    )
 
 
 def _cut(

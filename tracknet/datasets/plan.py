@@ -69,6 +69,10 @@ class Plan(Protocol):
         """The pass over its windows that each slot's is of: int64 `[B]`. No window comes twice in a pass."""
         ...
 
+    def pieces(self, step: int) -> WindowIds:
+        """The first window of the piece of the shuffle that each slot's is of: int64 `[B]`."""
+        ...
+
     def valid(self, step: int) -> npt.NDArray[np.bool_]:
         """Bool `[B]`: false for windows that only fill up a batch."""
         ...
@@ -91,24 +95,32 @@ class EpochPlan:
         """
         self.num_steps = training_steps(len(runs), config.batch_size)
         self.lanes = min(config.lanes, self.num_steps)
-        self.sequence = shuffled_pieces(runs, config.run_length, order_rng(config.seed, epoch, stream))
+        shuffled = shuffled_pieces(runs, config.run_length, order_rng(config.seed, epoch, stream))
+        self.sequence, self._pieces = shuffled
         one_source = np.zeros((self.lanes, config.batch_size), np.int64)
         self._starts, _ = lay_out(one_source, steps_of_lanes(self.num_steps, self.lanes))
         self._passes = np.full(config.batch_size, epoch, np.int64)
 
     def batch(self, step: int) -> WindowIds:
         """The window ids of one step: int64 `[B]`."""
-        return np.asarray(self.sequence[self._starts[step % self.lanes] + step // self.lanes])
+        return np.asarray(self.sequence[self._places(step)])
 
     def passes(self, step: int) -> npt.NDArray[np.int64]:
         """The epoch, for every slot: int64 `[B]`."""
         del step
         return self._passes
 
+    def pieces(self, step: int) -> WindowIds:
+        """The first window of each slot's piece: int64 `[B]`."""
+        return np.asarray(self._pieces[self._places(step)])
+
     def valid(self, step: int) -> npt.NDArray[np.bool_]:
         """Bool `[B]`, all true."""
         del step
         return np.ones(len(self._passes), np.bool_)
+
+    def _places(self, step: int) -> npt.NDArray[np.int64]:
+        return np.asarray(self._starts[step % self.lanes] + step // self.lanes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +142,10 @@ class RankPlan:
     def passes(self, step: int) -> npt.NDArray[np.int64]:
         """Int64 `[B / R]`."""
         return self.whole.passes(step)[self.slots]
+
+    def pieces(self, step: int) -> WindowIds:
+        """Int64 `[B / R]`."""
+        return self.whole.pieces(step)[self.slots]
 
     def valid(self, step: int) -> npt.NDArray[np.bool_]:
         """Bool `[B / R]`."""
@@ -169,6 +185,10 @@ class EvaluationPlan:
         del step
         return np.zeros(self.batch_size, np.int64)
 
+    def pieces(self, step: int) -> WindowIds:
+        """The windows themselves, which nothing shuffles: int64 `[B / R]`."""
+        return self.batch(step)
+
     def valid(self, step: int) -> npt.NDArray[np.bool_]:
         """Bool `[B / R]`: false for the repeated windows that fill a batch."""
         return self._wanted(step) < self._end
@@ -178,7 +198,7 @@ class EvaluationPlan:
 
 
 def window_rng(seed: int, window_pass: int, window: int) -> np.random.Generator:
-    """The randomness of one window in one pass over them, the same in whichever process it is drawn."""
+    """The randomness of one window, or of the piece that it begins, in one pass; the same in whichever process."""
     return _philox(seed, window_pass, window)
 
 

@@ -149,8 +149,15 @@ class ShardReader:
         return f"delete {folder / entry.name} and run the build command again"
 
 
+Version = tuple[int, int]
+"""What was done to a frame: pass and window of the augmentation's randomness."""
+AS_STORED: Version = (-1, -1)
+
+
 class CachedFrames:
     """The last few frames of a source, so that overlapping windows decode each frame once.
+
+    A frame may be kept in a changed version, which is then made once too; the frame as stored is not kept beside it.
 
     Attributes:
         decodes: frames read from the source so far.
@@ -168,26 +175,37 @@ class CachedFrames:
         self._read: Callable[[int], Frame] = source.read
         self._capacity = capacity
         self._watch = watch
-        self._frames: OrderedDict[int, Frame] = OrderedDict()
+        self._frames: OrderedDict[tuple[int, Version], Frame] = OrderedDict()
         self.decodes = 0
 
-    def read(self, row: int, *, keep: bool = True) -> Frame:
-        """As the source's, from memory where it can be; put there unless `keep` is false."""
-        frame = self._frames.get(row)
+    def read(
+        self, row: int, version: Version = AS_STORED, change: Callable[[Frame], Frame] | None = None
+    ) -> Frame:
+        """As the source's, or what `change` makes of it; from memory where it can be.
+
+        Args:
+            row: of the table.
+            version: tells one change from another.
+            change: what is done to the frame; nothing where not given.
+        """
+        key = row, version
+        frame = self._frames.get(key)
         if frame is not None:
-            self._frames.move_to_end(row)
+            self._frames.move_to_end(key)
             return frame
         frame = self._read_source(row)
         self.decodes += 1
-        if keep and self._capacity:
+        if change is not None:
+            frame = change(frame)
+        if self._capacity:
             if len(self._frames) >= self._capacity:
                 self._frames.popitem(last=False)
-            self._frames[row] = frame
+            self._frames[key] = frame
         return frame
 
-    def forget(self, row: int) -> None:
+    def forget(self, row: int, version: Version = AS_STORED) -> None:
         """Makes room: the frame will not be asked for soon."""
-        self._frames.pop(row, None)
+        self._frames.pop((row, version), None)
 
     def origin(self, row: int) -> str:
         """As the source's."""

@@ -45,12 +45,15 @@ class StepWindows(NamedTuple):
 
     Attributes:
         ids: int64 `[B]`.
-        epochs: int64 `[B]`, the pass over the windows that each is of: it fixes the augmentation.
+        epochs: int64 `[B]`, the pass over the windows that each is of.
+        draws: int64 `[B]`, the window whose randomness in that pass fixes the augmentation: the first of its piece,
+            or itself where `data.augment.per` is `window`.
         valid: bool `[B]`, false for windows that only fill up a batch.
     """
 
     ids: npt.NDArray[np.int64]
     epochs: npt.NDArray[np.int64]
+    draws: npt.NDArray[np.int64]
     valid: npt.NDArray[np.bool_]
 
 
@@ -185,7 +188,9 @@ class WindowStream(IterableDataset[Any]):
 
     def windows_of(self, plan: Plan, step: int) -> StepWindows:
         """What a step of one of `plan_of`'s plans serves."""
-        return StepWindows(plan.batch(step), plan.passes(step), plan.valid(step))
+        ids = plan.batch(step)
+        draws = plan.pieces(step) if self.spec.shares_transforms else ids
+        return StepWindows(ids, plan.passes(step), draws, plan.valid(step))
 
     def __iter__(self) -> Iterator[Batch | Failure]:
         worker = get_worker_info()
@@ -203,7 +208,12 @@ class WindowStream(IterableDataset[Any]):
         for step in range(first, plan.num_steps, every):
             windows = self.windows_of(plan, step)
             yield assembler.assemble(
-                source, windows.ids, epoch=windows.epochs, valid=windows.valid, step=step
+                source,
+                windows.ids,
+                epoch=windows.epochs,
+                draws=windows.draws,
+                valid=windows.valid,
+                step=step,
             )
 
     def _frames_in_reach(self, workers: int) -> int:

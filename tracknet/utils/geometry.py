@@ -58,7 +58,11 @@ def similarity(
 
 
 def transform_points(matrix: npt.ArrayLike, points_xy: npt.ArrayLike) -> FloatArray:
-    """Moves points `[.., 2]` (x, y) by an affine `[3, 3]` matrix. NaN (no coordinates) stays NaN."""
+    """Moves points `[.., 2]` (x, y) by an affine `[3, 3]` matrix. NaN (no coordinates) stays NaN.
+
+    With matrices `[n, 3, 3]` each moves its own row of points `[n, k, 2]`.
+    """
     m = np.asarray(matrix, dtype=np.float64)
     points = np.asarray(points_xy, dtype=np.float64)
-    return np.asarray(points @ m[:2, :2].T + m[:2, 2])
+    shift = m[:2, 2] if m.ndim == 2 else m[:, None, :2, 2]
+    return np.asarray(points @ np.swapaxes(m[..., :2, :2], -1, -2) + shift)
