@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from tests.datasets.conftest import CELLS, STORED, table_of
+from tracknet.datasets.augmentations import Augmentation
 from tracknet.datasets.batch import TENSORS, Batch, BatchAssembler, SampleSpec
-from tracknet.datasets.reader import Frame
+from tracknet.datasets.reader import CachedFrames, Frame
 from tracknet.datasets.table import FrameTable
 from tracknet.datasets.windows import make_windows
 from tracknet.utils.config import load_config
@@ -268,6 +269,38 @@ def test_augmentation_depends_on_seed_epoch_and_window_alone(spec: SampleSpec) -
     for other in (assemble(table, spec, [7], epoch=4), assemble(table, replace(spec, seed=1), [7], epoch=3)):
         assert not torch.equal(other.to_frame, alone.to_frame)
     assert len(np.unique(whole.to_frame.numpy().round(9), axis=0)) == 12
+
+
+def test_windows_of_a_piece_are_augmented_alike_and_each_frame_is_read_and_warped_once(
+    spec: SampleSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warps: list[int] = []
+    apply = Augmentation.apply
+
+    def counted(self: Augmentation, frame: Frame, out: Frame | None = None) -> Frame:
+        warps.append(int(frame[0, 0, 0]))
+        return apply(self, frame, out)
+
+    monkeypatch.setattr(Augmentation, "apply", counted)
+    table, ids = table_of(list(range(12))), np.arange(2, 8)
+    draws = np.array([2, 2, 2, 2, 6, 6])
+    assembler = BatchAssembler(table, make_windows(table, spec.sequence), spec)
+    source = CachedFrames(Painted(), 20)
+    batch = assembler.assemble(source, ids, epoch=3, draws=draws)
+    matrices = batch.to_frame.numpy()
+    assert all(np.array_equal(matrices[i], matrices[0]) for i in range(4))
+    assert np.array_equal(matrices[4], matrices[5])
+    assert not np.allclose(matrices[0], matrices[4])
+    # Windows 2..5 have frames 1..6, windows 6..7 frames 5..8: each once in its own version.
+    assert warps == [1, 2, 3, 4, 5, 6, 5, 6, 7, 8]
+    assert source.decodes == 10
+    # As without a cache, and for the piece's first window as drawn for itself.
+    assert_equal(assembler.assemble(Painted(), ids, epoch=3, draws=draws), batch)
+    assert_equal(take(batch, 0), assembler.assemble(Painted(), ids[:1], epoch=3))
+    assert spec.augment is not None
+    per_window = replace(spec, augment=replace(spec.augment, per="window"))
+    other = BatchAssembler(table, make_windows(table, spec.sequence), per_window)
+    assert_equal(other.assemble(Painted(), ids, epoch=3, draws=draws), batch)
 
 
 def take(batch: Batch, index: int) -> Batch:

@@ -16,7 +16,9 @@ LENGTHS = st.lists(st.integers(1, 60), min_size=1, max_size=8)
 def test_pieces_are_consecutive_windows_of_one_run_and_hold_each_once(
     lengths: list[int], run_length: int, seed: int
 ) -> None:
-    order, _ = shuffled_pieces(WindowRuns.all_of(bounds_of(lengths)), run_length, np.random.default_rng(seed))
+    order, first = shuffled_pieces(
+        WindowRuns.all_of(bounds_of(lengths)), run_length, np.random.default_rng(seed)
+    )
     assert sorted(order.tolist()) == list(range(sum(lengths)))
     run_of = np.repeat(np.arange(len(lengths)), lengths)
     goes_on = (np.diff(order) == 1) & (np.diff(run_of[order]) == 0)
@@ -25,6 +27,13 @@ def test_pieces_are_consecutive_windows_of_one_run_and_hold_each_once(
     most = sum(1 + -(-length // run_length) for length in lengths)
     assert len(pieces) <= most
     assert sum(map(len, pieces)) == sum(lengths)
+    # A piece is named by its first window: L windows at most, that come one after the other from there on.
+    for name in np.unique(first).tolist():
+        places = np.flatnonzero(first == name)
+        assert len(places) <= run_length
+        assert order[places].tolist() == list(range(name, name + len(places)))
+        assert places.tolist() == list(range(places[0], places[-1] + 1))
+        assert len(np.unique(run_of[order[places]])) == 1
 
 
 @given(st.integers(1, 40), st.integers(1, 200), st.integers(0, 1000))
@@ -52,8 +61,9 @@ def test_nothing_to_shuffle() -> None:
 
 
 def test_pieces_of_one_are_a_permutation() -> None:
-    order, _ = shuffled_pieces(WindowRuns.all_of(bounds_of([500, 500])), 1, np.random.default_rng(0))
+    order, first = shuffled_pieces(WindowRuns.all_of(bounds_of([500, 500])), 1, np.random.default_rng(0))
     assert (np.diff(order) == 1).mean() < 0.01
+    assert np.array_equal(order, first)
 
 
 @given(LENGTHS, st.data())

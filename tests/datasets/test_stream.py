@@ -80,6 +80,25 @@ def test_epochs_differ_in_order_and_in_augmentation(epochs: list[list[Batch]]) -
             assert not any(torch.equal(a, b) for a, b in common)
 
 
+@pytest.mark.parametrize("per", ["run", "window"])
+def test_what_shares_a_transform(small_build: SmallBuild, spec: SampleSpec, per: str) -> None:
+    assert spec.augment is not None
+    spec = replace(spec, augment=replace(spec.augment, per=per))
+    loader = loader_of(small_build.open(), spec, 0)
+    plan, found = loader.stream.plan_of(1), dict[int, set[bytes]]()
+    size = loader.stream.table.source_size
+    for batch in loader.epoch(1):
+        names = plan.pieces(batch.step) if per == "run" else plan.batch(batch.step)
+        for slot, name in enumerate(names.tolist()):
+            assert (size[batch.rows[slot, 0]] == size[name]).all()
+            found.setdefault(name, set()).add(batch.to_frame[slot].numpy().tobytes())
+    assert all(len(matrices) == 1 for matrices in found.values())
+    distinct = set.union(*found.values())
+    assert len(distinct) == len(found)
+    # 68 windows in pieces of a few.
+    assert len(found) == 68 if per == "window" else 13 <= len(found) <= 50
+
+
 @pytest.mark.parametrize("workers", [1, 2, 3])
 def test_batches_are_equal_bit_for_bit_for_any_number_of_workers(
     small_build: SmallBuild, spec: SampleSpec, epochs: list[list[Batch]], workers: int

@@ -1,4 +1,9 @@
-"""One geometric and one colour transform per window: the same for all its frames, and for the points."""
+"""One geometric and one colour transform for all frames of a window, and for its points.
+
+The windows of one piece of the shuffle share theirs (`data.augment.per`), so that a frame is warped once and kept,
+not once for each of the T windows that it is in: a warp takes half as long as a decode. Those of a batch are of
+different pieces, and each epoch cuts and draws anew.
+"""
 
 from __future__ import annotations
 

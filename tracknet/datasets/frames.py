@@ -71,4 +71,9 @@ class RawFrames(Dataset[Batch]):
     def __getitem__(self, index: int) -> Batch:
         if not 0 <= index < len(self):
             raise IndexError(f"window {index} of {len(self)}")
-        return self._assembler.assemble(self._source, np.array([index], np.int64), epoch=self.epoch)
+        return self.sample(index, index)
+
+    def sample(self, window: int, drawn_for: int) -> Batch:
+        """A window augmented as another one is, such as the first of its piece of a stream's shuffle."""
+        ids, draws = np.array([[window], [drawn_for]], np.int64)
+        return self._assembler.assemble(self._source, ids, epoch=self.epoch, draws=draws)
