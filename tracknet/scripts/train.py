@@ -112,6 +112,7 @@ def _train(args: argparse.Namespace, config: Config, ranks: Ranks) -> int:
     def build() -> Setup:
         if not args.dry_run:
             RunFolder.refuse_existing(config, name)
+            RunFolder.refuse_passwords(config)
         start = config.training.init_from
         weights = resolve_model_folder(Path(start)) if start else None
         return prepare(config, weights=weights, ranks=ranks, say=say)

@@ -20,6 +20,7 @@ from tracknet.utils.config import load_saved_config, to_yaml
 from tracknet.utils.errors import UserError
 from tracknet.utils.files import finite_or_none, replace_file, write_json
 from tracknet.utils.settings import Config
+from tracknet.utils.urls import has_password, shown
 
 
 def default_run_name(data: str, model: str, training: str) -> str:
@@ -52,6 +53,27 @@ class RunFolder:
                     "or remove the folder",
                 )
         return path
+
+    @staticmethod
+    def refuse_passwords(config: Config) -> None:
+        """Raises UserError where a run's `config.yaml` and `run.json` would hold the password of a URL."""
+        data = config.data
+        places = {"data.shards": (data.shards,), "data.files": data.files or ()}
+        for number, source in enumerate(data.sources or ()):
+            places[f"data.sources[{number}].shards"] = source.shards
+        problems = [
+            f"{key}: {shown(place)}"
+            for key, of_key in places.items()
+            for place in of_key
+            if has_password(place)
+        ]
+        if problems:
+            raise UserError(
+                "URLs with a password, which would lie in the run's folder for all to read",
+                problems=problems,
+                remedy="leave user and password out of the URL; fsspec takes them from its own configuration "
+                "(~/.config/fsspec/*.json, or variables such as FSSPEC_HTTPS)",
+            )
 
     @classmethod
     def create(cls, config: Config, name: str, facts: dict[str, Any]) -> RunFolder:

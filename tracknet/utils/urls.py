@@ -38,6 +38,18 @@ def shown(url: str) -> str:
     return f"{parts.scheme}://{hidden}{host}{parts.path}" + ("?***" if parts.query else "")
 
 
+def has_password(place: str) -> bool:
+    """Whether a place is a URL with a password in it."""
+    if not is_url(place):
+        return False
+    if "::" in place.partition("://")[0]:  # as in `shown`
+        return has_password(place.partition("::")[2])
+    try:
+        return bool(urlsplit(place).password)
+    except ValueError:
+        return ":" in place.partition("://")[2].rpartition("@")[0]
+
+
 def open_filesystem(url: str, *, timeout_s: float | None = None) -> tuple[Any, str]:
     """The fsspec file system of a URL, and the path of the URL in it.
 
