@@ -87,7 +87,12 @@ def test_within_a_pass_every_window_of_a_source_comes_once(
             return
         assert plan.num_steps == sum(map(len, sources)) // config.batch_size
         for step in range(plan.num_steps):
-            served.update(zip(plan.passes(step).tolist(), plan.batch(step).tolist(), strict=True))
+            passes, windows = plan.passes(step).tolist(), plan.batch(step).tolist()
+            served.update(zip(passes, windows, strict=True))
+            # A piece is named by a window of the same source, at most L - 1 before.
+            for window, piece in zip(windows, plan.pieces(step).tolist(), strict=True):
+                assert 0 <= window - piece < config.run_length
+                assert any({window, piece} <= set(source.ids.tolist()) for source in sources)
     assert max(served.values()) == 1
     for source, used in zip(sources, plan.used.tolist(), strict=True):
         of_pass = Counter(number for number, window in served if window in set(source.ids.tolist()))

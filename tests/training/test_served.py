@@ -15,7 +15,7 @@ from tracknet.datasets.stream import training_stream
 from tracknet.training.distributed import Ranks
 from tracknet.training.served import Coverage, ServedWindows
 from tracknet.utils.geometry import Size
-from tracknet.utils.settings import DataConfig, FilterConfig, LoaderConfig, SequenceConfig
+from tracknet.utils.settings import DataConfig, FilterConfig, LoaderConfig, SequenceConfig, SourceConfig
 
 Serve = Callable[..., "Coverage | None"]
 SPEC = SampleSpec(
@@ -99,6 +99,39 @@ def test_what_came_twice_is_named(serve: Serve) -> None:
     assert coverage is not None
     assert len(coverage.problems) == 1
     assert "NO (28 of 32, 4 left for other epochs; too often: game1_Clip" in coverage.text
+
+
+@pytest.mark.parametrize("epoch", [0, 1, 2])
+def test_a_mix_is_counted_by_the_passes_over_each_source(small_shards: Path, epoch: int) -> None:
+    first, second = (str(tar) for tar in sorted(small_shards.glob("train-*.tar")))
+    sources = (SourceConfig(shards=(first,), weight=3.0), SourceConfig(shards=(second,), weight=1.0))
+    config = LoaderConfig(workers=0, run_length=4)
+    mix = open_sources(DataConfig(sources=sources))
+    stream = training_stream(mix.train, SPEC, config, batch_size=4, seed=0, weights=mix.weights)
+    # Of the 32 windows of an epoch the first source brings 24: it is passed over again.
+    assert stream.windows_used() == [24, 8]
+    assert len(stream.sources[0]) < 24
+    served = ServedWindows(stream)
+    served.begin(epoch, 0, 0)
+    batches = list(StreamLoader(stream, config).epoch(epoch))
+    for batch in batches:
+        served.take(batch)
+    coverage = served.coverage(stream.num_steps, Ranks(), whole=True)
+    assert coverage is not None
+    assert coverage.problems == ()
+    assert "once a pass: yes" in coverage.text
+    assert coverage.served == 32
+    # One more of what came most often already is found.
+    rows = [int(row) for batch in batches for row in batch.rows[:, 1]]
+    often = max(rows, key=rows.count)
+    for batch in batches:
+        if often in batch.rows[:, 1].tolist():
+            for _ in range(3):
+                served.take(batch)
+    coverage = served.coverage(stream.num_steps, Ranks(), whole=True)
+    assert coverage is not None
+    assert any("too often" in problem for problem in coverage.problems)
+    assert "once a pass: NO" in coverage.text
 
 
 def test_what_is_missing_is_counted(serve: Serve) -> None:
