@@ -172,10 +172,10 @@ def _epoch(
     features, targets = [], []
     for path in paths:
         seen = _vary(path, rng)
-        moments_s = path.time_s[seen.visible]
-        jitter = rng.uniform(-settings.jitter_frames, settings.jitter_frames, len(moments_s))
-        moments_s = moments_s + jitter / FRAME_RATE
-        features.append(describe_moments(seen.time_s, seen.x, seen.y, seen.visible, moments_s, FRAME_SIZE))
+        seen_s, x, y = (values[seen.visible] for values in (seen.time_s, seen.x, seen.y))
+        jitter = rng.uniform(-settings.jitter_frames, settings.jitter_frames, len(seen_s))
+        moments_s = seen_s + jitter / FRAME_RATE
+        features.append(describe_moments(seen_s, x, y, moments_s, FRAME_SIZE))
         targets.append(_targets(path, moments_s, settings.spread_frames))
     return np.concatenate(features), np.concatenate(targets)
 

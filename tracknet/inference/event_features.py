@@ -1,8 +1,8 @@
 """What the events model sees of a trajectory: the ball's path around one moment, free of frame size and rate.
 
-Where in the frame the ball is stays out: a net that knows it was no better in cross-validation, and would be tied
-to one framing. The path is sampled at fixed times around the moment (30 Hz, the rate of the labelled broadcasts), not at the
-neighbouring frames: a video of 25, 50 or 60 frames/s, or of a varying rate, gives the same numbers.
+The path is sampled at fixed times around the moment (30 Hz, the rate of the labelled broadcasts), not at the
+neighbouring frames: a video of 25, 50 or 60 frames/s, or of a varying rate, gives the same numbers. Where in the
+frame the ball is stays out: a net that knows it would be tied to one framing, and was no surer in cross-validation.
 """
 
 from __future__ import annotations
@@ -29,29 +29,28 @@ UNIT = 50 / 1280
 
 
 def sample_paths(
-    time_s: FloatArray, x: FloatArray, y: FloatArray, visible: BoolArray, moments_s: FloatArray
+    time_s: FloatArray, x: FloatArray, y: FloatArray, moments_s: FloatArray
 ) -> tuple[FloatArray, FloatArray, BoolArray, BoolArray]:
     """The ball's path at `OFFSETS_S` around every moment, on straight lines between sightings.
 
     Args:
-        time_s: float64 [N], ascending.
-        x: float64 [N], any unit; read where `visible`.
+        time_s: float64 [N], of the sightings, ascending; at least one.
+        x: float64 [N], any unit.
         y: likewise.
-        visible: bool [N], at least one of them.
         moments_s: float64 [M].
 
     Returns:
         x, y float64 [M, K]; seen bool [M, K]: there is a sighting at that time, or one just before and one just
         after; held bool [M, K]: there is a sighting within `LOST_S`. Where not held x and y mean nothing.
     """
-    t, x, y = time_s[visible], x[visible], y[visible]
     at_s = moments_s[:, None] + OFFSETS_S
-    after = np.searchsorted(t, at_s).clip(1, max(len(t) - 1, 1)).clip(0, len(t) - 1)
+    last = len(time_s) - 1
+    after = np.searchsorted(time_s, at_s).clip(min(1, last), last)
     before = (after - 1).clip(0)
-    gap_s = t[after] - t[before]
-    share = ((at_s - t[before]) / np.where(gap_s > 0, gap_s, 1.0)).clip(0.0, 1.0)
-    nearest_s = np.minimum(np.abs(at_s - t[before]), np.abs(at_s - t[after]))
-    inside = (at_s >= t[before]) & (at_s <= t[after])
+    gap_s = time_s[after] - time_s[before]
+    share = ((at_s - time_s[before]) / np.where(gap_s > 0, gap_s, 1.0)).clip(0.0, 1.0)
+    nearest_s = np.minimum(np.abs(at_s - time_s[before]), np.abs(at_s - time_s[after]))
+    inside = (at_s >= time_s[before]) & (at_s <= time_s[after])
     # A hundredth of a sample: times are read from files with a few decimals.
     seen = (nearest_s < 0.01 * STEP_S) | (inside & (gap_s <= BRIDGED_S))
     return (
@@ -63,20 +62,14 @@ def sample_paths(
 
 
 def describe_moments(
-    time_s: FloatArray,
-    x: FloatArray,
-    y: FloatArray,
-    visible: BoolArray,
-    moments_s: FloatArray,
-    frame_size: Size,
+    time_s: FloatArray, x: FloatArray, y: FloatArray, moments_s: FloatArray, frame_size: Size
 ) -> Float32Array:
-    """The numbers from which the net judges each moment: way, speed, direction and its change, and what was seen.
+    """The numbers from which the net judges each moment: way, speed, direction, acceleration, and what was seen.
 
     Args:
-        time_s: float64 [N], ascending.
-        x: float64 [N], frame pixels; read where `visible`.
+        time_s: float64 [N], of the sightings, ascending; at least one.
+        x: float64 [N], frame pixels.
         y: likewise.
-        visible: bool [N], at least one of them.
         moments_s: float64 [M].
         frame_size: the frame that x and y are pixels of.
 
@@ -86,7 +79,7 @@ def describe_moments(
 
     """
     unit_px = UNIT * max(frame_size)
-    x, y, seen, held = sample_paths(time_s, x / unit_px, y / unit_px, visible, moments_s)
+    x, y, seen, held = sample_paths(time_s, x / unit_px, y / unit_px, moments_s)
     here_x, here_y = x[:, BEFORE : BEFORE + 1], y[:, BEFORE : BEFORE + 1]
     both = held[:, 1:] & held[:, :-1]
     vx, vy = np.where(both, np.diff(x), 0.0), np.where(both, np.diff(y), 0.0)

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tracknet.inference.event_features import (
+    OFFSETS_S,
     STEP_S,
     BoolArray,
     Float32Array,
@@ -81,18 +82,23 @@ def find_events(
         A mark on one frame for each event.
 
     Raises:
-        ValueError: the arrays differ in length, or times are not ascending.
+        ValueError: the arrays differ in length, times are not ascending, or a threshold is of no event.
 
     """
     net = net or shipped_net()
+    if unknown := sorted(set(thresholds or {}) - set(EVENTS)):
+        raise ValueError(f"no event is called {unknown[0]!r}; there are {', '.join(EVENTS)}")
     times, xs, ys, shown = _check(time_s, x, y, visible)
-    at = np.flatnonzero(shown)
     probability = np.zeros((len(times), len(EVENTS)), np.float32)
+    at = np.flatnonzero(shown)
+    seen_s, seen_x, seen_y = times[at], xs[at], ys[at]
     for start in range(0, len(at), _BLOCK):
-        block = at[start : start + _BLOCK]
-        near = slice(*np.searchsorted(times, (times[block[0]] - 1.0, times[block[-1]] + 1.0)))
-        features = describe_moments(times[near], xs[near], ys[near], shown[near], times[block], frame_size)
-        probability[block] = net.probabilities(features)[:, 1:]
+        moments_s = seen_s[start : start + _BLOCK]
+        # One sighting more than is in reach on either side: straight lines lead there.
+        low, high = np.searchsorted(seen_s, (moments_s[0] + OFFSETS_S[0], moments_s[-1] + OFFSETS_S[-1]))
+        near = slice(max(low - 1, 0), high + 1)
+        features = describe_moments(seen_s[near], seen_x[near], seen_y[near], moments_s, frame_size)
+        probability[at[start : start + _BLOCK]] = net.probabilities(features)[:, 1:]
     if sport == "badminton":
         probability = np.stack([probability.sum(axis=1), np.zeros(len(times), np.float32)], axis=1)
     return mark_events(times, probability, {**net.thresholds, **(thresholds or {})})
@@ -136,6 +142,8 @@ def _check(
     if not times.shape == xs.shape == ys.shape == shown.shape == (len(times),):
         shapes = [list(array.shape) for array in (times, xs, ys, shown)]
         raise ValueError(f"time_s, x, y, visible must be of one length, got {shapes}")
+    if not np.all(np.isfinite(times)):
+        raise ValueError(f"time_s is no number at frame {int(np.argmin(np.isfinite(times)))}")
     if not np.all(np.diff(times) >= 0):
         raise ValueError(f"time_s descends at frame {int(np.argmax(np.diff(times) < 0)) + 1}")
     return times, xs, ys, shown & np.isfinite(xs) & np.isfinite(ys)
