@@ -40,7 +40,7 @@ def simulated(seed: int, rate: float) -> Rally:
     xy = np.full((len(time_s), 2), np.nan)
     shown = np.array([place is not None for place in places])
     xy[shown] = look.camera.project(np.stack([place for place in places if place is not None]))[0]
-    marks = [(event.time_s, event.kind.name.lower()) for event in rally.events if event.time_s < time_s[-1]]
+    marks = [(e.time_s, e.kind.name.lower()) for e in rally.events if 0.1 < e.time_s < time_s[-1] - 0.1]
     return time_s, xy[:, 0], xy[:, 1], shown, marks
 
 
