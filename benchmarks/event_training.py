@@ -81,7 +81,7 @@ def _path_of(clip: LabelledClip) -> Path2d:
     events: list[tuple[int, int, Status]] = []
     for row, label in enumerate(clip.frames):
         if label.status in (Status.HIT, Status.BOUNCE):
-            # 36 events of the set are marked on two frames in a row, one on three.
+            # 34 events of the set are marked on two frames in a row, one on three.
             if events and events[-1][1] == row - 1 and events[-1][2] == label.status:
                 events[-1] = (events[-1][0], row, label.status)
             else:
