@@ -1,9 +1,10 @@
 """Hits and bounces, from the ball's path alone: one mark on one frame for each.
 
 A small net judges every frame by the path around it (`event_features`, `event_net`); of neighbouring frames that
-all look like one event the likeliest is kept. What it is worth on ten broadcast tennis matches is in
-benchmarks/results/events: of games 8-10 94 % of hits and 95 % of bounces (F1, within 2 frames), 87 and 92 % of a path
-as a detector leaves it (2 px noise, 10 % missing, 2 % false).
+all look like one event the likeliest is kept. On three broadcast tennis matches that no training saw F1 within two
+frames is 94 % for hits and 95 % for bounces on the labelled path, and 87 and 92 % on a path as a detector leaves it
+(2 px noise, 10 % missing, 2 % elsewhere): benchmarks/results/events. The net was trained on the TrackNet tennis
+labels, which are for academic use.
 
 Its limits. It learned tennis from the usual broadcast camera, high behind a baseline: from another place a bounce
 bends the path otherwise, and nothing is known of its figures there. It sees no players and hears no stroke, so a
