@@ -9,13 +9,21 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tracknet.inference.api import predict as predict
+    from tracknet.inference.api import track as track
+    from tracknet.inference.predictions import Predictions as Predictions
     from tracknet.models.model import TrackNet as TrackNet
 
 __version__ = "0.1.0"
 
-_LAZY = {"TrackNet": "tracknet.models.model"}
+_LAZY = {
+    "Predictions": "tracknet.inference.predictions",
+    "TrackNet": "tracknet.models.model",
+    "predict": "tracknet.inference.api",
+    "track": "tracknet.inference.api",
+}
 
-__all__ = ["TrackNet", "__version__"]
+__all__ = ["Predictions", "TrackNet", "__version__", "predict", "track"]
 
 
 def __getattr__(name: str) -> Any:

@@ -22,5 +22,9 @@ def mirrored_average(model: TrackNet, frames: torch.Tensor) -> torch.Tensor:
     Returns:
         float32 `[B, M, h, w]`.
     """
-    straight, mirrored = model(frames), model(frames.flip(-1)).flip(-1)
+    return average_of_mirrored(model(frames), model(frames.flip(-1)).flip(-1))
+
+
+def average_of_mirrored(straight: torch.Tensor, mirrored: torch.Tensor) -> torch.Tensor:
+    """The logits, float32, of the average of two probabilities; the second's maps are mirrored back already."""
     return logits_of((straight.float().sigmoid() + mirrored.float().sigmoid()) / 2)

@@ -14,6 +14,10 @@ COMMANDS = {
     "inspect": ("tracknet.scripts.inspect", "tell what a build holds, and --verify every byte of it"),
     "train": ("tracknet.scripts.train", "train a model on shards, or --resume a run"),
     "evaluate": ("tracknet.scripts.evaluate", "score a model on a split of the shards"),
+    "predict": (
+        "tracknet.scripts.predict",
+        "find the ball in videos, folders of pictures, cameras and streams",
+    ),
 }
 
 

@@ -28,7 +28,7 @@ class Progress:
 
     Args:
         what: the work in a word or two, such as `building`.
-        total: how much there is to do.
+        total: how much there is to do; `None` where nobody knows. More may turn out to be.
         unit: what is counted, in the plural.
         line_every_s: least time between two plain lines.
         shown: false where another process shows it.
@@ -38,7 +38,7 @@ class Progress:
     def __init__(
         self,
         what: str,
-        total: int,
+        total: int | None,
         unit: str,
         *,
         line_every_s: float = SECONDS_BETWEEN_LINES,
@@ -73,7 +73,7 @@ class Progress:
         if self._bar is not None:
             task = self._bar.task_ids[0]
             self._bar.update(task, completed=self.done, rate=f"{self.per_second():,.0f} {self.unit}/s")
-        elif time.monotonic() - self._last_line_s >= self._line_every_s and self.done < self.total:
+        elif time.monotonic() - self._last_line_s >= self._line_every_s and self.done != self.total:
             self._print_line()
 
     def bytes_counter(self) -> Callable[[int], None]:
@@ -97,12 +97,12 @@ class Progress:
             return
         self._last_line_s = time.monotonic()
         rate = self.per_second()
-        left_s = (self.total - self.done) / rate if rate else 0.0
+        done, left = f"{self.done:,}", ""
+        if self.total is not None and self.done <= self.total:
+            done += f" of {self.total:,}"
+            left = f", {(self.total - self.done) / rate if rate else 0.0:,.0f} s left"
         print(
-            f"{self.what}: {self.done:,} of {self.total:,} {self.unit}, {rate:,.0f} {self.unit}/s, "
-            f"{left_s:,.0f} s left",
-            file=sys.stderr,
-            flush=True,
+            f"{self.what}: {done} {self.unit}, {rate:,.0f} {self.unit}/s{left}", file=sys.stderr, flush=True
         )
 
 

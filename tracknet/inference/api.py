@@ -1,0 +1,114 @@
+"""Prediction in one call, for people who write Python."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any, TypedDict, Unpack
+
+from tracknet.inference.ball import Ball
+from tracknet.inference.frame_source import DEFAULT_FPS, FrameSource, open_frames
+from tracknet.inference.heatmap_model import HeatmapModel, load_model
+from tracknet.inference.pipeline import FrameRange, predict_points
+from tracknet.inference.predictions import Predictions, balls_of
+from tracknet.inference.predictor import Predictor
+
+CANDIDATES = 5
+
+
+class Settings(TypedDict, total=False):
+    """How a model is used; see `predictor.Predictor`."""
+
+    device: str
+    amp: str
+    batch_size: int
+    threshold: float | None
+    overlap: str | None
+    flip: bool
+    candidates: int
+
+
+def track(
+    source: str | Path,
+    model: HeatmapModel | str | Path,
+    *,
+    frames: tuple[int, int | None] | None = None,
+    fps: float = DEFAULT_FPS,
+    **settings: Unpack[Settings],
+) -> Iterator[Ball]:
+    """The ball in each frame, one after the other, while the source is read.
+
+        for ball in tracknet.track("match.mp4", model):
+            print(ball.time_s, ball.x, ball.y, ball.score)
+
+    Args:
+        source: a video, a folder of pictures, a camera (`"0"`), a URL, `"-"`: see `frame_source.open_frames`.
+        model: a model, or what `tracknet.scripts.predict` takes for one.
+        frames: only these, `(first, end)`; `None` as end is the source's own.
+        fps: of a folder's pictures, which have no time of their own.
+        settings: how the model is used: device, amp, batch_size, threshold, overlap, flip, candidates.
+
+    Raises:
+        UserError: source or model cannot be had; `RunError` where the source breaks on the way.
+    """
+    predictor, opened, wanted = _prepare(source, model, frames, fps, settings)
+    return _balls(predictor, opened, wanted)
+
+
+def predict(
+    source: str | Path,
+    model: HeatmapModel | str | Path,
+    *,
+    frames: tuple[int, int | None] | None = None,
+    fps: float = DEFAULT_FPS,
+    **settings: Unpack[Settings],
+) -> Predictions:
+    """The ball in every frame of a source that ends.
+
+        predictions = tracknet.predict("match.mp4", model)
+        predictions.to_csv("match.csv")
+
+    Arguments and errors are those of `track`.
+    """
+    predictor, opened, wanted = _prepare(source, model, frames, fps, settings)
+    blocks = predict_points(opened, predictor, wanted)
+    with closing(blocks):  # type: ignore[type-var]
+        return Predictions.of_blocks(blocks, predictor.threshold, describe(opened, predictor, model, wanted))
+
+
+def describe(
+    source: FrameSource,
+    predictor: Predictor,
+    model: HeatmapModel | str | Path,
+    wanted: FrameRange,
+) -> dict[str, Any]:
+    """What makes predictions, as `Predictions.about` keeps it."""
+    from tracknet import __version__
+
+    return {
+        "source": source.name,
+        "frame_rate": source.frame_rate,
+        "frames": str(wanted),
+        "model": str(model) if isinstance(model, str | Path) else type(model).__name__,
+        **predictor.about(),
+        "created_by": f"tracknet {__version__}",
+    }
+
+
+def _prepare(
+    source: str | Path,
+    model: HeatmapModel | str | Path,
+    frames: tuple[int, int | None] | None,
+    fps: float,
+    settings: Settings,
+) -> tuple[Predictor, FrameSource, FrameRange]:
+    loaded = load_model(model) if isinstance(model, str | Path) else model
+    chosen: Settings = {"candidates": CANDIDATES, **settings}
+    predictor = Predictor(loaded, **chosen)
+    return predictor, open_frames(source, fps=fps), FrameRange(*(frames or (0, None)))
+
+
+def _balls(predictor: Predictor, source: FrameSource, wanted: FrameRange) -> Iterator[Ball]:
+    for block in predict_points(source, predictor, wanted):
+        yield from balls_of(block, predictor.threshold)

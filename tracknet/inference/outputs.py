@@ -1,0 +1,129 @@
+"""Which sources a command line means, and where the results of each go: two never to the same file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from tracknet.inference.frame_source import STDIN
+from tracknet.utils.errors import UserError
+from tracknet.utils.images import IMAGE_SUFFIXES
+from tracknet.utils.naming import natural_key
+from tracknet.utils.urls import is_url
+from tracknet.utils.video import is_video
+
+ENDINGS = {"csv": ".csv", "parquet": ".parquet", "json": ".json", "tracknetv2": "_ball.csv"}
+OVERLAY_ENDING, PARTIAL_ENDING = ".overlay.mp4", ".partial.csv"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A source, as `frame_source.open_frames` takes it, and the name of its results."""
+
+    spec: str
+    name: str
+
+    def file(self, out: Path, form: str) -> Path:
+        """Where the results go in a form of `ENDINGS`."""
+        return out / f"{self.name}{ENDINGS[form]}"
+
+    def partial(self, out: Path) -> Path:
+        """Where rows go until all are there."""
+        return out / f"{self.name}{PARTIAL_ENDING}"
+
+    def overlay(self, out: Path) -> Path:
+        """Where the video with the ball marked goes."""
+        return out / f"{self.name}{OVERLAY_ENDING}"
+
+
+def find_jobs(specs: Sequence[str]) -> list[Job]:
+    """A job for each source, in the order given; of a folder of videos one for each video, in natural order.
+
+    Args:
+        specs: files, folders, cameras, URLs, `-`.
+
+    Raises:
+        UserError: naming everything that is not there, and folders that hold neither videos nor pictures.
+    """
+    sources: list[str] = []
+    problems: list[str] = []
+    for spec in specs:
+        path = Path(spec).expanduser()
+        if spec == STDIN or is_url(spec) or (spec.isdecimal() and not path.exists()):
+            sources.append(spec)
+        elif path.is_dir():
+            found = _in_folder(path)
+            sources += map(str, found)
+            if not found:
+                problems.append(f"{spec} holds neither videos nor pictures")
+        elif path.exists():
+            sources.append(str(path))
+        else:
+            problems.append(f"there is no file or folder {spec}")
+    if problems:
+        raise UserError("nothing was predicted", problems=problems)
+    sources = list(dict.fromkeys(sources))
+    if sum(source == STDIN or source.isdecimal() for source in sources) and len(sources) > 1:
+        raise UserError(
+            "a camera or standard input cannot be one of several sources: the others would wait for its end",
+            remedy="run the command once for each",
+        )
+    return [Job(source, name) for source, name in zip(sources, _names(sources), strict=True)]
+
+
+def _in_folder(folder: Path) -> list[Path]:
+    """The videos in a folder, or itself if it holds pictures, or what its folders hold."""
+    inside = sorted(
+        (path for path in folder.iterdir() if path.name[0] != "."), key=lambda path: natural_key(path.name)
+    )
+    videos = [path for path in inside if path.is_file() and is_video(path)]
+    pictures = any(path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES for path in inside)
+    if videos:
+        return videos
+    if pictures:
+        return [folder]
+    return [found for path in inside if path.is_dir() for found in _in_folder(path)]
+
+
+def _names(sources: Sequence[str]) -> list[str]:
+    """Names as short as can be told apart: `x`, or `a_x` and `b_x`, or `x-mp4` and `x-avi`."""
+    parts = [_parts(source) for source in sources]
+    names = [own[-1] for own in parts]
+    for depth in range(2, max((len(own) for own in parts), default=0) + 1):
+        for number in _clashing(names):
+            names[number] = "_".join(parts[number][-depth:])
+    for number in _clashing(names):
+        names[number] += "-" + Path(sources[number]).suffix.lower().lstrip(".")
+    for number in _clashing(names):  # a/b_c.mp4 and a_b/c.mp4
+        names[number] += f"-{number + 1}"
+    return names
+
+
+def _clashing(names: Sequence[str]) -> Iterable[int]:
+    """The places of names whose files would meet, also where upper and lower case are one."""
+    owners: dict[str, list[int]] = {}
+    for number, name in enumerate(names):
+        owners.setdefault(name.lower(), []).append(number)
+    return [number for same in owners.values() if len(same) > 1 for number in same]
+
+
+def _parts(source: str) -> list[str]:
+    """The folders and the name without its ending, as file names may have them."""
+    if source == STDIN:
+        return ["stdin"]
+    if source.isdecimal() and not Path(source).exists():
+        return [f"camera{source}"]
+    if is_url(source):
+        # Neither password nor query: they may be secret.
+        split = urlsplit(source)
+        path = Path(f"{split.hostname or ''}{split.path}".strip("/") or split.scheme)
+    else:
+        path = Path(source).absolute()
+    names = [part for part in path.parts if part not in ("/", "\\")]
+    # `match.final.mp4` is match.final, a folder of pictures keeps its whole name.
+    ending = is_video(path) or (path.is_file() and path.suffix)
+    last = path.stem if ending else path.name
+    return [re.sub(r"[^\w.+-]+", "_", part) for part in [*names[:-1], last]]

@@ -1,0 +1,180 @@
+"""Predictions as the bytes of a CSV, Parquet or JSON file, and back."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tracknet.inference.predictions import COLUMNS, Predictions
+from tracknet.utils.errors import UserError
+from tracknet.utils.files import finite_or_none
+from tracknet.utils.geometry import Size
+
+# A hundredth of a pixel and a microsecond: both far below what a model or a camera knows.
+_DECIMALS = {"time_s": 6, "score": 6, "x": 2, "y": 2, "x_raw": 2, "y_raw": 2}
+_META = b"tracknet"
+# Columns that CSV files write as 0 and 1, and columns whose empty cells are empty texts.
+_FLAGS, _TEXTS = ("visible", "visible_raw", "filled"), ("event",)
+
+
+def encode(predictions: Predictions, form: str) -> bytes:
+    """The bytes of a file of one of `FORMATS`."""
+    return FORMATS[form](predictions)
+
+
+def csv_header(columns: Sequence[str] = COLUMNS) -> str:
+    """The first line."""
+    return ",".join(columns) + "\n"
+
+
+def csv_rows(predictions: Predictions) -> str:
+    """A line per frame."""
+    columns = [_csv_cells(name, values) for name, values in predictions.table().items()]
+    return "".join(",".join(cells) + "\n" for cells in zip(*columns, strict=True))
+
+
+def read_predictions(path: Path) -> Predictions:
+    """As `Predictions.read`."""
+    reader = {".csv": _read_csv, ".parquet": _read_parquet, ".json": _read_json}.get(path.suffix.lower())
+    if reader is None:
+        raise UserError(
+            f"{path} has no known ending", remedy="give a file that ends in .csv, .parquet or .json"
+        )
+    try:
+        return reader(path)
+    except FileNotFoundError:
+        raise UserError(f"there is no file {path}") from None
+    except (ValueError, KeyError, TypeError) as error:  # pyarrow's own errors are ValueErrors too
+        raise UserError(f"{path} holds no predictions: {error}") from None
+
+
+def _to_csv(predictions: Predictions) -> bytes:
+    return (csv_header(tuple(predictions.table())) + csv_rows(predictions)).encode()
+
+
+def _to_tracknetv2(predictions: Predictions) -> bytes:
+    lines = ["Frame,Visibility,X,Y\n"]
+    columns = (predictions.frame, predictions.visible, predictions.x, predictions.y)
+    for frame, visible, x, y in zip(*(column.tolist() for column in columns), strict=True):
+        lines.append(f"{frame},1,{x:.2f},{y:.2f}\n" if visible else f"{frame},0,0,0\n")
+    return "".join(lines).encode()
+
+
+def _to_parquet(predictions: Predictions) -> bytes:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    arrays = {
+        name: pa.array(values, from_pandas=True)  # NaN is null
+        for name, values in predictions.table().items()
+    }
+    meta = {_META: json.dumps(_meta(predictions)).encode()}
+    sink = io.BytesIO()
+    pq.write_table(pa.table(arrays).replace_schema_metadata(meta), sink)
+    return sink.getvalue()
+
+
+def _to_json(predictions: Predictions) -> bytes:
+    table = {name: values.tolist() for name, values in predictions.table().items()}
+    rows = [
+        dict(zip(table, finite_or_none(cells), strict=True)) for cells in zip(*table.values(), strict=True)
+    ]
+    head = json.dumps(_meta(predictions), indent=2)[:-2]
+    lines = ",\n".join(json.dumps(row, allow_nan=False) for row in rows)
+    return f'{head},\n  "frames": [\n{lines}\n]}}\n'.encode()
+
+
+FORMATS: dict[str, Callable[[Predictions], bytes]] = {
+    "csv": _to_csv,
+    "parquet": _to_parquet,
+    "json": _to_json,
+    "tracknetv2": _to_tracknetv2,
+}
+
+
+def _meta(predictions: Predictions) -> dict[str, Any]:
+    size = predictions.frame_size
+    return {
+        "about": finite_or_none(dict(predictions.about)),
+        "frame_size": None if size is None else list(size),
+    }
+
+
+def _csv_cells(name: str, values: npt.NDArray[Any]) -> list[str]:
+    if values.dtype == bool:
+        return ["1" if value else "0" for value in values.tolist()]
+    if values.dtype.kind == "f":
+        decimals = _DECIMALS.get(name, 6)
+        return ["" if value != value else f"{value:.{decimals}f}" for value in values.tolist()]
+    return [str(value) for value in values.tolist()]
+
+
+def _read_csv(path: Path) -> Predictions:
+    rows = list(csv.reader(io.StringIO(path.read_bytes().decode("utf-8-sig"), newline=""), strict=True))
+    header = rows[0] if rows else []
+    if missing := [name for name in COLUMNS if name not in header]:
+        raise ValueError(f"no column {', '.join(missing)}")
+    for line, row in enumerate(rows[1:], start=2):
+        if len(row) != len(header):
+            raise ValueError(f"line {line} has {len(row)} cells, the header {len(header)}")
+    cells = {name: [row[at] for row in rows[1:]] for at, name in enumerate(header)}
+    return _from_columns({name: _from_text(name, values) for name, values in cells.items()}, {})
+
+
+def _read_parquet(path: Path) -> Predictions:
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(path)
+    meta = json.loads((table.schema.metadata or {}).get(_META, b"{}"))
+    columns = {}
+    for name in table.column_names:
+        # Only columns of floats have nulls, and they become NaN.
+        columns[name] = table.column(name).to_numpy()
+        if columns[name].dtype == object:
+            columns[name] = columns[name].astype(str)
+    return _from_columns(columns, meta)
+
+
+def _read_json(path: Path) -> Predictions:
+    plain = json.loads(path.read_text(encoding="utf-8"))
+    names = list(plain["frames"][0]) if plain["frames"] else list(COLUMNS)
+    columns = {}
+    for name in names:
+        values = [row[name] for row in plain["frames"]]
+        floats = any(value is None or isinstance(value, float) for value in values)
+        columns[name] = np.array(values, np.float64) if floats else np.array(values)
+    return _from_columns(columns, plain)
+
+
+def _from_text(name: str, cells: list[str]) -> npt.NDArray[Any]:
+    if name == "frame" or name in _FLAGS:
+        return np.array(cells, np.int64)
+    if name in _TEXTS:
+        return np.array(cells, str)
+    try:
+        return np.array([cell or "nan" for cell in cells], np.float64)
+    except ValueError:
+        return np.array(cells, str)
+
+
+def _from_columns(columns: dict[str, npt.NDArray[Any]], meta: dict[str, Any]) -> Predictions:
+    own = {name: columns.pop(name) for name in COLUMNS}
+    for name in columns:
+        if name in _FLAGS:
+            columns[name] = columns[name].astype(bool)
+    size = meta.get("frame_size")
+    return Predictions(
+        frame=own["frame"].astype(np.int64),
+        visible=own["visible"].astype(bool),
+        columns=columns,
+        frame_size=None if size is None else Size(*size),
+        about=meta.get("about") or {},
+        **{name: own[name].astype(np.float64) for name in ("time_s", "x", "y", "score")},
+    )

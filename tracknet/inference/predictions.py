@@ -1,0 +1,188 @@
+"""What was found in one source: a row per frame, as arrays, and in and out of files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tracknet.inference.ball import Ball, Candidate
+from tracknet.inference.points import FloatArray, PointBlock
+from tracknet.utils.errors import UserError
+from tracknet.utils.geometry import Size
+
+if TYPE_CHECKING:
+    import pandas
+
+COLUMNS = ("frame", "time_s", "x", "y", "score", "visible")
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """All frames of one source, in order. Pixels are those of the upright source frame.
+
+    Attributes:
+        frame: int64 `[N]`, numbers in the source.
+        time_s: float64 `[N]`, since the source's first frame.
+        x: float64 `[N]`, pixel centres at whole numbers; NaN where no ball is reported. `y` likewise.
+        score: float64 `[N]`, 0..1.
+        visible: bool `[N]`, a ball is reported.
+        columns: further columns `[N]` by name, in the order in which files have them.
+        frame_size: of the source; `None` where not known.
+        candidates_px: float64 `[N, K, 2]`, the best places of each heatmap, NaN where there are fewer; not in files.
+        candidate_scores: float64 `[N, K]`; 0 there.
+        about: what made them, plain values: source, model, threshold and so on.
+    """
+
+    frame: npt.NDArray[np.int64]
+    time_s: FloatArray
+    x: FloatArray
+    y: FloatArray
+    score: FloatArray
+    visible: npt.NDArray[np.bool_]
+    columns: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+    frame_size: Size | None = None
+    candidates_px: FloatArray | None = None
+    candidate_scores: FloatArray | None = None
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        lengths = {name: len(values) for name, values in self.table().items()}
+        if len(set(lengths.values())) > 1:
+            raise ValueError(f"columns of different lengths: {lengths}")
+        if taken := set(self.columns) & set(COLUMNS):
+            raise ValueError(f"{sorted(taken)} are columns already")
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    def __iter__(self) -> Iterator[Ball]:
+        event, filled = self.columns.get("event"), self.columns.get("filled")
+        for row in range(len(self)):
+            yield Ball(
+                int(self.frame[row]),
+                float(self.time_s[row]),
+                float(self.x[row]),
+                float(self.y[row]),
+                float(self.score[row]),
+                bool(self.visible[row]),
+                self._candidates(row),
+                "" if event is None else str(event[row]),
+                filled is not None and bool(filled[row]),
+            )
+
+    @classmethod
+    def of_blocks(
+        cls, blocks: Iterable[PointBlock], threshold: float, about: Mapping[str, Any] | None = None
+    ) -> Predictions:
+        """Joins blocks of points; a score below the threshold is no ball."""
+        parts = list(blocks)
+        empty = np.zeros(0)
+
+        def joined(name: str, nothing: npt.NDArray[Any]) -> npt.NDArray[Any]:
+            return np.concatenate([getattr(part, name) for part in parts]) if parts else nothing
+
+        xy_px, score = joined("xy_px", np.zeros((0, 2))), joined("score", empty)
+        visible = score >= threshold
+        x, y = np.where(visible[:, None], xy_px, np.nan).T
+        sizes = {size for part in parts for size in part.sizes}
+        return cls(
+            frame=joined("frame", np.zeros(0, np.int64)),
+            time_s=joined("time_s", empty),
+            x=x,
+            y=y,
+            score=score,
+            visible=visible,
+            frame_size=sizes.pop() if len(sizes) == 1 else None,
+            candidates_px=joined("candidates_px", np.zeros((0, 0, 2))),
+            candidate_scores=joined("candidate_scores", np.zeros((0, 0))),
+            about=dict(about or {}),
+        )
+
+    def table(self) -> dict[str, npt.NDArray[Any]]:
+        """Name -> column, in the order in which files have them."""
+        return {**{name: getattr(self, name) for name in COLUMNS}, **self.columns}
+
+    def to_csv(self, path: str | Path) -> Path:
+        """Writes `frame,time_s,x,y,score,visible` and the further columns; x and y are empty where there is no ball.
+
+        The file is there as a whole, or not at all; an older one is replaced. Likewise the other formats.
+        """
+        return self._write(path, "csv")
+
+    def to_tracknetv2(self, path: str | Path) -> Path:
+        """Writes `Frame,Visibility,X,Y` as TrackNetV2 spells it: X and Y are 0 where there is no ball."""
+        return self._write(path, "tracknetv2")
+
+    def to_parquet(self, path: str | Path) -> Path:
+        """Writes a Parquet file, exactly as the arrays are, with null where there is no ball, and `about` beside."""
+        return self._write(path, "parquet")
+
+    def to_json(self, path: str | Path) -> Path:
+        """Writes `{"about": {..}, "frame_size": [w, h], "frames": [{"frame": 0, ...}, ...]}`."""
+        return self._write(path, "json")
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """The table as a pandas data frame.
+
+        Raises:
+            UserError: pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError:
+            raise UserError(
+                "to_pandas needs pandas, which is not installed",
+                remedy="pip install pandas, or use to_csv, to_parquet or table(), which need nothing",
+            ) from None
+        return pandas.DataFrame(self.table())
+
+    @classmethod
+    def read(cls, path: str | Path) -> Predictions:
+        """What `to_csv`, `to_parquet` or `to_json` wrote; the ending of the name says which.
+
+        Raises:
+            UserError: there is no such file, or it is none of these; with what is wrong in it.
+        """
+        from tracknet.inference.prediction_formats import read_predictions
+
+        return read_predictions(Path(path))
+
+    def _write(self, path: str | Path, form: str) -> Path:
+        from tracknet.inference.prediction_formats import encode
+        from tracknet.utils.files import replace_file
+
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(path, encode(self, form))
+        return path
+
+    def _candidates(self, row: int) -> tuple[Candidate, ...]:
+        if self.candidates_px is None or self.candidate_scores is None:
+            return ()
+        return candidates_of(self.candidates_px[row], self.candidate_scores[row])
+
+
+def candidates_of(points_px: FloatArray, scores: FloatArray) -> tuple[Candidate, ...]:
+    """One frame's candidates `[K, 2]` and scores `[K]`, without those that stand for nothing."""
+    return tuple(
+        Candidate(float(x), float(y), float(score))
+        for (x, y), score in zip(points_px, scores, strict=True)
+        if not np.isnan(x)
+    )
+
+
+def balls_of(block: PointBlock, threshold: float) -> Iterator[Ball]:
+    """A block's frames one by one; a score below the threshold is no ball."""
+    for row in range(len(block)):
+        score = float(block.score[row])
+        visible = score >= threshold
+        x, y = block.xy_px[row] if visible else (np.nan, np.nan)
+        candidates = candidates_of(block.candidates_px[row], block.candidate_scores[row])
+        yield Ball(
+            int(block.frame[row]), float(block.time_s[row]), float(x), float(y), score, visible, candidates
+        )

@@ -1,0 +1,120 @@
+"""One source predicted from beginning to end, into its files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from tracknet.inference.api import describe
+from tracknet.inference.frame_source import FrameSource
+from tracknet.inference.outputs import Job
+from tracknet.inference.partial_csv import PartialCsv
+from tracknet.inference.pipeline import ALL_FRAMES, FrameRange, predict_points
+from tracknet.inference.points import PointBlock
+from tracknet.inference.prediction_formats import encode
+from tracknet.inference.predictions import Predictions
+from tracknet.inference.predictor import Predictor
+from tracknet.utils.errors import Interrupted, RunError
+from tracknet.utils.files import replace_file
+from tracknet.utils.progress import Progress
+
+Finish = Callable[[Predictions], Predictions]
+
+
+@dataclass(frozen=True)
+class Done:
+    """What became of a source.
+
+    Attributes:
+        predictions: a row per frame.
+        written: the files.
+        notes: what was wrong with the source, in words.
+        per_second: frames per second, from the first to the last.
+    """
+
+    predictions: Predictions
+    written: tuple[Path, ...]
+    notes: tuple[str, ...]
+    per_second: float
+
+
+def run_job(
+    job: Job,
+    source: FrameSource,
+    predictor: Predictor,
+    out: Path,
+    *,
+    forms: Sequence[str],
+    wanted: FrameRange = ALL_FRAMES,
+    model: str = "",
+    finish: Finish | None = None,
+) -> Done:
+    """Predicts a source and writes its files; until all rows are there, they are in `NAME.partial.csv`.
+
+    Ctrl-C ends a live source, and is its proper end; anything else it interrupts.
+
+    Args:
+        job: says the files' names.
+        source: closed at the end.
+        predictor: the model.
+        out: the folder, which exists.
+        forms: of `outputs.ENDINGS`.
+        wanted: the frames asked for.
+        model: as the person named it.
+        finish: what is done to all rows at the end: a trajectory, events.
+
+    Raises:
+        Interrupted: with where the rows so far are.
+        RunError: the source breaks, holds no such frame, or the disk is full; likewise.
+    """
+    blocks: list[PointBlock] = []
+    about = describe(source, predictor, model, wanted)
+    with PartialCsv(job.partial(out)) as partial:
+        with Progress(source.name, wanted.count_of(source.stated_frames), "frames") as progress:
+            try:
+                with closing(predict_points(source, predictor, wanted)) as points:  # type: ignore[type-var]
+                    for block in points:
+                        partial.write(Predictions.of_blocks([block], predictor.threshold))
+                        blocks.append(block)
+                        progress.advance(len(block))
+            except KeyboardInterrupt:
+                if not source.live:
+                    raise Interrupted(f"{source.name}: {_kept(partial)}") from None
+            except RunError as error:
+                raise _with_rows(error, partial) from error
+            rate = progress.per_second()
+        if not blocks:
+            raise RunError(_nothing(source, wanted))
+        predictions = Predictions.of_blocks(blocks, predictor.threshold, {**about, "notes": source.notes()})
+        if finish is not None:
+            predictions = finish(predictions)
+        written = []
+        for form in forms:
+            path = job.file(out, form)
+            try:
+                replace_file(path, encode(predictions, form))
+            except OSError as error:
+                raise RunError(f"{path} cannot be written: {error.strerror}; {_kept(partial)}") from None
+            written.append(path)
+        partial.discard()
+    return Done(predictions, tuple(written), tuple(source.notes()), rate)
+
+
+def _kept(partial: PartialCsv) -> str:
+    if not partial.rows:
+        return "no frame was done"
+    return f"{partial.rows:,} frames are in {partial.path}, which is partial; the same command starts again"
+
+
+def _with_rows(error: RunError, partial: PartialCsv) -> RunError:
+    if not partial.rows or str(partial.path) in error.what:
+        return error
+    return RunError(f"{error.what}; {_kept(partial)}", problems=error.problems, remedy=error.remedy)
+
+
+def _nothing(source: FrameSource, wanted: FrameRange) -> str:
+    if wanted == ALL_FRAMES:
+        return f"{source.name} gave no frame" + "".join(f"; {note}" for note in source.notes())
+    return f"{source.name} has no frame in {wanted}"

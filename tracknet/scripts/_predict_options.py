@@ -1,0 +1,90 @@
+"""The options of `predict`, and what is wrong with them by themselves."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tracknet.utils.errors import UserError
+
+FORMATS = ("csv", "parquet", "json")
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="tracknet predict",
+        description="Find the ball in every frame of videos: a row per frame that the video really holds, "
+        "frame,time_s,x,y,score,visible, in pixels of the upright frame.",
+        epilog="Ctrl-C keeps what is done in NAME.partial.csv; what a camera or live stream gave is complete then.",
+    )
+    parser.add_argument(
+        "model",
+        help="a run (its best model), a checkpoint, a model folder, the hub name OWNER/MODEL of one, or an .onnx file",
+    )
+    parser.add_argument(
+        "sources",
+        nargs="+",
+        metavar="VIDEO",
+        help="video files; folders of videos or of pictures; a camera's number (0); an rtsp or http URL; "
+        "- for a video on standard input",
+    )
+    parser.add_argument("--out", type=Path, default=Path("predictions"), help="default: predictions")
+    parser.add_argument(
+        "--format",
+        type=_formats,
+        default=("csv",),
+        metavar="csv,parquet,json",
+        help="of the results, one or several; default: csv",
+    )
+    parser.add_argument(
+        "--tracknetv2",
+        action="store_true",
+        help="also NAME_ball.csv: Frame,Visibility,X,Y as TrackNetV2 spells it",
+    )
+    parser.add_argument("--frames", default=":", metavar="A:B", help="only the frames A to B-1, from 0")
+    parser.add_argument("--fps", type=float, default=30.0, help="of folders of pictures; default: 30")
+    existing = parser.add_mutually_exclusive_group()
+    existing.add_argument("--overwrite", action="store_true", help="replace results that are there")
+    existing.add_argument(
+        "--skip-existing", action="store_true", help="leave out sources whose results are there"
+    )
+    parser.add_argument(
+        "--threshold", type=float, help="score from which a ball is reported; default: the model's own"
+    )
+    parser.add_argument(
+        "--overlap",
+        choices=["mean", "max", "weighted", "none"],
+        help="of models with a map per frame: how the maps of all windows that see a frame become one. Default: mean",
+    )
+    parser.add_argument("--flip", action="store_true", help="average with the mirror image: twice the time")
+    parser.add_argument(
+        "--batch", type=int, metavar="N", help="windows at once; default: 8, of live sources 1"
+    )
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--amp", default="auto", choices=["auto", "bf16", "fp16", "off"])
+    parser.add_argument("--traceback", action="store_true", help="show Python's traceback of an error")
+    args = parser.parse_args(list(argv))
+    if problems := list(_problems(args)):
+        raise UserError("the request cannot be met", problems=problems)
+    return args
+
+
+def _formats(text: str) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(name.strip().lower() for name in text.split(",") if name.strip()))
+    if not names or set(names) - set(FORMATS):
+        raise argparse.ArgumentTypeError(f"{text!r}: give one or several of {', '.join(FORMATS)}")
+    return names
+
+
+def _problems(args: argparse.Namespace) -> Iterator[str]:
+    if args.batch is not None and args.batch < 1:
+        yield f"--batch must be at least 1, got {args.batch}"
+    if not (math.isfinite(args.fps) and args.fps > 0):
+        yield f"--fps must be above 0, got {args.fps:g}"
+    if args.threshold is not None and not math.isfinite(args.threshold):
+        yield f"--threshold must be a number, got {args.threshold}"
+    if args.out.exists() and not args.out.is_dir():
+        yield f"--out {args.out} is a file, and must be a folder"
