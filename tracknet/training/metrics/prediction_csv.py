@@ -27,7 +27,7 @@ from tracknet.utils.naming import listed, natural_key
 
 _NAMES = {
     "frame": ("frame", "file name"),
-    "visibility": ("visibility", "visibility class"),
+    "visibility": ("visibility", "visibility class", "visible"),
     "x": ("x", "x-coordinate"),
     "y": ("y", "y-coordinate"),
     "score": ("score", "confidence"),
