@@ -1,0 +1,195 @@
+"""Whatever a person names gives frames in order with their times, or says in words why it does not."""
+
+from __future__ import annotations
+
+import io
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.videos import pictures, turn, write_sound, write_video
+from tracknet.inference.frame_source import FrameSource, open_frames
+from tracknet.utils.errors import RunError, UserError
+
+
+def numbers(source: FrameSource) -> list[int]:
+    return [frame.number for frame in source]
+
+
+def test_times_are_the_videos_own(tmp_path: Path):
+    times = [0, 40, 60, 200, 210]
+    source = open_frames(write_video(tmp_path / "a.mkv", pictures(5), times=times))
+    assert [frame.time_s for frame in source] == pytest.approx([t / 1000 for t in times])
+    even = open_frames(write_video(tmp_path / "b.mp4", pictures(4), rate=Fraction(30000, 1001)))
+    assert [frame.time_s for frame in even] == pytest.approx([n * 1001 / 30000 for n in range(4)])
+    assert even.frame_rate == pytest.approx(30000 / 1001)
+    assert (even.stated_frames, even.notes()) == (4, [])
+
+
+def test_pictures_are_upright(tmp_path: Path):
+    source = open_frames(turn(write_video(tmp_path / "a.mp4", pictures(2)), 90))
+    assert [frame.image().shape for frame in source] == [(160, 90, 3)] * 2
+
+
+@pytest.mark.parametrize(
+    ("codec", "pixels", "size", "name"),
+    [
+        ("ffv1", "bgr0", (1, 1), "a.mkv"),
+        ("ffv1", "yuv420p10le", (64, 48), "a.mkv"),
+        ("ffv1", "yuv420p", (36, 64), "a.mkv"),
+        ("mjpeg", "yuvj420p", (7680, 4320), "a.avi"),
+    ],
+)
+def test_unusual_pictures(tmp_path: Path, codec: str, pixels: str, size: tuple[int, int], name: str):
+    drawn = [np.full((size[1], size[0], 3), 90 + 20 * n, np.uint8) for n in range(2)]
+    source = open_frames(write_video(tmp_path / name, drawn, codec=codec, pixels=pixels, options={"crf": ""}))
+    images = [frame.image() for frame in source]
+    assert [image.shape for image in images] == [(size[1], size[0], 3)] * 2
+    assert [abs(float(image.mean()) - 90 - 20 * n) < 3 for n, image in enumerate(images)] == [True, True]
+
+
+def test_a_header_that_claims_too_much_is_told_of(tmp_path: Path):
+    path = write_video(tmp_path / "a.mp4", pictures(12))
+    data = bytearray(path.read_bytes())
+    # The last packets as noise: the header goes on to state all twelve.
+    data[-400:] = bytes(400)
+    path.write_bytes(data)
+    source = open_frames(path)
+    found = numbers(source)
+    assert found == list(range(len(found)))
+    assert 0 < len(found) <= 12
+    assert source.notes()
+
+
+def test_a_cut_file_gives_what_is_there_and_says_so(tmp_path: Path):
+    path = write_video(tmp_path / "a.mp4", pictures(40), options={"g": "5"})
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+    source = open_frames(path)
+    found = numbers(source)
+    assert 5 < len(found) < 40
+    assert found == list(range(len(found)))
+    notes = "\n".join(source.notes())
+    assert "cut short" in notes
+    assert f"states 40 frames, {len(found)} decode" in notes
+
+
+def test_pictures_in_natural_order_with_the_numbers_of_their_names(tmp_path: Path):
+    for number in (10, 2, 0, 3):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), np.full((8, 12, 3), number * 10, np.uint8))
+    source = open_frames(tmp_path, fps=50)
+    frames = [(frame.number, frame.time_s, int(frame.image()[0, 0, 0])) for frame in source]
+    assert frames == [(0, 0.0, 0), (2, 0.04, 20), (3, 0.06, 30), (10, 0.2, 100)]
+    cv2.imwrite(str(tmp_path / "last.png"), np.zeros((8, 12, 3), np.uint8))
+    assert numbers(open_frames(tmp_path)) == [0, 1, 2, 3, 4]
+
+
+def test_a_picture_that_cannot_be_read_leaves_a_gap_and_a_note(tmp_path: Path):
+    for number in range(4):
+        cv2.imwrite(str(tmp_path / f"shot{number}.jpg"), np.zeros((8, 12, 3), np.uint8))
+    whole = (tmp_path / "shot2.jpg").read_bytes()
+    (tmp_path / "shot2.jpg").write_bytes(whole[:-20])
+    source = open_frames(tmp_path)
+    assert numbers(source) == [0, 1, 3]
+    first, second = source.notes()
+    assert first == "pictures that cannot be read, and have no row: 1"
+    assert second.startswith("shot2.jpg is cut short")
+
+
+def test_a_pipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    data = write_video(tmp_path / "a.ts", pictures(6)).read_bytes()
+
+    class Pipe(io.RawIOBase):
+        """Bytes that cannot be gone back in."""
+
+        def __init__(self) -> None:
+            self._left = io.BytesIO(data)
+
+        def readable(self) -> bool:
+            return True
+
+        def seekable(self) -> bool:
+            return False
+
+        def read(self, size: int = -1) -> bytes:
+            return self._left.read(size)
+
+    monkeypatch.setattr("sys.stdin", type("In", (), {"buffer": Pipe()}))
+    source = open_frames("-")
+    assert (source.name, numbers(source)) == ("standard input", list(range(6)))
+
+
+class FakeCamera:
+    """Three blue pictures, then it is unplugged."""
+
+    opened = True
+
+    def __init__(self, index: int) -> None:
+        self.index, self.left, self.released = index, 3, False
+
+    def isOpened(self) -> bool:  # noqa: N802
+        return self.opened
+
+    def get(self, what: int) -> float:
+        return 25.0 if what == cv2.CAP_PROP_FPS else 0.0
+
+    def read(self) -> tuple[bool, Any]:
+        self.left -= 1
+        return (True, np.full((4, 6, 3), (200, 0, 0), np.uint8)) if self.left >= 0 else (False, None)
+
+    def release(self) -> None:
+        self.released = True
+
+
+def test_a_camera(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(cv2, "VideoCapture", FakeCamera)
+    source = open_frames("1")
+    assert (source.name, source.live, source.frame_rate, source.stated_frames) == (
+        "camera 1",
+        True,
+        25.0,
+        None,
+    )
+    frames = list(source)
+    assert [frame.number for frame in frames] == [0, 1, 2]
+    assert frames[0].time_s == 0.0 or frames[0].time_s < 0.1
+    assert frames[2].image()[0, 0].tolist() == [0, 0, 200]
+    source.close()
+    assert source._camera.released  # type: ignore[attr-defined]
+    monkeypatch.setattr(FakeCamera, "opened", False)
+    with pytest.raises(RunError, match="camera 0 cannot be opened"):
+        open_frames("0")
+
+
+def test_what_is_no_video(tmp_path: Path):
+    with pytest.raises(UserError, match="there is no file or folder .*none.mp4") as missing:
+        open_frames(tmp_path / "none.mp4")
+    assert missing.value.exit_code == 2
+    (tmp_path / "empty.mp4").touch()
+    (tmp_path / "text.mp4").write_text("a shopping list\n" * 50)
+    (tmp_path / "folder").mkdir()
+    import av
+
+    with av.open(str(tmp_path / "song.mp4"), "w") as out:
+        write_sound(out, out.add_stream("aac", rate=8000))
+    whole = write_video(tmp_path / "whole.mp4", pictures(5)).read_bytes()
+    (tmp_path / "head.mp4").write_bytes(whole[: whole.find(b"mdat") + 4])
+    for name, why in {
+        "empty.mp4": "is empty",
+        "text.mp4": "is no video",
+        "song.mp4": "holds sound and no pictures",
+        "head.mp4": "",
+        "folder": "holds no pictures",
+    }.items():
+        with pytest.raises(RunError, match=f"{name} {why}") as wrong:
+            open_frames(tmp_path / name)
+        assert wrong.value.exit_code == 1
+
+
+def test_a_url_is_named_without_its_password():
+    with pytest.raises(RunError, match=r"http://\*\*\*@127.0.0.1:9/a.mp4 cannot be read") as refused:
+        open_frames("http://me:secret@127.0.0.1:9/a.mp4")
+    assert "secret" not in str(refused.value)
