@@ -165,7 +165,7 @@ def test_a_camera(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_what_is_no_video(tmp_path: Path):
-    with pytest.raises(UserError, match="there is no file or folder .*none.mp4") as missing:
+    with pytest.raises(UserError, match=r"there is no file or folder .*none\.mp4") as missing:
         open_frames(tmp_path / "none.mp4")
     assert missing.value.exit_code == 2
     (tmp_path / "empty.mp4").touch()

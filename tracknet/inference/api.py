@@ -103,7 +103,8 @@ def _prepare(
     fps: float,
     settings: Settings,
 ) -> tuple[Predictor, FrameSource, FrameRange]:
-    loaded = load_model(model) if isinstance(model, str | Path) else model
+    device = settings.get("device", "auto")
+    loaded = load_model(model, device=device) if isinstance(model, str | Path) else model
     chosen: Settings = {"candidates": CANDIDATES, **settings}
     predictor = Predictor(loaded, **chosen)
     return predictor, open_frames(source, fps=fps), FrameRange(*(frames or (0, None)))

@@ -10,7 +10,6 @@ import torch
 
 from tracknet.models.model import TrackNet
 from tracknet.models.model_folder import resolve_model_folder
-from tracknet.models.window_overlap import OVERLAPS as OVERLAPS
 from tracknet.utils.errors import UserError
 from tracknet.utils.geometry import Size
 from tracknet.utils.hub import looks_like_path
@@ -57,12 +56,13 @@ class SplitModel(Protocol):
         ...
 
 
-def load_model(place: str | Path) -> HeatmapModel:
+def load_model(place: str | Path, *, device: str = "auto") -> HeatmapModel:
     """The model that a person names.
 
     Args:
         place: a run (its best model), a checkpoint, a model folder, the hub name of one, or an exported file
             (`.onnx`, `.pt2`).
+        device: of an exported file, which is bound to one.
 
     Raises:
         UserError: there is none, or it is of another version; with what to name instead.
@@ -73,7 +73,7 @@ def load_model(place: str | Path) -> HeatmapModel:
         if not path.is_file():
             raise UserError(f"there is no file {path}")
         module, name = _EXPORTED_LOADER
-        loaded: HeatmapModel = getattr(importlib.import_module(module), name)(path)
+        loaded: HeatmapModel = getattr(importlib.import_module(module), name)(path, device=device)
         return loaded
     if path.is_dir():
         return TrackNet.from_pretrained(resolve_model_folder(path))

@@ -33,7 +33,7 @@ def run(argv: Sequence[str]) -> int:
         print("nothing to do: all results are there")
         return EXIT_DONE
     keep_freed_memory()
-    model = load_model(args.model)
+    model = load_model(args.model, device=args.device)
     args.out.mkdir(parents=True, exist_ok=True)
     failed: list[str] = []
     with _sigterm_like_ctrl_c():

@@ -1,0 +1,56 @@
+"""`tracknet.track` and `tracknet.predict`."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tracknet
+from tests.videos import pictures, write_video
+from tracknet.utils.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_video(tmp_path_factory.mktemp("video") / "match.mp4", pictures(20))
+
+
+def test_track_gives_what_predict_collects(model_folder: Path, video: Path):
+    model = tracknet.TrackNet.from_pretrained(model_folder)
+    balls = list(tracknet.track(video, model, device="cpu", batch_size=4))
+    predictions = tracknet.predict(str(video), str(model_folder), device="cpu")
+    assert [ball.frame for ball in balls] == predictions.frame.tolist() == list(range(20))
+    np.testing.assert_allclose([ball.x for ball in balls], predictions.x, atol=2e-2)
+    assert all(ball.visible and len(ball.candidates) > 1 for ball in balls)
+    first = balls[0]
+    assert (first.candidates[0].x, first.candidates[0].score) == (first.x, first.score)
+    assert predictions.about["source"] == str(video)
+    assert predictions.frame_size == (160, 90)
+
+
+def test_only_a_part_and_another_threshold(model_folder: Path, video: Path):
+    part = tracknet.predict(video, model_folder, frames=(5, 9), threshold=1.01, candidates=2, device="cpu")
+    assert part.frame.tolist() == [5, 6, 7, 8]
+    assert not part.visible.any()
+    assert part.candidates_px is not None and part.candidates_px.shape == (4, 2, 2)
+    rest = tracknet.predict(video, model_folder, frames=(15, None), device="cpu")
+    assert rest.frame.tolist() == [15, 16, 17, 18, 19]
+
+
+def test_whoever_stops_early_leaves_nothing_running(model_folder: Path, video: Path):
+    before = threading.active_count()
+    balls = tracknet.track(video, model_folder, device="cpu", batch_size=1)
+    assert next(balls).frame == 0
+    assert threading.active_count() > before
+    balls.close()  # type: ignore[attr-defined]
+    assert threading.active_count() == before
+
+
+def test_what_cannot_be_had_is_said_at_once(model_folder: Path, video: Path):
+    with pytest.raises(UserError, match="no file or folder"):
+        tracknet.track("none.mp4", model_folder, device="cpu")
+    with pytest.raises(UserError, match="no model"):
+        tracknet.track(video, Path("nowhere/at/all"), device="cpu")

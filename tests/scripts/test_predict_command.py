@@ -1,0 +1,205 @@
+"""The command from videos to files, and what it leaves when something goes wrong."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.inference.conftest import untrained
+from tests.videos import pictures, write_video
+from tracknet.inference.predictions import Predictions
+from tracknet.scripts.predict import run
+from tracknet.utils.errors import Interrupted, RunError, UserError, cli_main
+from tracknet.utils.progress import Progress
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A saved model that reports a ball in some frames."""
+    made = untrained()
+    made.score_threshold = 0.0
+    return str(made.save_pretrained(tmp_path_factory.mktemp("saved") / "model"))
+
+
+@pytest.fixture
+def video(tmp_path: Path) -> str:
+    return str(write_video(tmp_path / "rally.mp4", pictures(30)))
+
+
+def predict(model: str, *args: str, out: Path) -> int:
+    return run([model, *args, "--out", str(out), "--device", "cpu"])
+
+
+def test_a_row_per_frame_in_every_form(
+    model: str, video: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    out = tmp_path / "out"
+    assert predict(model, video, "--format", "csv,parquet,json", "--tracknetv2", out=out) == 0
+    assert sorted(path.name for path in out.iterdir()) == [
+        "rally.csv", "rally.json", "rally.parquet", "rally_ball.csv",
+    ]  # fmt: skip
+    exact = Predictions.read(out / "rally.parquet")
+    assert exact.frame.tolist() == list(range(30))
+    np.testing.assert_allclose(exact.time_s, np.arange(30) / 30, atol=1e-6)
+    assert exact.visible.all()
+    assert ((exact.x >= -0.5) & (exact.x < 159.5) & (exact.y >= -0.5) & (exact.y < 89.5)).all()
+    assert (out / "rally.csv").read_text() == exact.to_csv(tmp_path / "again.csv").read_text()
+    assert len((out / "rally_ball.csv").read_text().splitlines()) == 31
+    about = json.loads((out / "rally.json").read_text())["about"]
+    assert (about["threshold"], about["overlap"], about["model"], about["notes"]) == (0.0, "mean", model, [])
+    assert "30 frames, the ball in 30 (100.0%)" in capsys.readouterr().out
+
+
+def test_batches_change_nothing_and_ranges_are_parts(model: str, video: str, tmp_path: Path):
+    whole, small, part = tmp_path / "a", tmp_path / "b", tmp_path / "c"
+    predict(model, video, "--format", "parquet", out=whole)
+    predict(model, video, "--format", "parquet", "--batch", "1", out=small)
+    predict(model, video, "--format", "parquet", "--frames", "7:19", out=part)
+    a, b, c = (Predictions.read(folder / "rally.parquet") for folder in (whole, small, part))
+    np.testing.assert_allclose(a.score, b.score, atol=2e-5)
+    assert c.frame.tolist() == list(range(7, 19))
+    for name in ("time_s", "x", "y", "score"):
+        np.testing.assert_allclose(getattr(c, name), getattr(a, name)[7:19], atol=2e-2)
+    with pytest.raises(RunError, match="no frame in 30:"):
+        predict(model, video, "--frames", "30:", out=tmp_path / "d")
+
+
+def test_a_threshold_of_ones_own(model: str, video: str, tmp_path: Path):
+    predict(model, video, "--threshold", "1.01", "--flip", "--overlap", "max", out=tmp_path)
+    found = Predictions.read(tmp_path / "rally.csv")
+    assert len(found) == 30
+    assert not found.visible.any()
+    assert np.isnan(found.x).all()
+
+
+def test_results_that_are_there(model: str, video: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    out = tmp_path / "out"
+    predict(model, video, out=out)
+    with pytest.raises(UserError, match="holds results") as refused:
+        predict(model, video, out=out)
+    assert refused.value.exit_code == 2
+    assert refused.value.problems == (str(out / "rally.csv"),)
+    (out / "rally.csv").write_text("mine")
+    assert predict(model, video, "--skip-existing", out=out) == 0
+    assert (out / "rally.csv").read_text() == "mine"
+    assert "nothing to do" in capsys.readouterr().out
+    predict(model, video, "--overwrite", out=out)
+    assert len(Predictions.read(out / "rally.csv")) == 30
+
+
+def test_one_bad_file_among_several(
+    model: str, video: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    bad = tmp_path / "bad.mp4"
+    bad.write_text("no video")
+    other = write_video(tmp_path / "zoo" / "rally.mp4", pictures(5))
+    assert (
+        cli_main(lambda argv: predict(model, *argv, out=tmp_path / "out"), [video, str(bad), str(other)]) == 1
+    )
+    assert "1 of 3 sources could not be done" in capsys.readouterr().err
+    made = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert [name[-9:] for name in made] == ["rally.csv"] * 2
+    assert cli_main(lambda argv: predict(model, *argv, out=tmp_path / "out"), [str(bad)]) == 1
+    assert cli_main(lambda argv: predict(model, *argv, out=tmp_path / "out"), ["none.mp4"]) == 2
+
+
+def test_ctrl_c_keeps_the_rows_so_far(
+    model: str, video: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    advance = Progress.advance
+
+    def interrupted(self: Progress, count: int) -> None:
+        advance(self, count)
+        if self.unit == "frames" and self.done >= 15:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Progress, "advance", interrupted)
+    with pytest.raises(Interrupted, match=r"frames are in .*rally.partial.csv, which is partial"):
+        predict(model, video, out=tmp_path)
+    assert not (tmp_path / "rally.csv").exists()
+    partial = Predictions.read(tmp_path / "rally.partial.csv")
+    assert partial.frame.tolist() == list(range(len(partial)))
+    assert 15 <= len(partial) < 30
+    monkeypatch.undo()
+    assert predict(model, video, out=tmp_path) == 0
+    whole = Predictions.read(tmp_path / "rally.csv")
+    np.testing.assert_array_equal(whole.score[: len(partial)], partial.score)
+    assert not (tmp_path / "rally.partial.csv").exists()
+
+
+def test_sigterm_half_way_leaves_a_valid_partial_file(model: str, tmp_path: Path):
+    video = write_video(tmp_path / "long.mp4", pictures(60) * 20)
+    command = [sys.executable, "-m", "tracknet.scripts.predict", model, str(video), "--out", str(tmp_path)]
+    process = subprocess.Popen(
+        [*command, "--batch", "1", "--device", "cpu"], stderr=subprocess.PIPE, cwd=Path(__file__).parents[2]
+    )
+    partial = tmp_path / "long.partial.csv"
+    deadline_s = time.monotonic() + 60
+    while not (partial.exists() and len(partial.read_bytes().splitlines()) > 4):
+        assert time.monotonic() < deadline_s and process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=30) == 130
+    assert process.stderr is not None
+    message = process.stderr.read().decode()
+    rows = Predictions.read(partial)
+    assert f"{len(rows):,} frames are in {partial}, which is partial" in message
+    assert "Traceback" not in message
+    assert rows.frame.tolist() == list(range(len(rows)))
+    assert 4 <= len(rows) < 1200
+
+
+def test_a_full_disk_at_the_end(model: str, video: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def full(path: Path, data: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("tracknet.inference.run_job.replace_file", full)
+    with pytest.raises(RunError, match=r"No space left on device; 30 frames are in .*rally\.partial\.csv"):
+        predict(model, video, out=tmp_path)
+    assert len(Predictions.read(tmp_path / "rally.partial.csv")) == 30
+
+
+def test_an_error_in_the_model_ends_all(
+    model: str, video: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from tracknet.inference.window_logits import WindowLogits
+
+    calls: list[int] = []
+    logits = WindowLogits._logits
+
+    def breaks(self: WindowLogits, places: object) -> object:
+        calls.append(1)
+        if len(calls) == 3:
+            raise RunError("out of memory")
+        return logits(self, places)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(WindowLogits, "_logits", breaks)
+    with pytest.raises(RunError, match=r"out of memory; \d+ frames are in"):
+        predict(model, video, out=tmp_path)
+
+
+def test_wrong_requests(model: str, video: str, tmp_path: Path):
+    with pytest.raises(UserError) as wrong:
+        predict(model, video, "--batch", "0", "--fps", "0", "--threshold", "nan", out=tmp_path)
+    assert len(wrong.value.problems) == 3
+    for frames in ("5", "9:9", "a:b", "-3:"):
+        with pytest.raises(UserError, match="--frames"):
+            predict(model, video, f"--frames={frames}", out=tmp_path)
+    with pytest.raises(SystemExit):
+        predict(model, video, "--format", "csv,xml", out=tmp_path)
+    with pytest.raises(UserError, match="no model"):
+        predict(str(tmp_path), video, out=tmp_path)
+    config = tmp_path / "old" / "config.json"
+    config.parent.mkdir()
+    plain = json.loads((Path(model) / "config.json").read_text())
+    config.write_text(json.dumps({**plain, "format_version": 99}))
+    (config.parent / "model.safetensors").touch()
+    with pytest.raises(UserError, match="format version 99"):
+        predict(str(config.parent), video, out=tmp_path)
