@@ -17,7 +17,9 @@ from tests.videos import pictures, write_video
 from tracknet.inference.predictions import Predictions
 from tracknet.scripts.predict import run
 from tracknet.utils.errors import Interrupted, RunError, UserError, cli_main
+from tracknet.utils.images import encode_jpeg
 from tracknet.utils.progress import Progress
+from tracknet.utils.video import Video
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +71,30 @@ def test_batches_change_nothing_and_ranges_are_parts(model: str, video: str, tmp
         np.testing.assert_allclose(getattr(c, name), getattr(a, name)[7:19], atol=2e-2)
     with pytest.raises(RunError, match="no frame in 30:"):
         predict(model, video, "--frames", "30:", out=tmp_path / "d")
+
+
+def test_the_overlay_of_a_file_a_folder_and_a_pipe(
+    model: str, video: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    folder = tmp_path / "shots"
+    folder.mkdir()
+    for number, picture in enumerate(pictures(6)):
+        (folder / f"{number}.jpg").write_bytes(encode_jpeg(picture))
+    piped = write_video(tmp_path / "a.ts", pictures(6))
+    assert predict(model, video, "--overlay", "--frames", "5:15", out=tmp_path / "out") == 0
+    assert predict(model, str(folder), "--overlay", "--fps", "10", out=tmp_path / "out") == 0
+    with piped.open("rb") as pipe:
+        monkeypatch.setattr("sys.stdin", type("In", (), {"buffer": pipe}))
+        assert predict(model, "-", "--overlay", out=tmp_path / "out") == 0
+    for name, count, step_s in (("rally", 10, 1 / 30), ("shots", 6, 0.1), ("stdin", 6, 1 / 30)):
+        rows = list(Predictions.read(tmp_path / "out" / f"{name}.csv"))
+        with Video(tmp_path / "out" / f"{name}.overlay.mp4") as overlay:
+            frames = list(overlay)
+        assert len(frames) == len(rows) == count
+        assert frames[-1].time_s == pytest.approx((count - 1) * step_s, abs=1e-3)
+        plain = pictures(20)[rows[-1].frame].astype(int)
+        assert np.abs(frames[-1].image() - plain).max() > 100  # a mark
+        assert np.median(np.abs(frames[-1].image() - plain)) < 6
 
 
 def test_a_threshold_of_ones_own(model: str, video: str, tmp_path: Path):

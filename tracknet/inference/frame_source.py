@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
@@ -16,7 +17,7 @@ from tracknet.utils.errors import RunError, UserError, shorten
 from tracknet.utils.images import IMAGE_SUFFIXES, ImageError, RGBImage, read_image
 from tracknet.utils.naming import natural_key
 from tracknet.utils.urls import is_url, shown
-from tracknet.utils.video import Video, VideoError
+from tracknet.utils.video import Video, VideoError, VideoTraits
 
 STDIN = "-"
 DEFAULT_FPS = 30.0
@@ -46,12 +47,16 @@ class FrameSource(Protocol):
         stated_frames: how many there should be; `None` where nobody knows. A guess.
         live: it goes on for ever, and is late if it is not read as fast as it comes.
         frame_rate: frames per second as stated; `None` where unknown.
+        repeatable: it can be opened again and is the same then.
+        traits: what a video made from it takes over.
     """
 
     name: str
     stated_frames: int | None
     live: bool
     frame_rate: float | None
+    repeatable: bool
+    traits: VideoTraits
 
     def __iter__(self) -> Iterator[SourceFrame]: ...
 
@@ -85,11 +90,16 @@ def open_frames(spec: str | Path, *, fps: float = DEFAULT_FPS) -> FrameSource:
     if isinstance(spec, str) and is_url(spec):
         return VideoSource(spec, shown(spec), live=spec.partition(":")[0].lower() in _LIVE_SCHEMES)
     path = Path(spec)
-    if path.is_dir():
+    if is_folder(path):
         return PictureFolder(path, fps=fps)
     if not path.exists():
         raise UserError(f"there is no file or folder {path}")
     return VideoSource(path, text)
+
+
+def is_folder(spec: str | Path) -> bool:
+    """Whether what a person names is a folder, and so pictures."""
+    return not (isinstance(spec, str) and is_url(spec)) and Path(spec).is_dir()
 
 
 class VideoSource:
@@ -111,6 +121,9 @@ class VideoSource:
         self.frame_rate = float(rate) if rate else None
         self.stated_frames = None if live else self._video.stated_frames
         self._ended = False
+        self.repeatable = isinstance(source, str | Path) and not live
+        traits = self._video.traits
+        self.traits = traits if self.repeatable else replace(traits, sound=None)
 
     def __iter__(self) -> Iterator[SourceFrame]:
         try:
@@ -150,7 +163,7 @@ class PictureFolder:
     Time is the number (from the first) by the frame rate.
     """
 
-    live = False
+    live, repeatable = False, True
 
     def __init__(self, folder: Path, *, fps: float) -> None:
         self.name = str(folder)
@@ -161,6 +174,7 @@ class PictureFolder:
         if not files:
             raise RunError(f"{folder} holds no pictures ({', '.join(IMAGE_SUFFIXES)})")
         self._fps = fps
+        self.traits = VideoTraits(frame_rate=Fraction(fps).limit_denominator(1001))
         self.frame_rate: float | None = fps
         self.stated_frames: int | None = len(files)
         named = [FRAME_NAME.fullmatch(path.name) for path in self._files]
@@ -196,7 +210,8 @@ class PictureFolder:
 class CameraSource:
     """A camera of this machine, through OpenCV; time is when a picture came."""
 
-    live = True
+    live, repeatable = True, False
+    traits = VideoTraits()
 
     def __init__(self, index: int) -> None:
         import cv2

@@ -72,7 +72,7 @@ ALL_FRAMES = FrameRange()
 
 
 def input_frames(
-    source: FrameSource, size: Size, wanted: FrameRange = ALL_FRAMES, *, reach: int = 0
+    source: FrameSource, size: Size, wanted: FrameRange = ALL_FRAMES, *, reach: int = 0, images: bool = False
 ) -> Iterator[InputFrame]:
     """A source's frames at the model's input size, by the resize that also makes the shards. Closes the source.
 
@@ -81,6 +81,7 @@ def input_frames(
         size: of the model's input.
         wanted: the frames asked for.
         reach: frames beyond them that are given as well, so that those asked for come out as if all had been.
+        images: hand the frames themselves on as well.
     """
     with closing(source):
         for frame in source:
@@ -91,7 +92,8 @@ def input_frames(
             image = frame.image()
             found = Size(image.shape[1], image.shape[0])
             pixels = resize_frame(image, size)
-            yield InputFrame(frame.number, frame.time_s, pixels, found, frame.number in wanted)
+            kept = image if images else None
+            yield InputFrame(frame.number, frame.time_s, pixels, found, frame.number in wanted, kept)
 
 
 def predict_points(
@@ -100,6 +102,7 @@ def predict_points(
     wanted: FrameRange = ALL_FRAMES,
     *,
     heatmaps: bool = False,
+    images: bool = False,
 ) -> Iterator[PointBlock]:
     """Points of the wanted frames, a block at a time, in order, each once.
 
@@ -108,6 +111,7 @@ def predict_points(
         predictor: the model.
         wanted: the frames asked for.
         heatmaps: hand the maps on with the points.
+        images: hand the frames themselves on with the points.
 
     Raises:
         UserError: whatever goes wrong in any stage, here; `RunError` where the source breaks.
@@ -116,7 +120,8 @@ def predict_points(
     # A live picture is wanted now, not when a batch of them is there.
     depth = 2 if source.live else max(4, 2 * predictor.batch_size)
     with Stages() as stages:
-        frames = stages.ahead(input_frames(source, size, wanted, reach=predictor.reach), depth=depth)
+        inputs = input_frames(source, size, wanted, reach=predictor.reach, images=images)
+        frames = stages.ahead(inputs, depth=depth)
         for block in stages.ahead(predictor.heatmaps(frames), depth=_BLOCKS_AHEAD):
             points = read_points(
                 block, predictor.model.config.heatmap, candidates=predictor.candidates, heatmaps=heatmaps

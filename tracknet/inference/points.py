@@ -11,6 +11,7 @@ import torch
 from tracknet.inference.predictor import HeatmapBlock
 from tracknet.utils.geometry import Size, scaling, transform_points
 from tracknet.utils.heatmap import DECODERS, peak_score
+from tracknet.utils.images import RGBImage
 from tracknet.utils.peaks import find_peaks
 from tracknet.utils.settings import HeatmapConfig
 
@@ -29,6 +30,7 @@ class PointBlock:
         candidates_px: float64 `[n, K, 2]`, the heatmap's peaks, best first; NaN where there are fewer.
         candidate_scores: float64 `[n, K]`; 0 there.
         sizes: of the source frames.
+        images: the frames themselves, RGB `uint8 [H, W, 3]`, where they were asked for.
         heatmaps: float32 `[n, h, w]`, 0..1, on the CPU, where they were asked for.
     """
 
@@ -39,6 +41,7 @@ class PointBlock:
     candidates_px: FloatArray
     candidate_scores: FloatArray
     sizes: tuple[Size, ...]
+    images: tuple[RGBImage, ...] = ()
     heatmaps: npt.NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
@@ -82,5 +85,6 @@ def read_points(
         candidates_px=points[:, :candidates],
         candidate_scores=score[:, :candidates],
         sizes=sizes,
+        images=tuple(place.image for place in places if place.image is not None),
         heatmaps=logits.float().sigmoid().cpu().numpy() if heatmaps else None,
     )

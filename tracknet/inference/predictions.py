@@ -11,9 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from tracknet.inference.ball import Ball, Candidate
+from tracknet.inference.frame_source import DEFAULT_FPS
 from tracknet.inference.points import FloatArray, PointBlock
 from tracknet.utils.errors import UserError
 from tracknet.utils.geometry import Size
+from tracknet.utils.urls import is_url
 
 if TYPE_CHECKING:
     import pandas
@@ -140,6 +142,29 @@ class Predictions:
                 remedy="pip install pandas, or use to_csv, to_parquet or table(), which need nothing",
             ) from None
         return pandas.DataFrame(self.table())
+
+    def draw(self, path: str | Path, source: str | Path | None = None) -> Path:
+        """Writes a video of the source with the ball, its trail and the events marked.
+
+        Args:
+            path: of the MP4.
+            source: what was predicted; where not given, as `about` names it.
+
+        Raises:
+            UserError: it is not known what was predicted, or it is not there any more.
+            RunError: it is another video, or cannot be read twice.
+        """
+        from tracknet.inference.drawing import draw_predictions
+
+        source = source or self.about.get("source")
+        if source is None:
+            raise UserError("these predictions do not say what they are of", remedy="draw(path, source=...)")
+        if not is_url(str(source)) and not Path(source).exists():
+            raise UserError(f"there is no file or folder {source}", remedy="draw(path, source=...)")
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draw_predictions(source, self, path, fps=self.about.get("frame_rate") or DEFAULT_FPS)
+        return path
 
     @classmethod
     def read(cls, path: str | Path) -> Predictions:

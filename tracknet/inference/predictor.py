@@ -30,6 +30,7 @@ class InputFrame:
         pixels: RGB `uint8 [H, W, 3]` of the model's input size.
         source_size: of the upright frame that it was resized from.
         wanted: asked for; other frames are there for the windows of those that are.
+        image: the upright frame, where whoever takes the points draws into it.
     """
 
     number: int
@@ -37,6 +38,7 @@ class InputFrame:
     pixels: RGBImage
     source_size: Size
     wanted: bool = True
+    image: RGBImage | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,7 @@ class Place:
     time_s: float
     source_size: Size
     wanted: bool
+    image: RGBImage | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +157,7 @@ class _Run:
         if not frames:
             return
         self.last = frames[-1].number
-        self._places.extend(Place(f.number, f.time_s, f.source_size, f.wanted) for f in frames)
+        self._places.extend(Place(f.number, f.time_s, f.source_size, f.wanted, f.image) for f in frames)
         pixels = torch.from_numpy(np.stack([frame.pixels for frame in frames])).permute(0, 3, 1, 2)
         for rows, logits in self._windows.add(pixels):
             yield from self._combine(rows, logits)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import closing
-from dataclasses import dataclass
+from contextlib import closing, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tracknet.inference.api import describe
-from tracknet.inference.frame_source import FrameSource
+from tracknet.inference.drawing import LiveOverlay, draw_predictions
+from tracknet.inference.frame_source import DEFAULT_FPS, FrameSource
 from tracknet.inference.outputs import Job
 from tracknet.inference.partial_csv import PartialCsv
 from tracknet.inference.pipeline import ALL_FRAMES, FrameRange, predict_points
@@ -50,6 +51,8 @@ def run_job(
     wanted: FrameRange = ALL_FRAMES,
     model: str = "",
     finish: Finish | None = None,
+    overlay: bool = False,
+    fps: float = DEFAULT_FPS,
 ) -> Done:
     """Predicts a source and writes its files; until all rows are there, they are in `NAME.partial.csv`.
 
@@ -64,6 +67,9 @@ def run_job(
         wanted: the frames asked for.
         model: as the person named it.
         finish: what is done to all rows at the end: a trajectory, events.
+        overlay: make the video with the ball in it, too. Of a source that cannot be read twice it is drawn at once,
+            and so before `finish`.
+        fps: of a folder's pictures.
 
     Raises:
         Interrupted: with where the rows so far are.
@@ -71,13 +77,17 @@ def run_job(
     """
     blocks: list[PointBlock] = []
     about = describe(source, predictor, model, wanted)
-    with PartialCsv(job.partial(out)) as partial:
+    live = overlay and not source.repeatable
+    drawn = LiveOverlay(job.overlay(out), source.traits, predictor.threshold) if live else None
+    with PartialCsv(job.partial(out)) as partial, drawn or nullcontext():
         with Progress(source.name, wanted.count_of(source.stated_frames), "frames") as progress:
             try:
-                with closing(predict_points(source, predictor, wanted)) as points:  # type: ignore[type-var]
+                with closing(predict_points(source, predictor, wanted, images=live)) as points:  # type: ignore[type-var]
                     for block in points:
                         partial.write(Predictions.of_blocks([block], predictor.threshold))
-                        blocks.append(block)
+                        if drawn is not None:
+                            drawn.write(block)
+                        blocks.append(replace(block, images=()))
                         progress.advance(len(block))
             except KeyboardInterrupt:
                 if not source.live:
@@ -99,7 +109,22 @@ def run_job(
                 raise RunError(f"{path} cannot be written: {error.strerror}; {_kept(partial)}") from None
             written.append(path)
         partial.discard()
-    return Done(predictions, tuple(written), tuple(source.notes()), rate)
+    notes = source.notes()
+    if overlay and not live:
+        notes += _draw(job, predictions, out, fps)
+    if overlay:
+        written.append(job.overlay(out))
+    return Done(predictions, tuple(written), tuple(notes), rate)
+
+
+def _draw(job: Job, predictions: Predictions, out: Path, fps: float) -> list[str]:
+    """Draws into a file that can be read again; what there is to note."""
+    path = job.overlay(out)
+    with Progress(f"drawing {path.name}", len(predictions), "frames") as progress:
+        sound = draw_predictions(
+            job.spec, predictions, path, fps=fps, progress=lambda done: progress.advance(done - progress.done)
+        )
+    return [] if sound is None else [sound]
 
 
 def _kept(partial: PartialCsv) -> str:

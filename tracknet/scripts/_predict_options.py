@@ -44,6 +44,11 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         action="store_true",
         help="also NAME_ball.csv: Frame,Visibility,X,Y as TrackNetV2 spells it",
     )
+    parser.add_argument(
+        "--overlay",
+        action="store_true",
+        help="also NAME.overlay.mp4: the video with the ball, its trail and its sound",
+    )
     parser.add_argument("--frames", default=":", metavar="A:B", help="only the frames A to B-1, from 0")
     parser.add_argument("--fps", type=float, default=30.0, help="of folders of pictures; default: 30")
     existing = parser.add_mutually_exclusive_group()

@@ -78,7 +78,17 @@ def _predict(
     except UserError:
         source.close()
         raise
-    return run_job(job, source, predictor, args.out, forms=forms, wanted=wanted, model=args.model)
+    return run_job(
+        job,
+        source,
+        predictor,
+        args.out,
+        forms=forms,
+        wanted=wanted,
+        model=args.model,
+        overlay=args.overlay,
+        fps=args.fps,
+    )
 
 
 def _to_do(args: argparse.Namespace, jobs: Sequence[Job], forms: Sequence[str]) -> list[Job]:
@@ -89,10 +99,13 @@ def _to_do(args: argparse.Namespace, jobs: Sequence[Job], forms: Sequence[str]) 
     """
     if args.overwrite:
         return list(jobs)
-    done = [job for job in jobs if all(job.file(args.out, form).exists() for form in forms)]
-    there = [job.file(args.out, form) for job in jobs for form in forms if job.file(args.out, form).exists()]
+    results = {
+        job: [job.file(args.out, form) for form in forms] + ([job.overlay(args.out)] if args.overlay else [])
+        for job in jobs
+    }
     if args.skip_existing:
-        return [job for job in jobs if job not in done]
+        return [job for job, paths in results.items() if not all(path.exists() for path in paths)]
+    there = [path for paths in results.values() for path in paths if path.exists()]
     if there:
         raise UserError(
             f"{args.out} holds results of these sources already",
