@@ -32,6 +32,7 @@ from tracknet.inference.frame_source import SourceFrame, VideoSource, open_frame
 from tracknet.inference.heatmap_model import load_model
 from tracknet.inference.partial_csv import PartialCsv
 from tracknet.inference.pipeline import FrameRange, input_frames, predict_points
+from tracknet.inference.points import PointRows
 from tracknet.inference.predictions import Predictions
 from tracknet.inference.predictor import Predictor
 from tracknet.utils.memory import keep_freed_memory
@@ -111,20 +112,20 @@ def memory(args: argparse.Namespace) -> None:
     model = load_model(args.model)
     predictor = Predictor(model, device=args.device, amp=args.amp, batch_size=args.batch)
     total = round(args.minutes * 60 * args.fps)
-    blocks, done, told = [], 0, 0
+    rows, done, told = PointRows(), 0, 0
     print(
         f"{total:,} frames = {args.minutes:g} minutes at {args.fps:g} frames/s\n{'frames':>10}{'resident MB':>14}"
     )
     with PartialCsv(args.scratch) as partial:
         for block in predict_points(Endless(args.video, total), predictor):
-            partial.write(Predictions.of_blocks([block], predictor.threshold))
-            blocks.append(block)
+            partial.write(Predictions.of_points(block, predictor.threshold))
+            rows.add(block)
             done += len(block)
             if done >= told:
                 print(f"{done:10,}{resident_mb():14.1f}", flush=True)
                 told += total // 12
-        rows = Predictions.of_blocks(blocks, predictor.threshold)
-        print(f"{len(rows):10,}{resident_mb():14.1f}   all rows together")
+        found = Predictions.of_points(rows.joined(), predictor.threshold)
+        print(f"{len(found):10,}{resident_mb():14.1f}   all rows together")
         partial.discard()
 
 

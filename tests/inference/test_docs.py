@@ -28,7 +28,7 @@ def test_what_the_page_shows(
     exec(code, {})
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 10 + 1
-    assert lines[-1].startswith("8 [")
+    assert lines[-1].startswith("8 ") and lines[-1].endswith(" 0.4")
     for name in ("match.csv", "match.parquet", "match.overlay.mp4"):
         assert (tmp_path / name).stat().st_size > 100
     (command,) = re.findall(r"^python -m tracknet\.scripts\.predict (.*)$", page, flags=re.MULTILINE)

@@ -14,7 +14,7 @@ from tracknet.utils.errors import RunError
 
 
 def rows(first: int, count: int) -> Predictions:
-    return Predictions.of_blocks([block(first, count)], 0.5)
+    return Predictions.of_points(block(first, count), 0.5)
 
 
 def test_rows_are_on_the_disk_at_once_and_stay_when_stopped(tmp_path: Path):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tracknet.inference.ball import Ball, Candidate
-from tracknet.inference.points import PointBlock
+from tracknet.inference.points import PointBlock, PointRows
 from tracknet.inference.predictions import Predictions, balls_of
 from tracknet.utils.errors import UserError
 from tracknet.utils.geometry import Size
@@ -27,13 +27,13 @@ def block(first: int, count: int) -> PointBlock:
         score=np.where(numbers % 3 == 0, 0.25, 0.75),
         candidates_px=np.stack([xy, np.full_like(xy, np.nan)], axis=1),
         candidate_scores=np.stack([np.where(numbers % 3 == 0, 0.25, 0.75), np.zeros(count)], axis=1),
-        sizes=(Size(640, 360),) * count,
+        sizes=frozenset({Size(640, 360)}),
     )
 
 
 @pytest.fixture
 def made() -> Predictions:
-    return Predictions.of_blocks([block(0, 4), block(4, 3)], 0.5, {"source": "a.mp4", "frame_rate": None})
+    return Predictions.of_points(block(0, 7), 0.5, {"source": "a.mp4", "frame_rate": None})
 
 
 def same(a: Predictions, b: Predictions, *, exact: bool = True) -> None:
@@ -54,6 +54,14 @@ def test_below_the_threshold_there_is_no_ball(made: Predictions):
     assert third == Ball(2, 0.08, 20.25, 4.0, 0.75, True, (Candidate(20.25, 4.0, 0.75),))
     # What is streamed is what is collected; NaN makes equality too strict for tuples of the whole.
     assert list(map(repr, balls_of(block(0, 7), 0.5))) == list(map(repr, made))
+
+
+def test_rows_that_are_kept_are_those_that_came():
+    rows = PointRows()
+    for first in range(0, 900, 3):
+        rows.add(block(first, 3))
+    assert len(rows) == 900
+    same(Predictions.of_points(rows.joined(), 0.5), Predictions.of_points(block(0, 900), 0.5))
 
 
 def test_the_csv(made: Predictions, tmp_path: Path):
@@ -89,7 +97,7 @@ def test_files_are_read_back(made: Predictions, tmp_path: Path):
 
 
 def test_nothing_at_all_is_written_and_read(tmp_path: Path):
-    none = Predictions.of_blocks([], 0.5)
+    none = Predictions.of_points(PointRows().joined(), 0.5)
     for name in ("to_csv", "to_parquet", "to_json"):
         path = tmp_path / f"a.{name[3:]}"
         getattr(none, name)(path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
@@ -11,6 +10,7 @@ from tracknet.inference.ball import Ball
 from tracknet.inference.frame_source import DEFAULT_FPS, FrameSource, open_frames
 from tracknet.inference.heatmap_model import HeatmapModel, load_model
 from tracknet.inference.pipeline import FrameRange, predict_points
+from tracknet.inference.points import PointRows
 from tracknet.inference.predictions import Predictions, balls_of
 from tracknet.inference.predictor import Predictor
 
@@ -72,9 +72,11 @@ def predict(
     Arguments and errors are those of `track`.
     """
     predictor, opened, wanted = _prepare(source, model, frames, fps, settings)
-    blocks = predict_points(opened, predictor, wanted)
-    with closing(blocks):  # type: ignore[type-var]
-        return Predictions.of_blocks(blocks, predictor.threshold, describe(opened, predictor, model, wanted))
+    rows = PointRows()
+    for block in predict_points(opened, predictor, wanted):
+        rows.add(block)
+    about = {**describe(opened, predictor, model, wanted), "notes": opened.notes()}
+    return Predictions.of_points(rows.joined(), predictor.threshold, about)
 
 
 def describe(

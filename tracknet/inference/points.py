@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +31,7 @@ class PointBlock:
         score: float64 `[n]`, the heatmap's highest value.
         candidates_px: float64 `[n, K, 2]`, the heatmap's peaks, best first; NaN where there are fewer.
         candidate_scores: float64 `[n, K]`; 0 there.
-        sizes: of the source frames.
+        sizes: that the source frames have.
         images: the frames themselves, RGB `uint8 [H, W, 3]`, where they were asked for.
         heatmaps: float32 `[n, h, w]`, 0..1, on the CPU, where they were asked for.
     """
@@ -40,12 +42,59 @@ class PointBlock:
     score: FloatArray
     candidates_px: FloatArray
     candidate_scores: FloatArray
-    sizes: tuple[Size, ...]
+    sizes: frozenset[Size]
     images: tuple[RGBImage, ...] = ()
     heatmaps: npt.NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.frame)
+
+
+_JOINED_AT = 256
+
+
+class PointRows:
+    """Blocks as they come, kept as one, without pictures: 40 bytes a frame, and 24 for each of its candidates."""
+
+    def __init__(self) -> None:
+        self._joined: list[PointBlock] = []
+        self._new: list[PointBlock] = []
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def add(self, block: PointBlock) -> None:
+        """Takes the next frames."""
+        self._count += len(block)
+        self._new.append(replace(block, images=(), heatmaps=None))
+        if len(self._new) >= _JOINED_AT:
+            # A block of a few frames is a hundred times its numbers.
+            self._joined.append(_join(self._new))
+            self._new = []
+
+    def joined(self) -> PointBlock:
+        """All of them."""
+        return _join([*self._joined, *self._new])
+
+
+def _join(blocks: Sequence[PointBlock]) -> PointBlock:
+    if not blocks:
+        none = np.zeros(0)
+        return PointBlock(
+            np.zeros(0, np.int64),
+            none,
+            np.zeros((0, 2)),
+            none,
+            np.zeros((0, 0, 2)),
+            np.zeros((0, 0)),
+            frozenset(),
+        )
+    names = ("frame", "time_s", "xy_px", "score", "candidates_px", "candidate_scores")
+    columns: dict[str, Any] = {
+        name: np.concatenate([getattr(block, name) for block in blocks]) for name in names
+    }
+    return PointBlock(**columns, sizes=frozenset().union(*(block.sizes for block in blocks)))
 
 
 @torch.no_grad()
@@ -84,7 +133,7 @@ def read_points(
         score=score[:, 0],
         candidates_px=points[:, :candidates],
         candidate_scores=score[:, :candidates],
-        sizes=sizes,
+        sizes=frozenset(sizes),
         images=tuple(place.image for place in places if place.image is not None),
         heatmaps=logits.float().sigmoid().cpu().numpy() if heatmaps else None,
     )

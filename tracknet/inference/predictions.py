@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,30 +78,22 @@ class Predictions:
             )
 
     @classmethod
-    def of_blocks(
-        cls, blocks: Iterable[PointBlock], threshold: float, about: Mapping[str, Any] | None = None
+    def of_points(
+        cls, points: PointBlock, threshold: float, about: Mapping[str, Any] | None = None
     ) -> Predictions:
-        """Joins blocks of points; a score below the threshold is no ball."""
-        parts = list(blocks)
-        empty = np.zeros(0)
-
-        def joined(name: str, nothing: npt.NDArray[Any]) -> npt.NDArray[Any]:
-            return np.concatenate([getattr(part, name) for part in parts]) if parts else nothing
-
-        xy_px, score = joined("xy_px", np.zeros((0, 2))), joined("score", empty)
-        visible = score >= threshold
-        x, y = np.where(visible[:, None], xy_px, np.nan).T
-        sizes = {size for part in parts for size in part.sizes}
+        """Points as rows; a score below the threshold is no ball."""
+        visible = points.score >= threshold
+        x, y = np.where(visible[:, None], points.xy_px, np.nan).T
         return cls(
-            frame=joined("frame", np.zeros(0, np.int64)),
-            time_s=joined("time_s", empty),
+            frame=points.frame,
+            time_s=points.time_s,
             x=x,
             y=y,
-            score=score,
+            score=points.score,
             visible=visible,
-            frame_size=sizes.pop() if len(sizes) == 1 else None,
-            candidates_px=joined("candidates_px", np.zeros((0, 0, 2))),
-            candidate_scores=joined("candidate_scores", np.zeros((0, 0))),
+            frame_size=next(iter(points.sizes)) if len(points.sizes) == 1 else None,
+            candidates_px=points.candidates_px,
+            candidate_scores=points.candidate_scores,
             about=dict(about or {}),
         )
 

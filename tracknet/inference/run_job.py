@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import closing, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from tracknet.inference.api import describe
@@ -13,7 +13,7 @@ from tracknet.inference.frame_source import DEFAULT_FPS, FrameSource
 from tracknet.inference.outputs import Job
 from tracknet.inference.partial_csv import PartialCsv
 from tracknet.inference.pipeline import ALL_FRAMES, FrameRange, predict_points
-from tracknet.inference.points import PointBlock
+from tracknet.inference.points import PointRows
 from tracknet.inference.prediction_formats import encode
 from tracknet.inference.predictions import Predictions
 from tracknet.inference.predictor import Predictor
@@ -75,7 +75,7 @@ def run_job(
         Interrupted: with where the rows so far are.
         RunError: the source breaks, holds no such frame, or the disk is full; likewise.
     """
-    blocks: list[PointBlock] = []
+    rows = PointRows()
     about = describe(source, predictor, model, wanted)
     live = overlay and not source.repeatable
     drawn = LiveOverlay(job.overlay(out), source.traits, predictor.threshold) if live else None
@@ -84,10 +84,10 @@ def run_job(
             try:
                 with closing(predict_points(source, predictor, wanted, images=live)) as points:  # type: ignore[type-var]
                     for block in points:
-                        partial.write(Predictions.of_blocks([block], predictor.threshold))
+                        partial.write(Predictions.of_points(block, predictor.threshold))
                         if drawn is not None:
                             drawn.write(block)
-                        blocks.append(replace(block, images=()))
+                        rows.add(block)
                         progress.advance(len(block))
             except KeyboardInterrupt:
                 if not source.live:
@@ -95,9 +95,11 @@ def run_job(
             except RunError as error:
                 raise _with_rows(error, partial) from error
             rate = progress.per_second()
-        if not blocks:
+        if not len(rows):
             raise RunError(_nothing(source, wanted))
-        predictions = Predictions.of_blocks(blocks, predictor.threshold, {**about, "notes": source.notes()})
+        predictions = Predictions.of_points(
+            rows.joined(), predictor.threshold, {**about, "notes": source.notes()}
+        )
         if finish is not None:
             predictions = finish(predictions)
         written = []
@@ -121,9 +123,16 @@ def _draw(job: Job, predictions: Predictions, out: Path, fps: float) -> list[str
     """Draws into a file that can be read again; what there is to note."""
     path = job.overlay(out)
     with Progress(f"drawing {path.name}", len(predictions), "frames") as progress:
-        sound = draw_predictions(
-            job.spec, predictions, path, fps=fps, progress=lambda done: progress.advance(done - progress.done)
-        )
+        try:
+            sound = draw_predictions(
+                job.spec,
+                predictions,
+                path,
+                fps=fps,
+                progress=lambda done: progress.advance(done - progress.done),
+            )
+        except OSError as error:
+            raise RunError(f"{path} cannot be written: {error.strerror}; the rows are all there") from None
     return [] if sound is None else [sound]
 
 
