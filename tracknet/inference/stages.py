@@ -78,7 +78,6 @@ class Stages:
             pass
         # Whatever it is: the thread that waits for the items must hear of it.
         except BaseException as error:
-            # What the frames of the traceback hold (pictures) goes along, and goes with it.
             self._hand_over(box, error)
         finally:
             if (close := getattr(iterator, "close", None)) is not None:
