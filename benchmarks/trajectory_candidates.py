@@ -83,9 +83,9 @@ def main() -> None:
             progress.advance(len(rows))
 
         precision = Precision.resolve("off", resolve_device("cpu"))
-        plain: Predictions = predict_split(
-            model, loader, precision, decoders=[heatmap.decode], on_maps=keep
-        )[heatmap.decode]
+        plain: Predictions = predict_split(model, loader, precision, decoders=[heatmap.decode], on_maps=keep)[
+            heatmap.decode
+        ]
     loader.close()
     np.savez_compressed(
         args.out,

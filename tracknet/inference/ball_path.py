@@ -77,7 +77,7 @@ def best_path(
 
     Returns:
         The candidate of every frame, int64 `[N]`, and the number of its track, int64 `[N]`: -1 where there is no
-        ball. Tracks are numbered from the last one.
+        ball. Tracks are numbered from 0 on in time.
     """
     chosen, track = np.full(len(time_s), _NONE, np.int64), np.full(len(time_s), _NONE, np.int64)
     there = np.isfinite(gain) & np.isfinite(xy).all(axis=2)
@@ -86,7 +86,7 @@ def best_path(
     number_of[there] = np.arange(len(row))
     links = _links(time_s, xy, number_of, len(row), costs)
     of_row = np.searchsorted(row, np.arange(len(time_s) + 1))
-    for number, nodes in enumerate(_tracks(links, gain[there], of_row, costs)):
+    for number, nodes in enumerate(reversed(_tracks(links, gain[there], of_row, costs))):
         chosen[row[nodes]] = column[nodes]
         track[row[nodes]] = number
     return chosen, track
@@ -135,7 +135,7 @@ def _turns(links: _Links, low: int, high: int, costs: PathCosts) -> tuple[IntArr
     return bounds, before, costs.turn * np.log1p(np.einsum("ij,ij->i", change, change, dtype=np.float64))
 
 
-def _tracks(links: _Links, gain: FloatArray, of_row: IntArray, costs: PathCosts) -> Iterator[IntArray]:
+def _tracks(links: _Links, gain: FloatArray, of_row: IntArray, costs: PathCosts) -> list[IntArray]:
     """The candidates of each track of the best path, the last track first; `of_row` `[N + 1]` bounds each row's."""
     rows, number = len(of_row) - 1, len(links.begin)
     # The best sum of all paths that end with a link, or, from E on, that open a track with a candidate.
@@ -159,7 +159,9 @@ def _tracks(links: _Links, gain: FloatArray, of_row: IntArray, costs: PathCosts)
             if c < d:
                 begins = bounds[c - first : d - first + 1]
                 choices = slice(begins[0], begins[-1])
-                reached = np.maximum.reduceat(value[before[choices]] - price[choices], begins[:-1] - begins[0])
+                reached = np.maximum.reduceat(
+                    value[before[choices]] - price[choices], begins[:-1] - begins[0]
+                )
                 highest[c - first : d - first] = reached
                 value[c:d] = reached + gain[links.end[c:d]] + costs.linked
                 ends.append((c, d))
@@ -171,12 +173,10 @@ def _tracks(links: _Links, gain: FloatArray, of_row: IntArray, costs: PathCosts)
         link = np.repeat(np.arange(last - first), np.diff(bounds))
         is_highest = np.flatnonzero(value[before] - price == highest[link])
         came_from[first + link[is_highest]] = before[is_highest]
-    return _traced(links, of_row, ended_by, came_from)
+    return list(_traced(links, of_row, ended_by, came_from))
 
 
-def _traced(
-    links: _Links, of_row: IntArray, ended_by: IntArray, came_from: IntArray
-) -> Iterator[IntArray]:
+def _traced(links: _Links, of_row: IntArray, ended_by: IntArray, came_from: IntArray) -> Iterator[IntArray]:
     """Goes back from the end of the best path."""
     number, at = len(links.begin), int(ended_by[-1])
     while at != _NONE:
