@@ -1,6 +1,6 @@
 """Writes down the candidates that a model finds in a split, for `trajectory.py`, which scores what becomes of them.
 
-    python benchmarks/trajectory_candidates.py MODEL --shards shards --split val [--clips game1/Clip1 ...] --out FILE.npz
+    python benchmarks/trajectory_candidates.py MODEL --shards shards [--split val] [--clips game1/Clip1 ...] --out FILE
 
 Candidates are the K highest local maxima of each frame's heatmap, decoded as the model decodes its highest one.
 """

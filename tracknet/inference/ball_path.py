@@ -96,7 +96,7 @@ def _links(
     time_s: FloatArray, xy: FloatArray, number_of: npt.NDArray[np.int32], candidates: int, costs: PathCosts
 ) -> _Links:
     """Every two candidates that a ball can have gone between; `number_of` `[N, K]` is -1 where there is none."""
-    begins = [np.zeros(0, np.int32)]
+    begins: list[npt.NDArray[np.int32]] = [np.zeros(0, np.int32)]
     ends, velocities = begins.copy(), [np.zeros((0, 2), np.float32)]
     there = number_of != _NONE
     for low in range(0, len(time_s), _ROWS_AT_ONCE):
@@ -106,10 +106,10 @@ def _links(
             reach = np.where((took_s > 0) & (took_s <= costs.max_gap_s), costs.max_speed * took_s, -1.0)
             moved = xy[a + lag][:, None, :, :] - xy[a][:, :, None, :]
             near = np.hypot(moved[..., 0], moved[..., 1]) <= reach[:, None, None]
-            pair, begin, end = np.nonzero(near & there[a][:, :, None] & there[a + lag][:, None, :])
-            begins.append(number_of[a[pair], begin])
-            ends.append(number_of[a[pair] + lag, end])
-            velocities.append((moved[pair, begin, end] / took_s[pair, None]).astype(np.float32))
+            pair, a_column, b_column = np.nonzero(near & there[a][:, :, None] & there[a + lag][:, None, :])
+            begins.append(number_of[a[pair], a_column])
+            ends.append(number_of[a[pair] + lag, b_column])
+            velocities.append((moved[pair, a_column, b_column] / took_s[pair, None]).astype(np.float32))
     end = np.concatenate(ends)
     order = np.argsort(end, kind="stable")
     first = np.searchsorted(end[order], np.arange(candidates + 1)).astype(np.int64)

@@ -41,7 +41,7 @@ def locked_on(
         radius: a spot stays within this of its place, same unit as `xy`.
         least_s: candidates that stay for less than this are left alone.
     """
-    there = np.isfinite(xy).all(axis=2)
+    there: BoolArray = np.asarray(np.isfinite(xy).all(axis=2))
     row = np.nonzero(there)[0]
     stays = [
         _stays(time_s, row, np.floor(xy[there] / (_CELL_RADII * radius) + position), least_s)

@@ -137,7 +137,9 @@ def _fill(time_s: FloatArray, points: FloatArray, number: IntArray, most: int) -
     after = np.searchsorted(seen, rows)
     inside = (number < 0) & (after > 0) & (after < len(seen))
     before_row, after_row = seen[np.maximum(after - 1, 0)], seen[np.minimum(after, len(seen) - 1)]
-    filled = inside & (number[before_row] == number[after_row]) & (after_row - before_row - 1 <= most)
+    filled: BoolArray = (
+        inside & (number[before_row] == number[after_row]) & (after_row - before_row - 1 <= most)
+    )
     for axis in range(2):
         points[filled, axis] = np.interp(time_s[filled], time_s[seen], points[seen, axis])
     number[filled] = number[before_row[filled]]
