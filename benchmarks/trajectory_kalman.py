@@ -26,10 +26,10 @@ class KalmanCosts:
 def kalman_track(
     time_s: FloatArray, xy: FloatArray, log_odds: FloatArray, costs: KalmanCosts, *, smooth: bool
 ) -> FloatArray:
-    """Points `[N, 2]`, NaN where there is no ball: constant velocity; `smooth`ed by Rauch, Tung, Striebel.
+    """Points `[N, 2]`, NaN where there is no ball: constant velocity, with Rauch-Tung-Striebel smoothing or not.
 
-    A track begins with a frame's best candidate at or above the threshold (log-odds 0), coasts over two frames without
-    a candidate, and ends after that.
+    A track begins with a frame's best candidate at or above the threshold (log-odds 0), coasts over two frames
+    without a candidate, and ends after that.
     """
     points = np.full((len(time_s), 2), np.nan)
     noise = np.eye(2) * costs.noise**2
