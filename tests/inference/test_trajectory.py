@@ -19,7 +19,7 @@ from tracknet.utils.settings import TrajectoryConfig
 FloatArray = npt.NDArray[np.float64]
 HD = Size(1280, 720)
 DEFAULT = TrajectoryConfig()
-OFF = TrajectoryConfig(candidates=1, start_cost=0, hysteresis=0, turn_cost=0)
+OFF = TrajectoryConfig(candidates=1, start_cost=0, hysteresis=0, turn_cost=0, lock_on_s=None)
 FILL = dataclasses.replace(DEFAULT, fill_frames=2)
 
 
@@ -185,7 +185,7 @@ def test_of_two_balls_one_is_followed() -> None:
     assert way.y.tolist() == [200.0] * frames
 
 
-def test_a_spot_is_no_ball_where_that_is_asked_for() -> None:
+def test_a_spot_beside_a_rally_is_no_ball() -> None:
     frames = 120
     time_s, rows = np.arange(frames) / 30, np.arange(frames)
     ball = np.stack([100 + 9.0 * rows, 300 + 200 * np.sin(rows / 12)], axis=1)
@@ -193,10 +193,25 @@ def test_a_spot_is_no_ball_where_that_is_asked_for() -> None:
     scores = np.tile([0.8, 0.7], (frames, 1))
     # The ball leaves the picture, and the spot is the surest that is left.
     xy[80:, 0], scores[80:, 0] = np.nan, 0.0
-    assert np.flatnonzero(followed(time_s, xy, scores).visible)[-1] == frames - 1
-    way = followed(time_s, xy, scores, dataclasses.replace(DEFAULT, lock_on_s=2.0))
+    without = dataclasses.replace(DEFAULT, lock_on_s=None)
+    assert np.flatnonzero(followed(time_s, xy, scores, without).visible)[-1] == frames - 1
+    way = followed(time_s, xy, scores)
     assert np.array_equal(np.flatnonzero(way.visible), np.arange(80))
     assert (way.candidate[:80] == 0).all()
+
+
+def test_a_ball_that_waits_is_one_among_false_ones() -> None:
+    """For four seconds, with something surer somewhere in every third frame; then it is served."""
+    frames, served = 180, 120
+    time_s, rng = np.arange(frames) / 30, np.random.default_rng(0)
+    after = np.arange(frames - served)[:, None]
+    ball = np.tile([640.0, 400.0], (frames, 1))
+    ball[served:] += after * [9.0, -5.0]
+    xy = np.stack([ball, rng.uniform([0, 0], [1280, 720], (frames, 2))], axis=1)
+    scores = np.tile([0.8, 0.0], (frames, 1))
+    scores[::3, 1] = 0.95
+    way = followed(time_s, xy, scores)
+    assert (way.candidate == 0).mean() > 0.95
 
 
 @pytest.mark.parametrize(

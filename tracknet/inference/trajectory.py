@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tracknet.inference.ball_path import PathCosts, best_path
-from tracknet.inference.lock_on import locked_on
+from tracknet.inference.lock_on import Spots
 from tracknet.utils.geometry import Size
 from tracknet.utils.settings import TrajectoryConfig
 
@@ -30,6 +30,8 @@ BoolArray = npt.NDArray[np.bool_]
 _MOST_LOG_ODDS = 4.0
 # Nothing is known of where a ball is after so long, whatever the frame rate.
 _LONGEST_LINK_S = 0.25
+# A track of less may be of anything; a stroke in badminton or tennis lasts longer.
+_FLIGHT_S = 0.3
 # 3 px at 1280x720: a spot that stays put jitters by less.
 _SPOT_RADIUS_DIAGONALS = 0.002
 
@@ -88,17 +90,10 @@ def track(
     gain = np.clip(_log_odds(scores) - _log_odds(threshold), -_MOST_LOG_ODDS, _MOST_LOG_ODDS)
     # Less than this is not made good by the links on both sides.
     gain[(gain < -2 * config.hysteresis) | ~np.isfinite(scores)] = -np.inf
+    costs = _costs(config)
     if config.lock_on_s is not None:
-        spot = locked_on(
-            time_s,
-            xy,
-            scores,
-            threshold=threshold,
-            radius=_SPOT_RADIUS_DIAGONALS,
-            least_s=config.lock_on_s,
-        )
-        gain[spot] = -np.inf
-    candidate, number = best_path(time_s, xy, gain, _costs(config))
+        gain[_false_spots(time_s, xy, gain, costs, config.lock_on_s)] = -np.inf
+    candidate, number = best_path(time_s, xy, gain, costs)
     seen = candidate >= 0
     points = np.full((len(time_s), 2), np.nan)
     points[seen] = xy_px[seen, candidate[seen]]
@@ -116,6 +111,23 @@ def _costs(config: TrajectoryConfig) -> PathCosts:
         turn=config.turn_cost,
         turn_scale=config.turn_speed,
     )
+
+
+def _false_spots(
+    time_s: FloatArray, xy: FloatArray, gain: FloatArray, costs: PathCosts, least_s: float
+) -> BoolArray:
+    """Which candidates stay in their place while a ball flies: bool `[N, K]`."""
+    spots = Spots.find(time_s, xy, radius=_SPOT_RADIUS_DIAGONALS, least_s=least_s)
+    if not spots.still.any():
+        return spots.still
+    _, number = best_path(time_s, xy, np.where(spots.still, -np.inf, gain), costs)
+    on_track = np.flatnonzero(number >= 0)
+    begins, frames = np.unique(number[on_track], return_index=True, return_counts=True)[1:]
+    first, last = on_track[begins], on_track[begins + frames - 1]
+    flies = np.repeat(time_s[last] - time_s[first] >= _FLIGHT_S, frames)
+    rally = np.zeros(len(time_s), np.bool_)
+    rally[on_track[flies]] = True
+    return spots.beside(rally)
 
 
 def _log_odds(score: npt.ArrayLike) -> FloatArray:
