@@ -165,7 +165,7 @@ def test_a_faint_candidate_counts_on_a_track_and_not_alone() -> None:
     alone = np.zeros((frames, 1))
     alone[10] = 0.6
     assert not followed(time_s, ball, alone).visible.any()
-    alone[10] = 0.95
+    alone[10] = 0.97
     assert followed(time_s, ball, alone).visible.sum() == 1
 
 

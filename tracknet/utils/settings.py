@@ -422,12 +422,11 @@ class TrajectoryConfig:
     max_gap: int = _bounded(2, 0, 60)
     """A track may pass through so many frames without a candidate."""
     lock_on_s: float | None = _bounded(2.0, above=0.0)
-    """A candidate that stays in its place for so long while another moves is no ball; null looks for none. Off by
-    default: models of several frames locked on to nothing in 3,638 frames of real video. 2 is safe, as no real ball
-    rests for 1 s in a rally; worth it for a model of single frames (`data.sequence.length=1`)."""
+    """A candidate that stays in its place for so long while a ball flies elsewhere is none; null looks for none. No
+    real ball of a rally rests for 1 s, and without this a track holds to a spot more firmly than to any ball."""
     fill_frames: int = _bounded(0, 0, 60)
-    """Gaps of at most so many frames within a track are filled, and marked so. Off by default: of 219 stretches without
-    a ball in real badminton 169 are of 1 or 2 frames, so that filling makes as many false balls as true ones."""
+    """Gaps of at most so many frames within a track are filled, and marked so. Off by default: of badminton's short
+    gaps most are frames without a ball, and one filled point in five is right."""
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """Gaps to fill that no track has."""
