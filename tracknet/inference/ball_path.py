@@ -3,8 +3,8 @@
 A track is a chain of candidates, each within reach of the one before it; the video is explained by tracks that
 follow each other, and frames between them have no ball. The sum of what is gained and paid is made highest,
 exactly, by dynamic programming (Viterbi's algorithm) whose states are links between two candidates: a link has a
-velocity, so that a turn from one link to the next has a price. Work and memory grow with the number of links, not
-with its square.
+velocity, so that a turn from one link to the next has a price. Memory grows with the number of links, work with that
+of turns: both linear in the length of the video.
 """
 
 from __future__ import annotations
