@@ -1,4 +1,4 @@
-"""A model to one file, kept only when it was loaded again and found to say the same."""
+"""A model to one file, or to a folder to publish, kept only when it was loaded again and found to say the same."""
 
 from __future__ import annotations
 
@@ -7,25 +7,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import torch
+
 from tracknet.inference.check_frames import CheckFrames
-from tracknet.inference.export_check import EXACT, HALF, Agreement, compare
+from tracknet.inference.export_check import EXACT, HALF, Agreement, Answer, Tolerance, compare
 from tracknet.inference.export_graph import WRITERS, ExportGraph
 from tracknet.inference.exported_model import SUFFIXES, ExportMetadata, load_exported
+from tracknet.models import persistence
 from tracknet.models.model import TrackNet
-from tracknet.models.persistence import describe
 from tracknet.utils.errors import RunError, UserError
-from tracknet.utils.files import sync_folder
+from tracknet.utils.files import new_folder, sync_folder
 
 FileFormat = Literal["onnx", "torch-export"]
 
 
 @dataclass(frozen=True)
 class Exported:
-    """A file that was kept.
+    """What was kept.
 
     Attributes:
-        path: of the file.
-        bytes: its size.
+        path: of the file or folder.
+        bytes: of the file, or of the weights in the folder.
         agreement: with the model, over the check's windows.
     """
 
@@ -34,7 +36,7 @@ class Exported:
     agreement: Agreement
 
 
-def export_model(
+def export_file(
     model: TrackNet,
     out: Path,
     frames: CheckFrames,
@@ -52,7 +54,7 @@ def export_model(
         out: ends in the format's suffix, `.onnx` or `.pt2`; its folder is made if absent.
         frames: to compare on.
         format: of the file.
-        half: weights in float16: half the size, another result in the third digit.
+        half: weights in float16: half the size, and another result in the third digit.
         dynamic_batch: takes any number of windows at once instead of one.
         points: gives points and scores beside the logits.
         overwrite: replaces a file that is there.
@@ -62,25 +64,23 @@ def export_model(
         RunError: the file says something else than the model, and was not kept; how far off it is.
     """
     if out.suffix != SUFFIXES[format]:
-        raise UserError(f"{out}: a file of --format {format} ends in {SUFFIXES[format]}")
-    if out.exists() and not overwrite:
-        raise UserError(
-            f"{out} is there already", remedy="choose another --out, or replace it with --overwrite"
-        )
+        raise UserError(f"{out}: the name of a file of --format {format} ends in {SUFFIXES[format]}")
+    _refuse_existing(out, overwrite)
     graph = ExportGraph(model, half=half, points=points)
-    metadata = ExportMetadata(describe(model), batch=None if dynamic_batch else 1, points=points, half=half)
-    tolerance = HALF if half else EXACT
+    metadata = ExportMetadata(
+        persistence.describe(model), batch=None if dynamic_batch else 1, points=points, half=half
+    )
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(f".{out.stem}.{os.getpid()}.partial{out.suffix}")
     try:
         WRITERS[format](graph, metadata, partial)
-        agreement = compare(model, load_exported(partial, "cpu"), frames.windows, tolerance)
-        if problems := agreement.problems(tolerance):
-            raise RunError(
-                f"{out} was not kept: on {frames.origin} it says something else than the model",
-                problems=problems,
-                remedy="export without --half" if half else "try another --format, and report this",
-            )
+        exported = load_exported(partial, "cpu")
+
+        def answer(windows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            logits, *in_graph = exported.outputs(windows)
+            return logits, in_graph[0] if points else exported.decode(logits)[0]
+
+        agreement = _checked(model, answer, frames, out, half)
         with partial.open("rb") as file:
             os.fsync(file.fileno())
         partial.replace(out)
@@ -88,3 +88,62 @@ def export_model(
         partial.unlink(missing_ok=True)
     sync_folder(out.parent)
     return Exported(out, out.stat().st_size, agreement)
+
+
+def export_folder(
+    model: TrackNet,
+    out: Path,
+    frames: CheckFrames,
+    *,
+    card: str,
+    half: bool = False,
+    overwrite: bool = False,
+) -> Exported:
+    """Writes a model folder to publish (config, weights, card), and compares it with the model.
+
+    Args:
+        model: in evaluation mode, on the CPU.
+        out: the folder.
+        frames: to compare on.
+        card: text of its README.
+        half: weights in float16.
+        overwrite: replaces a model folder that is there, with all that is in it.
+
+    Raises:
+        UserError: there is something of that name.
+        RunError: it says something else than the model, and was not kept.
+    """
+    _refuse_existing(out, overwrite)
+    if out.exists() and not (out / persistence.CONFIG_NAME).is_file():
+        raise UserError(
+            f"{out} is no model folder, and is not replaced by one", remedy="choose another --out"
+        )
+    with new_folder(out) as part:
+        persistence.save(model, part, card=card, half=half)
+        loaded = TrackNet.from_pretrained(part)
+
+        def answer(windows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            logits = loaded(windows)
+            return logits, loaded.decode(logits)[0]
+
+        agreement = _checked(model, answer, frames, out, half)
+    return Exported(out, (out / persistence.WEIGHTS_NAME).stat().st_size, agreement)
+
+
+def _refuse_existing(out: Path, overwrite: bool) -> None:
+    if out.exists() and not overwrite:
+        raise UserError(
+            f"{out} is there already", remedy="choose another --out, or replace it with --overwrite"
+        )
+
+
+def _checked(model: TrackNet, answer: Answer, frames: CheckFrames, out: Path, half: bool) -> Agreement:
+    tolerance: Tolerance = HALF if half else EXACT
+    agreement = compare(model, answer, frames.windows, tolerance)
+    if problems := agreement.problems(tolerance):
+        raise RunError(
+            f"{out} was not kept: on {frames.origin} it says something else than the model",
+            problems=problems,
+            remedy="export without --half" if half else "try another --format, and report this",
+        )
+    return agreement

@@ -8,12 +8,11 @@ holds of a tie: where two cells are equally high, either may win.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 
-from tracknet.inference.exported_model import ExportedModel
 from tracknet.models.model import TrackNet
 
 
@@ -86,30 +85,30 @@ class Agreement:
         return f"{points}, heatmaps at most {self.probability:.2g} (probability)"
 
 
+Answer = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
+"""Windows uint8 `[B, T, 3, H, W]` to logits `[B, M, h, w]` and points `[B, M, 2]`."""
+
+
 @torch.no_grad()
-def compare(
-    model: TrackNet, exported: ExportedModel, windows: torch.Tensor, tolerance: Tolerance
-) -> Agreement:
+def compare(model: TrackNet, answer: Answer, windows: torch.Tensor, tolerance: Tolerance) -> Agreement:
     """Runs both over the same windows.
 
     Args:
         model: the original, in evaluation mode.
-        exported: made of it. Where it gives points, those are compared.
+        answer: of what was made of it.
         windows: uint8 `[N, T, 3, H, W]`.
         tolerance: says what a tie is.
     """
     expected_logits, found_logits, expected_xy, found_xy, scores = [], [], [], [], []
     for part in _parts(windows):
         logits = model(part)
-        outputs = exported.outputs(part)
         xy, score = model.decode(logits)
+        other_logits, other_xy = answer(part)
         expected_logits.append(logits)
-        found_logits.append(outputs[0])
         expected_xy.append(xy)
-        found_xy.append(
-            outputs[1] if exported.metadata.points else exported.decode(outputs[0])[0]
-        )
         scores.append(score)
+        found_logits.append(other_logits)
+        found_xy.append(other_xy)
     expected, found = torch.cat(expected_logits).flatten(2), torch.cat(found_logits).flatten(2)
     apart = (torch.cat(expected_xy) - torch.cat(found_xy)).abs().amax(-1)
     reported = torch.cat(scores) >= model.score_threshold

@@ -28,6 +28,7 @@ def push(
     private: bool = True,
     license: str | None = None,
     evaluations: Sequence[Evaluation] = (),
+    half: bool = False,
     token: str | None = None,
     message: str = "Upload of a TrackNet model",
 ) -> str:
@@ -39,6 +40,7 @@ def push(
         private: only you see a repository made here. `False` shows it to everyone.
         license: identifier for the card; by default the one that the card on the hub states already.
         evaluations: for the card's table, as `evaluations_of` finds them.
+        half: weights in float16.
         token: of the hub; by default the one that `hf auth login` or HF_TOKEN gave.
         message: of the commit.
 
@@ -65,7 +67,7 @@ def push(
         license = license or _licence_there(api, repo_id)
         with tempfile.TemporaryDirectory() as scratch:
             card = model_card(model, name=repo_id, evaluations=evaluations, license=license)
-            folder = persistence.save(model, Path(scratch) / "model", card=card)
+            folder = persistence.save(model, Path(scratch) / "model", card=card, half=half)
             api.upload_folder(repo_id=repo_id, folder_path=folder, commit_message=message)
     except UserError:
         raise

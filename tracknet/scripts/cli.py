@@ -14,6 +14,7 @@ COMMANDS = {
     "inspect": ("tracknet.scripts.inspect", "tell what a build holds, and --verify every byte of it"),
     "train": ("tracknet.scripts.train", "train a model on shards, or --resume a run"),
     "evaluate": ("tracknet.scripts.evaluate", "score a model on a split of the shards"),
+    "export": ("tracknet.scripts.export", "turn a model into one file, or into a folder to publish"),
 }
 
 
