@@ -47,7 +47,7 @@ class FakeHub:
     def hf_hub_download(self, repo_id: str, name: str) -> str:
         path = self.folder / repo_id / name
         if not path.is_file():
-            raise EntryNotFoundError("no such file", response=SimpleNamespace(headers={}, request=None))  # type: ignore[arg-type]
+            raise EntryNotFoundError("no such file")
         return str(path)
 
     def upload_folder(self, *, repo_id: str, folder_path: Path, commit_message: str) -> None:

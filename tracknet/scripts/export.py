@@ -106,9 +106,9 @@ def _default_out(args: argparse.Namespace) -> Path:
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="tracknet export",
-        description="Turn a model into one file that takes raw uint8 frames and gives heatmaps (ONNX, torch.export), or "
-        "into a folder to publish (safetensors). The result is loaded again and compared with the model before it is "
-        "kept.",
+        description="Turn a model into one file that takes raw uint8 frames and gives heatmaps (ONNX, torch.export), "
+        "or into a folder to publish (safetensors). The result is loaded again and compared with the model before it "
+        "is kept.",
     )
     parser.add_argument("model", help="a run (its best model), a checkpoint, a model folder, or a hub name")
     parser.add_argument("--format", choices=list(_SUFFIXES), default="onnx")
