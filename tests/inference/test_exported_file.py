@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -28,6 +29,20 @@ CHECKOUT = Path(__file__).resolve().parent.parent.parent
 
 def some_windows(model: TrackNet, count: int = 6) -> CheckFrames:
     return CheckFrames(drawn_windows(model, count), "drawn frames")
+
+
+def check_the_documentation(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The examples of docs/export.md, one by another program's means and one by ours, agree."""
+    text = (CHECKOUT / "docs" / "export.md").read_text()
+    by_others, by_us, _ = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    path.with_name("NAME.onnx").symlink_to(path)
+    monkeypatch.chdir(path.parent)
+    names: dict[str, Any] = {}
+    exec(by_others, names)
+    theirs = names["logits"]
+    exec(by_us, names)
+    assert (names["logits"].numpy() == theirs).all()
+    assert (names["scores"].numpy() >= names["model"].score_threshold).tolist() == names["found"].tolist()
 
 
 def check_names(path: Path) -> None:
@@ -62,6 +77,7 @@ VARIANTS: list[tuple[str, str, int, dict[str, Any], dict[str, Any]]] = [
 def test_a_file_says_what_its_model_says(
     exportable: MakeModel,
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     format: str,
     kind: str,
     patch: int,
@@ -104,6 +120,7 @@ def test_a_file_says_what_its_model_says(
     content = done.path.read_bytes()
     if how == {"dynamic_batch": True, "points": True}:
         check_names(done.path)
+        check_the_documentation(done.path, monkeypatch)
     assert str(CHECKOUT).encode() not in content
     assert b"site-packages" not in content
 
