@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.inference.exportable import build_exportable
 from tracknet.datasets.index import open_split
 from tracknet.inference.check_frames import check_frames, drawn_windows
 from tracknet.inference.export_check import EXACT, Tolerance, compare
@@ -21,6 +22,12 @@ from tracknet.utils.geometry import Size
 from tracknet.utils.heatmap import locate
 
 MakeModel = Callable[..., TrackNet]
+
+
+@pytest.fixture(scope="session")
+def exportable() -> MakeModel:
+    """`exportable(kind, patch, ...) -> TrackNet`, as `tiny_model`."""
+    return build_exportable
 
 
 def maps(*peaks: tuple[int, float]) -> torch.Tensor:

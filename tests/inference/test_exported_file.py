@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import nn
 
+from tests.inference.exportable import build_exportable
 from tests.models.conftest import draw_frames
 from tracknet.inference import export, export_graph, exported_model
 from tracknet.inference.check_frames import CheckFrames, drawn_windows
@@ -25,6 +26,12 @@ from tracknet.utils.heatmap import DECODERS, locate
 
 MakeModel = Callable[..., TrackNet]
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
+
+
+@pytest.fixture(scope="session")
+def exportable() -> MakeModel:
+    """`exportable(kind, patch, ...) -> TrackNet`, as `tiny_model`."""
+    return build_exportable
 
 
 def some_windows(model: TrackNet, count: int = 6) -> CheckFrames:

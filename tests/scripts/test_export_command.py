@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.inference.conftest import build_exportable
+from tests.inference.exportable import build_exportable
 from tests.models.test_model_card import EVALUATION
 from tracknet.inference.exported_model import load_exported
 from tracknet.models import publishing

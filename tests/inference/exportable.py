@@ -1,18 +1,14 @@
-"""Small models whose exports can be judged."""
+"""A small model whose exports can be judged."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import pytest
 import torch
 
 from tests.models.conftest import build_tiny_model
 from tracknet.models.model import TrackNet
-
-MakeModel = Callable[..., TrackNet]
 
 
 def build_exportable(kind: str = "vit", patch: int = 16, **options: Any) -> TrackNet:
@@ -27,9 +23,3 @@ def build_exportable(kind: str = "vit", patch: int = 16, **options: Any) -> Trac
     model.score_threshold = 1e-6
     model.provenance = {"run": "first", "build_id": "b" * 64}
     return model
-
-
-@pytest.fixture(scope="session")
-def exportable() -> MakeModel:
-    """`exportable(kind, patch, ...) -> TrackNet`, as `tiny_model`."""
-    return build_exportable
