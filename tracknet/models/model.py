@@ -13,14 +13,14 @@ from typing import Any, Literal, cast
 import torch
 from torch import nn
 
-from tracknet.models import persistence
+from tracknet.models import persistence, publishing
 from tracknet.models.backbones.build import build_vit_backbone
 from tracknet.models.backbones.vit_backbone import ViTBackbone, patch_grid
 from tracknet.models.decoders.upsampling_decoder import UpsamplingDecoder, check_reachable
 from tracknet.models.fusion import build_fusion
 from tracknet.models.heads.heatmap_head import HeatmapHead
 from tracknet.utils import heatmap as heatmaps
-from tracknet.utils.geometry import Size, scaling
+from tracknet.utils.geometry import Size
 from tracknet.utils.processor import IMAGENET_MEAN, IMAGENET_STD
 from tracknet.utils.settings import ModelConfig, SequenceConfig
 
@@ -115,9 +115,7 @@ class TrackNet(nn.Module):
 
         """
         settings = self.config.heatmap
-        cells = heatmaps.DECODERS[settings.decode](logits, settings.sigma)
-        matrix = torch.as_tensor(scaling(settings.size, self.input_size)).to(cells)
-        return cells @ matrix[:2, :2].T + matrix[:2, 2], heatmaps.peak_score(logits)
+        return heatmaps.locate(logits, settings.decode, settings.sigma, self.input_size)
 
     def gradient_checkpointing(self, enabled: bool = True) -> None:
         """Trades compute for memory in the backbone, where nearly all of it is used."""
@@ -126,6 +124,17 @@ class TrackNet(nn.Module):
     def save_pretrained(self, folder: str | Path) -> Path:
         """Writes `config.json`, `model.safetensors` and `README.md`; see `persistence.save`."""
         return persistence.save(self, Path(folder))
+
+    def push_to_hub(self, repo_id: str, *, private: bool = True, **options: Any) -> str:
+        """Uploads the model folder to the Hugging Face hub and returns its address; see `publishing.push`.
+
+        Args:
+            repo_id: `owner/name`; made if absent.
+            private: only you see it. `False` shows it to everyone.
+            options: of `publishing.push`: `license`, `evaluations`, `token`, `message`.
+
+        """
+        return publishing.push(self, repo_id, private=private, **options)
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> TrackNet:

@@ -24,6 +24,7 @@ from transformers.initialization import no_init_weights
 from tracknet import __version__
 from tracknet.models.backbones.build import hf_config_from_dict, vit_from_config
 from tracknet.models.backbones.vit_backbone import ViTBackbone
+from tracknet.models.model_card import model_card
 from tracknet.utils.config import from_plain, to_plain
 from tracknet.utils.errors import RunError, UserError
 from tracknet.utils.geometry import Size
@@ -56,13 +57,15 @@ class SavedModel:
     tracknet_version: str = __version__
 
 
-def save(model: TrackNet, folder: Path) -> Path:
+def save(model: TrackNet, folder: Path, *, card: str | None = None, half: bool = False) -> Path:
     """Writes the model folder, whole or not at all where it did not exist before.
 
     Args:
         model: any device, any dtype of parameters.
         folder: made if absent (through a temporary name and a rename); in an existing one each file is
             replaced at once, the config last.
+        card: text of the README; by default what is known without an evaluation.
+        half: weights in float16, half the file; loading makes float32 of them.
 
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -71,9 +74,13 @@ def save(model: TrackNet, folder: Path) -> Path:
     partial.mkdir()
     try:
         weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+        if half:
+            weights = {
+                name: value.half() if value.is_floating_point() else value for name, value in weights.items()
+            }
         save_file(weights, partial / WEIGHTS_NAME, metadata={"format": "pt"})
-        (partial / CARD_NAME).write_text(model_card(model), encoding="utf-8")
-        text = json.dumps(to_plain(_describe(model)), indent=2, ensure_ascii=False, default=str)
+        (partial / CARD_NAME).write_text(model_card(model) if card is None else card, encoding="utf-8")
+        text = json.dumps(to_plain(describe(model)), indent=2, ensure_ascii=False, default=str)
         (partial / CONFIG_NAME).write_text(text + "\n", encoding="utf-8")
         if folder.exists():
             for name in (WEIGHTS_NAME, CARD_NAME, CONFIG_NAME):
@@ -116,13 +123,23 @@ def read_config(folder: str | Path) -> tuple[Path, SavedModel]:
             f"{path} describes no TrackNet model",
             remedy="a backbone alone goes into model.backbone.name, not here",
         )
+    return source, read_description(plain, str(path))
+
+
+def read_description(plain: dict[str, Any], where: str) -> SavedModel:
+    """The checked description of a model, from the plain values that `to_plain` made of it.
+
+    Raises:
+        UserError: another format version, or values that cannot be; named by `where`.
+
+    """
     version = plain.get("format_version")
     if version != FORMAT_VERSION:
         raise UserError(
-            f"{path} has format version {version}, this software reads {FORMAT_VERSION}",
+            f"{where} has format version {version}, this software reads {FORMAT_VERSION}",
             remedy=f"use the tracknet version that wrote it ({plain.get('tracknet_version', 'unknown')})",
         )
-    return source, from_plain(SavedModel, plain, where=str(path))
+    return from_plain(SavedModel, plain, where=where)
 
 
 def empty_backbone(saved: SavedModel) -> ViTBackbone:
@@ -169,46 +186,8 @@ def load_weights(model: torch.nn.Module, folder: Path) -> None:
     model.load_state_dict(weights, strict=True)
 
 
-def model_card(model: TrackNet) -> str:
-    """The folder's README: what the model takes and gives, and how to use it."""
-    heatmap, window = model.config.heatmap, "frame" if model.num_frames == 1 else "frames"
-    maps = ", ".join(str(index) for index in model.map_frames)
-    parameters = sum(parameter.numel() for parameter in model.parameters()) / 1e6
-    lines = [
-        "---",
-        "library_name: tracknet",
-        "tags: [ball-tracking, heatmap, vision-transformer]",
-        "---",
-        "# TrackNet",
-        "Finds the ball in sports video.",
-        "",
-        "```python",
-        "from tracknet import TrackNet",
-        "",
-        'model = TrackNet.from_pretrained("PATH/OF/THIS/FOLDER")  # no network needed',
-        f"logits = model(frames)  # uint8 RGB [B, {model.num_frames}, 3, "
-        f"{model.input_size.height}, {model.input_size.width}]",
-        "points_px, scores = model.decode(logits)  # (x, y) in input pixels, highest probability",
-        "```",
-        "",
-        "| | |",
-        "|---|---|",
-        f"| input | {model.num_frames} {window} of {model.input_size}, uint8 RGB |",
-        f"| output | {model.num_maps} heatmap(s) of {heatmap.size}, for frame {maps} (from 0) of the window |",
-        f"| sigma, decoding | {heatmap.sigma:g} cells, {heatmap.decode} |",
-        f"| score threshold | {model.score_threshold:g} |",
-        f"| backbone | {model.backbone.hf_config.model_type}, patch {model.backbone.patch_size}, "
-        f"width {model.backbone.out_channels}, from {model.config.backbone.name} |",
-        f"| parameters | {parameters:.2f} M |",
-        f"| written by | tracknet {__version__} |",
-    ]
-    if model.provenance:
-        facts = json.dumps(model.provenance, indent=2, ensure_ascii=False, default=str)
-        lines += ["", "## Where it comes from", "```json", facts, "```"]
-    return "\n".join(lines) + "\n"
-
-
-def _describe(model: TrackNet) -> SavedModel:
+def describe(model: TrackNet) -> SavedModel:
+    """What is to be known of a model beside its weights."""
     backbone_config = model.backbone.hf_config.to_dict()
     backbone_config.pop("_name_or_path", None)
     return SavedModel(

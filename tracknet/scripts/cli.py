@@ -18,6 +18,7 @@ COMMANDS = {
         "tracknet.scripts.predict",
         "find the ball in videos, folders of pictures, cameras and streams",
     ),
+    "export": ("tracknet.scripts.export", "turn a model into one file, or into a folder to publish"),
 }
 
 

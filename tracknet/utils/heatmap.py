@@ -16,6 +16,8 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional as F
 
+from tracknet.utils.geometry import Size, scaling
+
 # Beyond 4 sigma a gaussian is under 3.4e-4: not worth an exp per cell.
 _WINDOW_SIGMAS = 4.0
 # A probability this small is as good as none; keeps logarithms finite.
@@ -154,6 +156,29 @@ DECODERS: dict[str, Decoder] = {
     "soft_argmax": decode_soft_argmax,
     "dark": decode_dark,
 }
+
+
+def locate(
+    logits: torch.Tensor, decoder: str, sigma_cells: float, input_size: Size
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Where the ball is in every map, and how sure the map is of it.
+
+    Args:
+        logits: `[.., h, w]`.
+        decoder: of `DECODERS`.
+        sigma_cells: that the targets were drawn with.
+        input_size: of the picture that the maps are about.
+
+    Returns:
+        xy in pixels of that picture, float32 `[.., 2]`; the highest probability, float32 `[..]`.
+
+    """
+    cells = DECODERS[decoder](logits, sigma_cells)
+    matrix = scaling(Size(logits.shape[-1], logits.shape[-2]), input_size).tolist()
+    # Number by number, so that a traced graph holds constants and no conversion from NumPy.
+    x = cells[..., 0] * matrix[0][0] + matrix[0][2]
+    y = cells[..., 1] * matrix[1][1] + matrix[1][2]
+    return torch.stack([x, y], dim=-1), peak_score(logits)
 
 
 def peak_score(logits: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,118 @@
+"""Windows of frames to compare an exported model with its original on."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from tracknet.datasets.index import open_split
+from tracknet.datasets.reader import ShardReader
+from tracknet.datasets.schema import MANIFEST_NAME
+from tracknet.datasets.shard_names import read_manifest
+from tracknet.datasets.stream import check_stored_size
+from tracknet.datasets.windows import make_windows
+from tracknet.models.model import TrackNet
+from tracknet.utils.errors import UserError
+from tracknet.utils.geometry import Size
+from tracknet.utils.images import resize_frame
+from tracknet.utils.video import Video, VideoError
+
+COUNT = 16
+"""Windows: a ViT-B takes about a minute for them on one core, twice."""
+_VIDEO_STEP = 10
+_DEFAULT_SHARDS = Path("shards")
+
+
+@dataclass(frozen=True)
+class CheckFrames:
+    """Windows uint8 `[N, T, 3, H, W]`, and where they come from."""
+
+    windows: torch.Tensor
+    origin: str
+
+
+def check_frames(model: TrackNet, path: Path | None) -> CheckFrames:
+    """The frames that a person names; by default those that the model was validated on, else drawn ones.
+
+    Args:
+        model: whose size, window and training data are asked for.
+        path: a video or a folder of built shards. `None` takes `shards` where that is the build of the training.
+
+    Raises:
+        UserError: it is neither, is too short, or was built at another size.
+    """
+    if path is None:
+        manifest = _DEFAULT_SHARDS / MANIFEST_NAME
+        build = model.provenance.get("build_id")
+        if build and manifest.is_file() and read_manifest(_DEFAULT_SHARDS).build_id == build:
+            path = _DEFAULT_SHARDS
+    if path is None:
+        return CheckFrames(drawn_windows(model), "drawn frames")
+    if (path / MANIFEST_NAME).is_file():
+        return _of_shards(model, path)
+    if not path.is_file():
+        raise UserError(f"--check {path}: neither a video nor a folder of built shards")
+    return _of_video(model, path)
+
+
+def drawn_windows(model: TrackNet, count: int = COUNT) -> torch.Tensor:
+    """A bright ball that flies over coarse ground, another in every window: uint8 `[count, T, 3, H, W]`."""
+    size = model.input_size
+    ys, xs = np.mgrid[0 : size.height, 0 : size.width]
+    radius_px = max(size.height / 100.0, 1.0)
+    windows = np.empty((count, model.num_frames, size.height, size.width, 3), np.uint8)
+    for number in range(count):
+        rng = np.random.default_rng(number)
+        coarse = rng.integers(30, 150, (size.height // 16 + 2, size.width // 16 + 2, 3), dtype=np.uint8)
+        ground = cv2.resize(coarse, tuple(size), interpolation=cv2.INTER_CUBIC).astype(np.float64)
+        position = rng.uniform(0.2, 0.8, 2) * size
+        velocity = rng.uniform(-0.02, 0.02, 2) * size.width
+        for t in range(model.num_frames):
+            x, y = position + t * velocity
+            alpha = np.exp(-0.5 * ((xs - x) ** 2 + (ys - y) ** 2) / radius_px**2)[..., None]
+            windows[number, t] = np.round(ground * (1 - alpha) + np.array([225, 240, 120]) * alpha)
+    return _as_tensor(windows)
+
+
+def _of_shards(model: TrackNet, folder: Path) -> CheckFrames:
+    splits = {entry.split for entry in read_manifest(folder).shards}
+    split = next((name for name in ("val", "test") if name in splits), "train")
+    shards = open_split(folder, split)
+    check_stored_size(shards, model.input_size)
+    windows, reader = make_windows(shards.table, model.sequence), ShardReader(shards)
+    chosen = np.unique(np.linspace(0, len(windows) - 1, COUNT).astype(np.int64))
+    frames = [[reader.read(int(row)) for row in rows] for rows in windows.rows(chosen)]
+    reader.close()
+    return CheckFrames(_as_tensor(np.array(frames)), f"{len(chosen)} windows of {folder} ({split})")
+
+
+def _of_video(model: TrackNet, path: Path) -> CheckFrames:
+    sequence = model.sequence
+    span = (sequence.length - 1) * sequence.stride + 1
+    recent: deque[npt.NDArray[np.uint8]] = deque(maxlen=span)
+    windows: list[list[npt.NDArray[np.uint8]]] = []
+    try:
+        with Video(path) as video:
+            for frame in video:
+                recent.append(resize_frame(frame.image(), Size(*model.input_size)))
+                if len(recent) == span and (frame.index - span + 1) % _VIDEO_STEP == 0:
+                    windows.append(list(recent)[:: sequence.stride])
+                if len(windows) == COUNT:
+                    break
+            read = video.frames_read
+    except VideoError as error:
+        raise UserError(f"--check {path}: {error}") from None
+    if not windows:
+        raise UserError(f"--check {path}: {read} frames, and a window of this model spans {span}")
+    return CheckFrames(_as_tensor(np.array(windows)), f"{len(windows)} windows of {path}")
+
+
+def _as_tensor(windows: npt.NDArray[np.uint8]) -> torch.Tensor:
+    """`[N, T, H, W, 3]` to `[N, T, 3, H, W]`, as a model takes it."""
+    return torch.from_numpy(windows).permute(0, 1, 4, 2, 3).contiguous()
