@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
 from tracknet.inference.ball import Ball
+from tracknet.inference.events import Sport
+from tracknet.inference.finish import Finish
 from tracknet.inference.frame_source import DEFAULT_FPS, FrameSource, open_frames
 from tracknet.inference.heatmap_model import HeatmapModel, load_model
 from tracknet.inference.pipeline import FrameRange, predict_points
 from tracknet.inference.points import PointRows
 from tracknet.inference.predictions import Predictions, balls_of
 from tracknet.inference.predictor import Predictor
+from tracknet.utils.settings import TrajectoryConfig
 
 CANDIDATES = 5
 
@@ -62,6 +65,8 @@ def predict(
     *,
     frames: tuple[int, int | None] | None = None,
     fps: float = DEFAULT_FPS,
+    smooth: bool | TrajectoryConfig = False,
+    events: Sport | None = None,
     **settings: Unpack[Settings],
 ) -> Predictions:
     """The ball in every frame of a source that ends.
@@ -69,14 +74,22 @@ def predict(
         predictions = tracknet.predict("match.mp4", model)
         predictions.to_csv("match.csv")
 
-    Arguments and errors are those of `track`.
+    Arguments and errors are those of `track`, and
+
+    Args:
+        source: see `track`; `model`, `frames`, `fps` and `settings` likewise.
+        smooth: follow the ball through each frame's best candidates; see `finish.smoothed`.
+        events: mark hits and bounces of this sport; see `finish.with_events`.
     """
+    trajectory = (TrajectoryConfig() if smooth else None) if isinstance(smooth, bool) else smooth
+    finish = Finish(trajectory, events)
+    settings = {**settings, "candidates": max(settings.get("candidates", CANDIDATES), finish.candidates)}
     predictor, opened, wanted = _prepare(source, model, frames, fps, settings)
     rows = PointRows()
     for block in predict_points(opened, predictor, wanted):
         rows.add(block)
     about = {**describe(opened, predictor, model, wanted), "notes": opened.notes()}
-    return Predictions.of_points(rows.joined(), predictor.threshold, about)
+    return finish(Predictions.of_points(rows.joined(), predictor.threshold, about), predictor.threshold)
 
 
 def describe(

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 from pathlib import Path
 from types import TracebackType
+from typing import cast
 
 from tracknet.inference.ball import Ball
-from tracknet.inference.frame_source import DEFAULT_FPS, PictureFolder, is_folder
-from tracknet.inference.overlay import OverlayVideo, draw_video
+from tracknet.inference.frame_source import DEFAULT_FPS, PictureFolder, is_folder, open_frames
+from tracknet.inference.overlay import Heatmap, OverlayVideo, draw_video
+from tracknet.inference.pipeline import FrameRange, predict_points
 from tracknet.inference.points import PointBlock
 from tracknet.inference.predictions import Predictions, balls_of
+from tracknet.inference.predictor import Predictor
 from tracknet.utils.errors import RunError
 from tracknet.utils.geometry import Size
 from tracknet.utils.images import RGBImage
@@ -24,6 +27,7 @@ def draw_predictions(
     path: Path,
     *,
     fps: float = DEFAULT_FPS,
+    predictor: Predictor | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> str | None:
     """Draws predictions into the pictures that they are of, read a second time.
@@ -33,6 +37,7 @@ def draw_predictions(
         predictions: of it, or of a part of it.
         path: of the MP4.
         fps: of a folder's pictures.
+        predictor: runs once more, for the heatmap in the corner; none is drawn without it.
         progress: called with the number of frames written.
 
     Returns:
@@ -42,13 +47,15 @@ def draw_predictions(
         RunError: the source is another one, breaks, or its pictures are of several sizes.
         OSError: the disk is full, or fails.
     """
-    if is_folder(source):
-        _draw_folder(PictureFolder(Path(source), fps=fps), predictions, path, progress)
-        return None
-    try:
-        return draw_video(source, predictions, path, progress=progress)
-    except VideoError as error:
-        raise RunError(f"{source} {error}") from None
+    with closing(_heatmaps(source, predictions, predictor, fps)) as heatmaps:
+        heatmap_of = None if predictor is None else lambda frame: next(heatmaps)
+        if is_folder(source):
+            _draw_folder(PictureFolder(Path(source), fps=fps), predictions, path, heatmap_of, progress)
+            return None
+        try:
+            return draw_video(source, predictions, path, heatmap_of=heatmap_of, progress=progress)
+        except VideoError as error:
+            raise RunError(f"{source} {error}") from None
 
 
 class LiveOverlay:
@@ -73,20 +80,39 @@ class LiveOverlay:
 
     def write(self, block: PointBlock) -> None:
         """Adds frames, whose pictures the block has."""
-        for ball, image in zip(balls_of(block, self._threshold), block.images, strict=True):
+        heatmaps = [None] * len(block) if block.heatmaps is None else block.heatmaps
+        for ball, image, heatmap in zip(
+            balls_of(block, self._threshold), block.images, heatmaps, strict=True
+        ):
             if self._video is None:
                 self._video = OverlayVideo(self.path, Size(image.shape[1], image.shape[0]), self._traits)
-            self._video.write(image, ball)
+            self._video.write(image, ball, heatmap)
+
+
+def _heatmaps(
+    source: str | Path, predictions: Predictions, predictor: Predictor | None, fps: float
+) -> Generator[Heatmap]:
+    """The heatmap of every row, in order."""
+    if predictor is None:
+        return
+    wanted = FrameRange(int(predictions.frame[0]), int(predictions.frame[-1]) + 1)
+    with closing(predict_points(open_frames(source, fps=fps), predictor, wanted, heatmaps=True)) as blocks:
+        for block in blocks:
+            yield from cast(Heatmap, block.heatmaps)
 
 
 def _draw_folder(
-    folder: PictureFolder, predictions: Predictions, path: Path, progress: Callable[[int], None] | None
+    folder: PictureFolder,
+    predictions: Predictions,
+    path: Path,
+    heatmap_of: Callable[[int], Heatmap] | None,
+    progress: Callable[[int], None] | None,
 ) -> None:
     if predictions.frame_size is None:
         raise RunError(f"{folder.name}: its pictures are of several sizes, and a video has one")
     with OverlayVideo(path, predictions.frame_size, folder.traits) as video:
         for written, (image, ball) in enumerate(_paired(folder, predictions), start=1):
-            video.write(image, ball)
+            video.write(image, ball, None if heatmap_of is None else heatmap_of(ball.frame))
             if progress is not None:
                 progress(written)
 

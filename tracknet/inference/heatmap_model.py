@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 
+from tracknet.inference.exported_model import SUFFIXES, load_exported
 from tracknet.models.model import TrackNet
 from tracknet.models.model_folder import resolve_model_folder
 from tracknet.utils.errors import UserError
 from tracknet.utils.geometry import Size
 from tracknet.utils.hub import looks_like_path
 from tracknet.utils.settings import SequenceConfig
-
-EXPORTED_SUFFIXES = (".onnx", ".pt2")
-_EXPORTED_LOADER = ("tracknet.inference.exported_model", "load_exported")
 
 
 class HeatmapModel(Protocol):
@@ -69,12 +66,10 @@ def load_model(place: str | Path, *, device: str = "auto") -> HeatmapModel:
         RunError: it is damaged.
     """
     path = Path(place).expanduser()
-    if path.suffix.lower() in EXPORTED_SUFFIXES:
+    if path.suffix.lower() in SUFFIXES.values():
         if not path.is_file():
             raise UserError(f"there is no file {path}")
-        module, name = _EXPORTED_LOADER
-        loaded: HeatmapModel = getattr(importlib.import_module(module), name)(path, device=device)
-        return loaded
+        return load_exported(path, device=device)
     if path.is_dir():
         return TrackNet.from_pretrained(resolve_model_folder(path))
     if isinstance(place, Path) and looks_like_path(str(place)):

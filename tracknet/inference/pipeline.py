@@ -11,7 +11,7 @@ frames are cut into batches.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -103,7 +103,7 @@ def predict_points(
     *,
     heatmaps: bool = False,
     images: bool = False,
-) -> Iterator[PointBlock]:
+) -> Generator[PointBlock]:
     """Points of the wanted frames, a block at a time, in order, each once.
 
     Args:

@@ -18,7 +18,16 @@ from tracknet.utils.files import finite_or_none
 from tracknet.utils.geometry import Size
 
 # A hundredth of a pixel and a microsecond: both far below what a model or a camera knows.
-_DECIMALS = {"time_s": 6, "score": 6, "x": 2, "y": 2, "x_raw": 2, "y_raw": 2}
+_DECIMALS = {
+    "time_s": 6,
+    "score": 6,
+    "x": 2,
+    "y": 2,
+    "x_raw": 2,
+    "y_raw": 2,
+    "score_raw": 6,
+    "event_score": 6,
+}
 _META = b"tracknet"
 # Columns that CSV files write as 0 and 1, and columns whose empty cells are empty texts.
 _FLAGS, _TEXTS = ("visible", "visible_raw", "filled"), ("event",)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from tracknet.inference.api import describe
 from tracknet.inference.drawing import LiveOverlay, draw_predictions
+from tracknet.inference.finish import Finish
 from tracknet.inference.frame_source import DEFAULT_FPS, FrameSource
 from tracknet.inference.outputs import Job
 from tracknet.inference.partial_csv import PartialCsv
@@ -21,7 +22,7 @@ from tracknet.utils.errors import Interrupted, RunError
 from tracknet.utils.files import replace_file
 from tracknet.utils.progress import Progress
 
-Finish = Callable[[Predictions], Predictions]
+NOTHING = Finish()
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,9 @@ def run_job(
     forms: Sequence[str],
     wanted: FrameRange = ALL_FRAMES,
     model: str = "",
-    finish: Finish | None = None,
+    finish: Finish = NOTHING,
     overlay: bool = False,
+    inset: bool = False,
     fps: float = DEFAULT_FPS,
 ) -> Done:
     """Predicts a source and writes its files; until all rows are there, they are in `NAME.partial.csv`.
@@ -66,9 +68,10 @@ def run_job(
         forms: of `outputs.ENDINGS`.
         wanted: the frames asked for.
         model: as the person named it.
-        finish: what is done to all rows at the end: a trajectory, events.
+        finish: what is done to all rows at the end.
         overlay: make the video with the ball in it, too. Of a source that cannot be read twice it is drawn at once,
             and so before `finish`.
+        inset: with the heatmap in the corner; for that the model sees a source that can be read again twice.
         fps: of a folder's pictures.
 
     Raises:
@@ -82,7 +85,9 @@ def run_job(
     with PartialCsv(job.partial(out)) as partial, drawn or nullcontext():
         with Progress(source.name, wanted.count_of(source.stated_frames), "frames") as progress:
             try:
-                with closing(predict_points(source, predictor, wanted, images=live)) as points:  # type: ignore[type-var]
+                with closing(
+                    predict_points(source, predictor, wanted, heatmaps=live and inset, images=live)
+                ) as points:
                     for block in points:
                         partial.write(Predictions.of_points(block, predictor.threshold))
                         if drawn is not None:
@@ -100,8 +105,10 @@ def run_job(
         predictions = Predictions.of_points(
             rows.joined(), predictor.threshold, {**about, "notes": source.notes()}
         )
-        if finish is not None:
-            predictions = finish(predictions)
+        try:
+            predictions = finish(predictions, predictor.threshold)
+        except RunError as error:
+            raise _with_rows(error, partial) from error
         written = []
         for form in forms:
             path = job.file(out, form)
@@ -113,14 +120,16 @@ def run_job(
         partial.discard()
     notes = source.notes()
     if overlay and not live:
-        notes += _draw(job, predictions, out, fps)
+        notes += _draw(job, predictions, out, fps, predictor if inset else None)
     if overlay:
         written.append(job.overlay(out))
     return Done(predictions, tuple(written), tuple(notes), rate)
 
 
-def _draw(job: Job, predictions: Predictions, out: Path, fps: float) -> list[str]:
-    """Draws into a file that can be read again; what there is to note."""
+def _draw(
+    job: Job, predictions: Predictions, out: Path, fps: float, predictor: Predictor | None
+) -> list[str]:
+    """Draws into a file that can be read again; what there is to note. A predictor is for the heatmaps."""
     path = job.overlay(out)
     with Progress(f"drawing {path.name}", len(predictions), "frames") as progress:
         try:
@@ -129,6 +138,7 @@ def _draw(job: Job, predictions: Predictions, out: Path, fps: float) -> list[str
                 predictions,
                 path,
                 fps=fps,
+                predictor=predictor,
                 progress=lambda done: progress.advance(done - progress.done),
             )
         except OSError as error:

@@ -6,9 +6,11 @@ import argparse
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any, Literal, cast, get_args
 
 from tracknet.utils.errors import UserError
 
+Sport = Literal["tennis", "badminton"]
 FORMATS = ("csv", "parquet", "json")
 
 
@@ -49,6 +51,29 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         action="store_true",
         help="also NAME.overlay.mp4: the video with the ball, its trail and its sound",
     )
+    parser.add_argument(
+        "--heatmap",
+        action="store_true",
+        help="with --overlay: the model's heatmap in a corner; of files and folders the model runs twice for it",
+    )
+    parser.add_argument(
+        "--smooth",
+        action="store_true",
+        help="follow the ball through each frame's best candidates; what the model said by itself stays in "
+        "x_raw,y_raw,score_raw,visible_raw",
+    )
+    parser.add_argument(
+        "--trajectory",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="a setting of --smooth, such as fill_frames=2; may be repeated (docs/predict.md lists them)",
+    )
+    parser.add_argument(
+        "--events",
+        choices=get_args(Sport),
+        help="add the columns event (hit, bounce) and event_score, from the ball's path; best with --smooth",
+    )
     parser.add_argument("--frames", default=":", metavar="A:B", help="only the frames A to B-1, from 0")
     parser.add_argument("--fps", type=float, default=30.0, help="of folders of pictures; default: 30")
     existing = parser.add_mutually_exclusive_group()
@@ -77,6 +102,22 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     return args
 
 
+def trajectory_settings(args: argparse.Namespace) -> dict[str, Any] | None:
+    """What `--smooth` and `--trajectory` say, unchecked; `None` where there is to be no trajectory.
+
+    Raises:
+        UserError: a setting without a value.
+    """
+    from omegaconf import OmegaConf
+
+    if not (args.smooth or args.trajectory):
+        return None
+    if wrong := [pair for pair in args.trajectory if "=" not in pair]:
+        raise UserError(f"--trajectory {wrong[0]}: needs a value", remedy=f"write {wrong[0]}=VALUE")
+    plain = OmegaConf.to_container(OmegaConf.from_dotlist(args.trajectory))
+    return cast(dict[str, Any], plain)
+
+
 def _formats(text: str) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(name.strip().lower() for name in text.split(",") if name.strip()))
     if not names or set(names) - set(FORMATS):
@@ -91,5 +132,7 @@ def _problems(args: argparse.Namespace) -> Iterator[str]:
         yield f"--fps must be above 0, got {args.fps:g}"
     if args.threshold is not None and not math.isfinite(args.threshold):
         yield f"--threshold must be a number, got {args.threshold}"
+    if args.heatmap and not args.overlay:
+        yield "--heatmap is drawn into the overlay: give --overlay too"
     if args.out.exists() and not args.out.is_dir():
         yield f"--out {args.out} is a file, and must be a folder"

@@ -7,14 +7,16 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from tracknet.scripts._predict_options import parse
+from tracknet.scripts._predict_options import parse, trajectory_settings
 from tracknet.utils.errors import EXIT_DONE, Interrupted, RunError, UserError, cli_main, shorten
 
 if TYPE_CHECKING:
+    from tracknet.inference.finish import Finish
     from tracknet.inference.heatmap_model import HeatmapModel
     from tracknet.inference.outputs import Job
+    from tracknet.inference.pipeline import FrameRange
     from tracknet.inference.run_job import Done
 
 
@@ -27,6 +29,7 @@ def run(argv: Sequence[str]) -> int:
     from tracknet.utils.memory import keep_freed_memory
 
     wanted = FrameRange.parse(args.frames)
+    finish = _finish(args)
     forms = (*args.format, *(["tracknetv2"] if args.tracknetv2 else []))
     jobs = _to_do(args, find_jobs(args.sources), forms)
     if not jobs:
@@ -39,7 +42,7 @@ def run(argv: Sequence[str]) -> int:
     with _sigterm_like_ctrl_c():
         for number, job in enumerate(jobs):
             try:
-                _tell(_predict(args, job, model, forms, wanted))
+                _tell(_predict(args, job, model, forms, wanted, finish))
             except RunError as error:
                 if len(jobs) == 1:
                     raise
@@ -56,8 +59,24 @@ def run(argv: Sequence[str]) -> int:
     return EXIT_DONE
 
 
+def _finish(args: argparse.Namespace) -> Finish:
+    """The steps asked for, checked before anything is predicted."""
+    from tracknet.inference.finish import Finish
+    from tracknet.utils.config import from_plain
+    from tracknet.utils.settings import TrajectoryConfig
+
+    settings = trajectory_settings(args)
+    trajectory = None if settings is None else from_plain(TrajectoryConfig, settings, where="--trajectory")
+    return Finish(trajectory, args.events)
+
+
 def _predict(
-    args: argparse.Namespace, job: Job, model: HeatmapModel, forms: Sequence[str], wanted: Any
+    args: argparse.Namespace,
+    job: Job,
+    model: HeatmapModel,
+    forms: Sequence[str],
+    wanted: FrameRange,
+    finish: Finish,
 ) -> Done:
     from tracknet.inference.frame_source import open_frames
     from tracknet.inference.predictor import DEFAULT_BATCH, Predictor
@@ -74,6 +93,7 @@ def _predict(
             threshold=args.threshold,
             overlap=args.overlap,
             flip=args.flip,
+            candidates=finish.candidates,
         )
     except UserError:
         source.close()
@@ -86,7 +106,9 @@ def _predict(
         forms=forms,
         wanted=wanted,
         model=args.model,
+        finish=finish,
         overlay=args.overlay,
+        inset=args.heatmap,
         fps=args.fps,
     )
 
