@@ -22,7 +22,8 @@ from safetensors.torch import load_file, save_file
 from transformers.initialization import no_init_weights
 
 from tracknet import __version__
-from tracknet.models.backbones.build import hf_config_from_dict, vit_from_config
+from tracknet.models.backbones.build import hf_config_from_dict, no_backbone, vit_from_config
+from tracknet.models.backbones.no_backbone import NoBackbone
 from tracknet.models.backbones.vit_backbone import ViTBackbone
 from tracknet.utils.config import from_plain, to_plain
 from tracknet.utils.errors import RunError, UserError
@@ -48,7 +49,7 @@ class SavedModel:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     score_threshold: float
-    backbone_config: dict[str, Any]
+    backbone_config: dict[str, Any] | None
     frame_stride: int = 1
     provenance: dict[str, Any] = field(default_factory=dict)
     format: str = "tracknet"
@@ -125,8 +126,10 @@ def read_config(folder: str | Path) -> tuple[Path, SavedModel]:
     return source, from_plain(SavedModel, plain, where=str(path))
 
 
-def empty_backbone(saved: SavedModel) -> ViTBackbone:
+def empty_backbone(saved: SavedModel) -> ViTBackbone | NoBackbone:
     """The backbone of a saved model, before its weights."""
+    if saved.backbone_config is None:
+        return no_backbone(saved.model)
     with no_init_weights():  # `load_weights` sets every one of them; drawing a ViT-B's takes seconds
         vit = vit_from_config(hf_config_from_dict(dict(saved.backbone_config)))
     return ViTBackbone(vit, freeze=saved.model.backbone.freeze)
@@ -197,8 +200,7 @@ def model_card(model: TrackNet) -> str:
         f"| output | {model.num_maps} heatmap(s) of {heatmap.size}, for frame {maps} (from 0) of the window |",
         f"| sigma, decoding | {heatmap.sigma:g} cells, {heatmap.decode} |",
         f"| score threshold | {model.score_threshold:g} |",
-        f"| backbone | {model.backbone.hf_config.model_type}, patch {model.backbone.patch_size}, "
-        f"width {model.backbone.out_channels}, from {model.config.backbone.name} |",
+        f"| network | {_network(model)} |",
         f"| parameters | {parameters:.2f} M |",
         f"| written by | tracknet {__version__} |",
     ]
@@ -208,9 +210,21 @@ def model_card(model: TrackNet) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _network(model: TrackNet) -> str:
+    backbone, config = model.backbone, model.config
+    if isinstance(backbone, ViTBackbone):
+        return (
+            f"{backbone.hf_config.model_type}, patch {backbone.patch_size}, width {backbone.out_channels}, "
+            f"from {config.backbone.name}"
+        )
+    return "convolutions alone" if config.architecture == "modular" else config.architecture
+
+
 def _describe(model: TrackNet) -> SavedModel:
-    backbone_config = model.backbone.hf_config.to_dict()
-    backbone_config.pop("_name_or_path", None)
+    backbone_config = None
+    if isinstance(model.backbone, ViTBackbone):
+        backbone_config = model.backbone.hf_config.to_dict()
+        backbone_config.pop("_name_or_path", None)
     return SavedModel(
         model=model.config,
         input_size=model.input_size,
