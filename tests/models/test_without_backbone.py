@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,7 @@ def test_every_variant_learns_saves_and_loads(
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
         assert torch.isfinite(parameter.grad).all(), name
-        assert parameter.grad.any() or (parameter.ndim == 1 and _before_a_norm(model, name)), name
+        assert parameter.grad.any(), name
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     optimizer.step()
 
@@ -89,11 +90,6 @@ def test_every_variant_learns_saves_and_loads(
     assert (points.shape, scores.shape) == ((2, model.num_maps, 2), (2, model.num_maps))
 
 
-def _before_a_norm(model: TrackNet, name: str) -> bool:
-    """A bias whose ReLU and batch norm follow may have no gradient on noise as small as this."""
-    return isinstance(model.get_submodule(name.rpartition(".")[0]), nn.Conv2d)
-
-
 @pytest.mark.parametrize("variant", ["detail", "tracknet_v2", "wasb"])
 def test_it_exports_and_mirrors(some_frames: MakeFrames, variant: str) -> None:
     model = build(variant).eval()
@@ -106,7 +102,7 @@ def test_it_exports_and_mirrors(some_frames: MakeFrames, variant: str) -> None:
         assert model(frames).dtype == torch.float32
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", [name for name in VARIANTS if name not in BASELINES])
 def test_a_ball_is_learned_where_it_is(some_frames: MakeFrames, variant: str) -> None:
     """One window by heart: the place that is decoded is the place that was drawn, on both axes."""
     model = build(variant, maps="one").train()
@@ -193,13 +189,16 @@ def test_settings_that_contradict_are_refused(overrides: list[str], text: str) -
 
 
 def test_a_model_saved_before_there_were_these_settings_is_read(
-    some_frames: MakeFrames, tmp_path: Path
+    tiny_model: Callable[..., TrackNet], some_frames: MakeFrames, tmp_path: Path
 ) -> None:
-    """Keys that a config.json lacks mean what the model was made of then: differences, kernel 3, three levels."""
-    decoder = DecoderConfig()
-    assert (decoder.detail_input, decoder.detail_kernel, decoder.detail_levels) == (
-        "frames_and_differences",
-        3,
-        3,
-    )
-    assert ModelConfig().architecture == "modular"
+    """Keys that a config.json lacks mean what models were made of then: differences, kernel 3, three levels."""
+    model = tiny_model().eval()
+    path = model.save_pretrained(tmp_path / "model") / "config.json"
+    saved = json.loads(path.read_text())
+    del saved["model"]["architecture"]
+    for key in ("detail_input", "detail_kernel", "detail_levels"):
+        del saved["model"]["decoder"][key]
+    path.write_text(json.dumps(saved))
+    frames = some_frames(model)
+    with torch.no_grad():
+        assert torch.equal(TrackNet.from_pretrained(path.parent)(frames), model(frames))

@@ -8,6 +8,7 @@ from __future__ import annotations
 from tracknet.models.baselines.tracknet_v2 import TrackNetV2
 from tracknet.models.baselines.wasb import WASBNet
 
+Baseline = TrackNetV2 | WASBNet
 BASELINES: dict[str, type[TrackNetV2] | type[WASBNet]] = {"tracknet_v2": TrackNetV2, "wasb": WASBNet}
 
-__all__ = ["BASELINES"]
+__all__ = ["BASELINES", "Baseline"]

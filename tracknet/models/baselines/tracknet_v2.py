@@ -6,8 +6,6 @@ three frames of 512x288 in, a map for each of them out. 11.33 M weights with its
 
 from __future__ import annotations
 
-from typing import cast
-
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -55,7 +53,7 @@ class TrackNetV2(nn.Module):
         for level in self.up:
             larger = F.interpolate(fine, scale_factor=2.0, mode="nearest")
             fine = level(torch.cat([larger, skips.pop()], dim=1))
-        return cast(torch.Tensor, fine)
+        return fine
 
 
 def _level(incoming: int, width: int, convolutions: int) -> nn.Sequential:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from torch import nn
-
 from tracknet.models.backbones.vit_backbone import patch_grid
-from tracknet.models.baselines import BASELINES
+from tracknet.models.baselines import BASELINES, Baseline
 from tracknet.models.decoders.upsampling_decoder import UpsamplingDecoder, check_reachable
 from tracknet.utils.errors import UserError
 from tracknet.utils.geometry import Size
@@ -14,7 +12,7 @@ from tracknet.utils.settings import ModelConfig
 
 def build_decoder(
     config: ModelConfig, *, in_channels: int, patch_size: int, input_size: Size, num_frames: int
-) -> nn.Module:
+) -> UpsamplingDecoder | Baseline:
     """A module `(features [B, C, Hp, Wp], pixels [B, T, 3, H, W]) -> [B, out_channels, h, w]`.
 
     Args:
