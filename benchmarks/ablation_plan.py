@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
 from omegaconf import OmegaConf
@@ -100,7 +101,7 @@ class Request:
 
     def config(self) -> Config:
         """The whole configuration; raises UserError where it is none."""
-        return load_config(data=self.data, model=self.model, training=self.training, overrides=self.overrides)
+        return _composed(self.data, self.model, self.training, self.overrides)
 
     def options(self) -> list[str]:
         """Of the train command."""
@@ -109,6 +110,11 @@ class Request:
     def more(self, *overrides: str) -> Request:
         """With further overrides, which win."""
         return replace(self, overrides=(*self.overrides, *overrides))
+
+
+@cache
+def _composed(data: str, model: str, training: str, overrides: tuple[str, ...]) -> Config:
+    return load_config(data=data, model=model, training=training, overrides=overrides)
 
 
 def read_experiment(name: str) -> tuple[Experiment, dict[str, Row]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -13,6 +14,7 @@ import torch
 from tracknet.models.model import TrackNet
 from tracknet.utils.config import load_config
 from tracknet.utils.errors import UserError
+from tracknet.utils.settings import BackboneConfig
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 EXPERIMENTS = sorted(path.stem for path in (CHECKOUT / "configs" / "experiments").glob("*.yaml"))
@@ -29,28 +31,38 @@ def plan(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
-@pytest.mark.parametrize("toy", [False, True])
-def test_every_row_can_be_built(plan: ModuleType, name: str, toy: bool) -> None:
+def test_every_row_can_be_built(plan: ModuleType, name: str) -> None:
     experiment, rows = plan.read_experiment(name)
-    wanted = plan.requests(experiment, rows, toy=toy)
-    assert {request.row for request in wanted} == set(rows)
-    assert len({request.name for request in wanted}) == len(wanted)
+    wanted = [request for request in plan.requests(experiment, rows) if request.seed == 0]
+    assert [request.row for request in wanted] == list(rows)
     assert {"tracknet_v2", "wasb"} <= set(experiment.reference) <= set(rows)
     for request in wanted:
-        if request.seed != 0:
-            continue
-        if request.config().model.backbone.pretrained and not request.config().model.backbone.is_none:
-            # Its shape is what counts here.
-            kind = "dinov2" if "dinov2" in request.config().model.backbone.name else "vit"
-            request = request.more(f"model.backbone.name={kind}", "model.backbone.pretrained=false")
-        elif request.config().model.backbone.name == "facebook/dinov2-small":
-            request = request.more("model.backbone.name=dinov2")
         config = request.config()
+        backbone = config.model.backbone
+        if not backbone.is_none:
+            # Sizes are what counts here, and a ViT of one layer has the same.
+            kind = "dinov2" if "dinov2" in backbone.name else "vit"
+            backbone = BackboneConfig(name=kind, pretrained=False, config={"num_hidden_layers": 1})
         size = config.data.resize
         assert size is not None
         with torch.device("meta"):
-            model = TrackNet(config.model, input_size=size, num_frames=config.data.sequence.length)
+            model = TrackNet(
+                replace(config.model, backbone=backbone),
+                input_size=size,
+                num_frames=config.data.sequence.length,
+            )
         assert model.config.heatmap.size.width <= size.width, request.row
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_a_rehearsal_asks_for_nothing_large(plan: ModuleType, name: str) -> None:
+    for request in plan.requests(*plan.read_experiment(name), toy=True, seeds=[0]):
+        config = request.config()
+        assert config.data.resize is not None
+        assert config.data.resize.width <= 96
+        assert config.model.heatmap.size.width <= config.data.resize.width
+        assert config.training.max_steps == 2
+        assert config.model.backbone.is_none or not config.model.backbone.pretrained
 
 
 def test_rows_differ_as_their_file_says(plan: ModuleType) -> None:
