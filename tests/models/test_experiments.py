@@ -33,7 +33,7 @@ def plan(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_row_can_be_built(plan: ModuleType, name: str) -> None:
     experiment, rows = plan.read_experiment(name)
-    wanted = [request for request in plan.requests(experiment, rows) if request.seed == 0]
+    wanted = plan.requests(experiment, rows, seeds=[0])
     assert [request.row for request in wanted] == list(rows)
     assert {"tracknet_v2", "wasb"} <= set(experiment.reference) <= set(rows)
     for request in wanted:
@@ -91,7 +91,14 @@ def test_rows_differ_as_their_file_says(plan: ModuleType) -> None:
 
 def test_a_backbones_folder_reaches_its_rows_alone(plan: ModuleType) -> None:
     experiment, rows = plan.read_experiment("badminton")
-    wanted = plan.requests(experiment, rows, weights={"facebook/dinov2-small": "here/dinov2"})
+    wanted = plan.requests(
+        experiment,
+        rows,
+        only=["dinov2_small", "detail_small"],
+        seeds=[0],
+        weights={"facebook/dinov2-small": "here/dinov2"},
+    )
+    assert len(wanted) == 2
     for request in wanted:
         base = load_config(model=request.model).model.backbone
         expected = "here/dinov2" if base.name == "facebook/dinov2-small" else base.name
