@@ -1,8 +1,8 @@
 """Trains the rows of an experiment on the same shards with the same steps, scores them, and writes the table.
 
-    python benchmarks/ablation.py tennis_wasb --root data/tracknet            builds shards, trains, scores, writes
-    python benchmarks/ablation.py badminton --shards shards --rows detail_small wasb --steps 1000 --seeds 0 1 2
-    python benchmarks/ablation.py badminton --size toy                        a rehearsal of every row, in minutes
+    python -m benchmarks.ablation tennis_wasb --root data/tracknet            builds shards, trains, scores, writes
+    python -m benchmarks.ablation badminton --shards shards --rows detail_small wasb --steps 1000 --seeds 0 1 2
+    python -m benchmarks.ablation badminton --size toy                        a rehearsal of every row, in minutes
 
 One JSON file per row and seed lies in benchmarks/results/ablation/EXPERIMENT; what is there is not trained again, and
 a training that was cut off goes on. The table beside them is written anew after every row. Runs, shards and
@@ -24,10 +24,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from ablation_plan import Request, read_experiment, requests
-from ablation_table import table
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.ablation_plan import Request, read_experiment, requests
+from benchmarks.ablation_table import table
 from tracknet.models.model import TrackNet
 from tracknet.models.model_folder import resolve_model_folder
 from tracknet.models.precision import Precision, resolve_device

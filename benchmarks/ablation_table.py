@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ablation_plan import Experiment, Row
-
+from benchmarks.ablation_plan import Experiment, Row
 from tracknet.training.metrics import chosen_protocols
 from tracknet.training.metrics.comparison import compare
 from tracknet.training.prediction_sources import read_source

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import torch
 
+from benchmarks.ablation_plan import read_experiment, requests
 from tracknet.models.model import TrackNet
 from tracknet.utils.config import load_config
 from tracknet.utils.errors import UserError
@@ -20,20 +18,10 @@ CHECKOUT = Path(__file__).resolve().parent.parent.parent
 EXPERIMENTS = sorted(path.stem for path in (CHECKOUT / "configs" / "experiments").glob("*.yaml"))
 
 
-@pytest.fixture
-def plan(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    """`benchmarks/ablation_plan.py`, which is no part of the package."""
-    monkeypatch.syspath_prepend(CHECKOUT / "benchmarks")
-    import ablation_plan
-
-    yield ablation_plan
-    sys.modules.pop("ablation_plan", None)
-
-
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_every_row_can_be_built(plan: ModuleType, name: str) -> None:
-    experiment, rows = plan.read_experiment(name)
-    wanted = plan.requests(experiment, rows, seeds=[0])
+def test_every_row_can_be_built(name: str) -> None:
+    experiment, rows = read_experiment(name)
+    wanted = requests(experiment, rows, seeds=[0])
     assert [request.row for request in wanted] == list(rows)
     assert {"tracknet_v2", "wasb"} <= set(experiment.reference) <= set(rows)
     for request in wanted:
@@ -54,9 +42,9 @@ def test_every_row_can_be_built(plan: ModuleType, name: str) -> None:
         assert model.config.heatmap.size.width <= size.width, request.row
 
 
-def test_a_rehearsal_asks_for_nothing_large(plan: ModuleType) -> None:
+def test_a_rehearsal_asks_for_nothing_large() -> None:
     rows = ["dinov2_small", "dinov2_larger", "wasb", "detail_full_size", "detail_quarter"]
-    for request in plan.requests(*plan.read_experiment("badminton"), only=rows, toy=True, seeds=[0]):
+    for request in requests(*read_experiment("badminton"), only=rows, toy=True, seeds=[0]):
         config = request.config()
         assert config.data.resize is not None
         assert config.data.resize.width <= 96
@@ -65,9 +53,9 @@ def test_a_rehearsal_asks_for_nothing_large(plan: ModuleType) -> None:
         assert config.model.backbone.is_none or not config.model.backbone.pretrained
 
 
-def test_rows_differ_as_their_file_says(plan: ModuleType) -> None:
-    experiment, rows = plan.read_experiment("badminton")
-    wanted = plan.requests(
+def test_rows_differ_as_their_file_says() -> None:
+    experiment, rows = read_experiment("badminton")
+    wanted = requests(
         experiment,
         rows,
         only=["detail_frames", "detail_small"],
@@ -85,13 +73,13 @@ def test_rows_differ_as_their_file_says(plan: ModuleType) -> None:
     assert {(c.training.max_steps, c.training.batch_size) for c in configs} == {(7, 2)}
     assert [c.training.seed for c in configs] == [3, 3, 4, 4]
     assert [c.model.decoder.detail_input for c in configs[:2]] == ["frames_and_differences", "frames"]
-    again = plan.requests(experiment, rows, only=["detail_small"], seeds=[3], steps=8)
+    again = requests(experiment, rows, only=["detail_small"], seeds=[3], steps=8)
     assert again[0].name != wanted[0].name
 
 
-def test_a_backbones_folder_reaches_its_rows_alone(plan: ModuleType) -> None:
-    experiment, rows = plan.read_experiment("badminton")
-    wanted = plan.requests(
+def test_a_backbones_folder_reaches_its_rows_alone() -> None:
+    experiment, rows = read_experiment("badminton")
+    wanted = requests(
         experiment,
         rows,
         only=["dinov2_small", "detail_small"],
@@ -105,16 +93,16 @@ def test_a_backbones_folder_reaches_its_rows_alone(plan: ModuleType) -> None:
         assert request.config().model.backbone.name == expected
 
 
-def test_wrong_rows_are_all_named(plan: ModuleType, tmp_path: Path) -> None:
+def test_wrong_rows_are_all_named(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(
         "rows:\n  a: {model: vit_tinny}\n  b: {model: vit_tiny, overrides: [model.hed.maps=all]}\n"
     )
     with pytest.raises(UserError) as caught:
-        plan.requests(*plan.read_experiment(str(path)))
+        requests(*read_experiment(str(path)))
     assert "vit_tiny" in str(caught.value)
     assert "model.head" in str(caught.value)
     with pytest.raises(UserError, match="there is no row c"):
-        plan.requests(*plan.read_experiment(str(path)), only=["c"])
+        requests(*read_experiment(str(path)), only=["c"])
     with pytest.raises(UserError, match="did you mean badminton"):
-        plan.read_experiment("badmington")
+        read_experiment("badmington")

@@ -1,7 +1,7 @@
 """TrackNetV2: a U-Net over stacked frames, as wide as VGG-16.
 
-Source: Sun et al., "TrackNetV2: Efficient Shuttlecock Tracking Network" (ICPAI 2020), section III and figure 3:
-three frames of 512x288 in, a map for each of them out. 11.33 M weights with its head.
+Source: Sun et al., "TrackNetV2: Efficient Shuttlecock Tracking Network" (ICPAI 2020): three frames of
+512x288 in, a map for each of them out. 11.33 M weights with its head; the paper says 11.3 M.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The network of WASB: a slim HRNet that never leaves the input's resolution.
 
-Source: Tarashima et al., "Widely Applicable Strong Baseline for Sports Ball Detection and Tracking" (BMVC 2023),
-section 3.1 (HRNet whose stem does not halve the picture; three frames of 512x288 in, a map for each out) with the
+Source: Tarashima et al., "Widely Applicable Strong Baseline for Sports Ball Detection and Tracking" (BMVC 2023):
+an HRNet whose stem does not halve the picture, three frames of 512x288 in, a map for each out, with the
 widths of github nttcom/WASB-SBDT, src/configs/model/wasb.yaml; HRNet itself from Wang et al., "Deep
 High-Resolution Representation Learning for Visual Recognition" (TPAMI 2020), section 3. Of the last exchange only
 the finest map is computed: nothing reads the others. Their position-aware training (a choice of samples) and
