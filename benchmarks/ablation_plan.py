@@ -161,7 +161,7 @@ def requests(
         steps: instead of the file's.
         overrides: further ones of every row.
         weights: hub name -> folder that holds that backbone here.
-        toy: everything as small as it goes, with random backbones: a rehearsal.
+        toy: everything as small as it goes, with random backbones and one seed: a rehearsal.
 
     Raises:
         UserError: unknown rows, or rows whose configuration is wrong; all of them.
@@ -173,7 +173,7 @@ def requests(
     for name, row in rows.items():
         if only and name not in only:
             continue
-        for order, seed in enumerate(seeds or row.seeds or experiment.seeds):
+        for order, seed in enumerate(seeds or ((0,) if toy else row.seeds or experiment.seeds)):
             request = Request(
                 name, seed, experiment.data, row.model, experiment.training, (), experiment.split
             )
