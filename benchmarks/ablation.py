@@ -67,7 +67,7 @@ def run(argv: Sequence[str]) -> int:
     failed = []
     for request in wanted:
         file = results / f"{request.row}-s{request.seed}.json"
-        asked = {"options": request.options(), "split": request.split}
+        asked = {"options": request.options(), "split": request.split, "fingerprint": request.fingerprint}
         if file.is_file() and json.loads(file.read_text()).get("asked") == asked:
             print(f"{request.row}, seed {request.seed}: {file} is there", flush=True)
         else:

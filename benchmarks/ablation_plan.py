@@ -11,7 +11,7 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from tracknet.utils.config import config_folders, from_plain, load_config
+from tracknet.utils.config import config_folders, from_plain, load_config, to_plain
 from tracknet.utils.errors import UserError
 from tracknet.utils.geometry import Size
 from tracknet.utils.naming import did_you_mean
@@ -94,10 +94,15 @@ class Request:
     split: str
 
     @property
+    def fingerprint(self) -> str:
+        """Of all that is asked for: of the values in the config files, not of the files' names."""
+        text = json.dumps([to_plain(self.config()), self.split], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
     def name(self) -> str:
         """Of its run: another request has another name, so that no run is taken for what it is not."""
-        text = json.dumps([self.data, self.model, self.training, self.overrides, self.split])
-        return f"{self.row}-s{self.seed}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
+        return f"{self.row}-s{self.seed}-{self.fingerprint[:8]}"
 
     def config(self) -> Config:
         """The whole configuration; raises UserError where it is none."""

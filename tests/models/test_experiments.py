@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from benchmarks import ablation_plan
 from benchmarks.ablation_plan import read_experiment, requests
 from tracknet.models.model import TrackNet
 from tracknet.utils.config import load_config
@@ -106,3 +107,15 @@ def test_wrong_rows_are_all_named(tmp_path: Path) -> None:
         requests(*read_experiment(str(path)), only=["c"])
     with pytest.raises(UserError, match="did you mean badminton"):
         read_experiment("badmington")
+
+
+def test_an_edited_config_is_another_request(tmp_path: Path) -> None:
+    model = tmp_path / "mine.yaml"
+    (tmp_path / "one.yaml").write_text(f"rows:\n  a: {{model: {model}}}\n")
+    names = []
+    for levels in (3, 3, 2):
+        ablation_plan._composed.cache_clear()
+        model.write_text(f"backbone: {{name: none}}\ndecoder: {{detail_levels: {levels}}}\n")
+        (request,) = requests(*read_experiment(str(tmp_path / "one.yaml")))
+        names.append(request.name)
+    assert names[0] == names[1] != names[2]
