@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from event_scores import Found, counts_of, figures
-from event_training import Path2d
 
+from benchmarks.event_scores import Found, counts_of, figures
+from benchmarks.event_training import Path2d
 from tracknet.inference.event_features import STEP_S
 
 

@@ -1,6 +1,6 @@
 """The shipped events net on simulated rallies, whose paths and events are known exactly at any frame rate.
 
-python benchmarks/event_rates.py --out benchmarks/results/events/rates.md
+    python -m benchmarks.event_rates --out benchmarks/results/events/rates.md
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from event_scores import counts_of, line
-from event_training import FRAME_SIZE, Path2d
-from events import finder, section
 
+from benchmarks.event_scores import counts_of, line
+from benchmarks.event_training import FRAME_SIZE, Path2d
+from benchmarks.events import finder, section
 from pipelines.rally.looks import game_look
 from pipelines.rally.points import simulate_rally
 from tracknet.inference.event_net import shipped_net

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from event_training import FRAME_RATE, Path2d
 
+from benchmarks.event_training import FRAME_RATE, Path2d
 from tracknet.inference.events import EVENTS
 
 Found = list[tuple[float, str, float]]

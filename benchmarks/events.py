@@ -1,6 +1,6 @@
 """Trains the net that finds hits and bounces on games 1-7 of the TrackNet tennis labels; measures it on games 8-10.
 
-    python benchmarks/events.py LABELS [--keep] --out benchmarks/results/events/tennis.md
+    python -m benchmarks.events LABELS [--keep] --out benchmarks/results/events/tennis.md
 
 LABELS holds `gameN/ClipM/Label.csv`. The thresholds are those of the highest F1 in a leave-one-game-out
 cross-validation over games 1-7; games 8-10 choose nothing. `--keep` puts the net into the package.
@@ -15,10 +15,18 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
-from event_baseline import KinkRule, choose_rule
-from event_scores import Found, best_thresholds, counts_of, line
-from event_training import FRAME_RATE, FRAME_SIZE, Damage, Path2d, TrainingSettings, read_paths, train_members
 
+from benchmarks.event_baseline import KinkRule, choose_rule
+from benchmarks.event_scores import Found, best_thresholds, counts_of, line
+from benchmarks.event_training import (
+    FRAME_RATE,
+    FRAME_SIZE,
+    Damage,
+    Path2d,
+    TrainingSettings,
+    read_paths,
+    train_members,
+)
 from tracknet.inference.event_net import MODEL_FILE, EventNet
 from tracknet.inference.events import EVENTS, find_events
 from tracknet.utils.environment import describe_environment
@@ -180,7 +188,7 @@ def head(
         return f"{len(paths)} clips, {frames:,} frames, {told}"
 
     machine = describe_environment()
-    command = f"python benchmarks/events.py LABELS --members {members} --epochs {settings.epochs}"
+    command = f"python -m benchmarks.events LABELS --members {members} --epochs {settings.epochs}"
     chosen = ", ".join(f"{kind} {value:.2f}" for kind, value in thresholds.items())
     return [
         "# Hits and bounces from the path of the ball",

@@ -1,6 +1,6 @@
 """Speed of a model as an exported file against the same model in torch, on the same windows, on this machine's CPU.
 
-    python benchmarks/export.py MODEL [--threads 1] [--batch 1] [--rounds 15] [--out results.md]
+    python -m benchmarks.export MODEL [--threads 1] [--batch 1] [--rounds 15] [--out results.md]
 
 The contestants take turns within every round, so that a busy machine slows all of them alike; what is told is the
 fastest and the median round of each. The files are exported and compared here, in a temporary folder.

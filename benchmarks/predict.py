@@ -1,7 +1,7 @@
 """What prediction costs on top of the model, and whether its memory is flat.
 
-    python benchmarks/predict.py ratio MODEL VIDEO [--frames 160] [--rounds 5]
-    python benchmarks/predict.py memory MODEL VIDEO [--minutes 60] [--fps 60]
+    python -m benchmarks.predict ratio MODEL VIDEO [--frames 160] [--rounds 5]
+    python -m benchmarks.predict memory MODEL VIDEO [--minutes 60] [--fps 60]
 
 `ratio` times, in turns within every round, on the same frames:
 

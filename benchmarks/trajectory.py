@@ -1,10 +1,10 @@
 """What each step of the trajectory is worth: F1 under WASB's protocol with it and without, and how long it takes.
 
-    python benchmarks/trajectory_candidates.py MODEL --shards shards --split train --clips ... --out train.npz
-    python benchmarks/trajectory_candidates.py MODEL --shards shards --split val --out val.npz
-    python benchmarks/trajectory.py choose train.npz
-    python benchmarks/trajectory.py measure train.npz val.npz --data "what they are" --out FILE.md [KEY=VALUE ...]
-    python benchmarks/trajectory.py speed val.npz --out FILE.md
+    python -m benchmarks.trajectory_candidates MODEL --shards shards --split train --clips ... --out train.npz
+    python -m benchmarks.trajectory_candidates MODEL --shards shards --split val --out val.npz
+    python -m benchmarks.trajectory choose train.npz
+    python -m benchmarks.trajectory measure train.npz val.npz --data "what they are" --out FILE.md [KEY=VALUE ...]
+    python -m benchmarks.trajectory speed val.npz --out FILE.md
 
 Thresholds and settings are chosen on the first file only. `choose` changes one setting at a time, to what gives the
 highest F1, until nothing changes.
@@ -23,9 +23,9 @@ from typing import Any
 
 import numpy as np
 from omegaconf import OmegaConf
-from trajectory_found import Found
-from trajectory_kalman import KalmanCosts
 
+from benchmarks.trajectory_found import Found
+from benchmarks.trajectory_kalman import KalmanCosts
 from tracknet.inference.trajectory import track
 from tracknet.training.metrics import Predictions, best_threshold, chosen_protocols
 from tracknet.training.metrics.comparison import compare

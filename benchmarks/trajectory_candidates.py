@@ -1,6 +1,6 @@
 """Writes down the candidates that a model finds in a split, for `trajectory.py`, which scores what becomes of them.
 
-    python benchmarks/trajectory_candidates.py MODEL --shards shards [--split val] [--clips game1/Clip1 ...] --out FILE
+    python -m benchmarks.trajectory_candidates MODEL --shards shards [--split val] [--clips game1/Clip1 ...] --out FILE
 
 Candidates are the five highest peaks of each frame's heatmap, as `predict` finds them.
 """

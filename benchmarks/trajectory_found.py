@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from trajectory_kalman import KalmanCosts, kalman_track
 
+from benchmarks.trajectory_kalman import KalmanCosts, kalman_track
 from tracknet.datasets.table import NO_STATUS, FrameTable
 from tracknet.inference.trajectory import track
 from tracknet.training.metrics import Predictions

@@ -21,7 +21,7 @@ torch.set_num_threads(1)
     ("stride", "level"), [(8, 2), (7, 2), (4, 1), (3.5, 1), (3, 0), (2, 0), (1.75, 0), (1, 0), (16, 2)]
 )
 def test_the_skip_is_the_nearest_stride(stride: float, level: int) -> None:
-    assert nearest_level(stride) == level
+    assert nearest_level(stride, 3) == level
 
 
 @pytest.mark.parametrize(
@@ -73,8 +73,10 @@ def test_widths_and_sizes(skip: Any, first: Any) -> None:
     assert isinstance(decoder.project, torch.nn.Identity) is (first == "C")
 
 
-def test_the_stem_sees_a_single_pixel_move() -> None:
-    stem = DetailStem(num_frames=3, channels=8, levels=3).eval()
+@pytest.mark.parametrize("kernel", [3, 4])
+def test_the_stem_sees_a_single_pixel_move(kernel: Any) -> None:
+    config = DecoderConfig(detail_channels=8, detail_kernel=kernel)
+    stem = DetailStem(config, num_frames=3, levels=3).eval()
     still = torch.zeros(1, 3, 3, 32, 64)
     moved = still.clone()
     moved[0, 2, :, 10, 20] = 3.0
@@ -85,7 +87,43 @@ def test_the_stem_sees_a_single_pixel_move() -> None:
 
 
 def test_one_frame_has_no_differences() -> None:
-    assert DetailStem(num_frames=1, channels=4, levels=1)(torch.zeros(2, 1, 3, 8, 8))[0].shape == (2, 4, 4, 4)
+    stem = DetailStem(DecoderConfig(detail_channels=4), num_frames=1, levels=1)
+    assert not stem.with_differences
+    assert stem(torch.zeros(2, 1, 3, 8, 8))[0].shape == (2, 4, 4, 4)
+
+
+@pytest.mark.parametrize(("seen", "channels"), [("frames", 9), ("frames_and_differences", 15)])
+def test_what_the_stem_sees(seen: Any, channels: int) -> None:
+    stem = DetailStem(DecoderConfig(detail_channels=4, detail_input=seen), num_frames=3, levels=2)
+    assert next(stem.parameters()).shape[1] == channels
+    assert [tuple(level.shape) for level in stem(torch.zeros(2, 3, 3, 16, 8))] == [(2, 4, 8, 4), (2, 8, 4, 2)]
+
+
+@pytest.mark.parametrize(("kernel", "off_px"), [(3, (0.5, 1.5, 3.5)), (4, (0.0, 0.0, 0.0))])
+def test_how_far_off_its_centre_a_cell_of_the_stem_sees(kernel: Any, off_px: tuple[float, ...]) -> None:
+    """By the scaling rule cell j of stride s is centred at pixel (j + 0.5) * s - 0.5."""
+    stem = DetailStem(DecoderConfig(detail_channels=4, detail_kernel=kernel), num_frames=1, levels=3)
+    with torch.no_grad():
+        for parameter in stem.parameters():
+            parameter.fill_(1.0)
+    for level, off in enumerate(off_px):
+        convolutions = torch.nn.Sequential(*(block[0] for block in list(stem.levels)[: level + 1]))
+        pixels = torch.zeros(1, 3, 64, 64, requires_grad=True)
+        cell = convolutions(pixels)[0, 0, 3, 3]
+        (seen,) = torch.autograd.grad(cell, pixels)
+        weight = seen[0].sum(dim=(0, 1))
+        centre = float((weight * torch.arange(64.0)).sum() / weight.sum())
+        assert (3 + 0.5) * 2 ** (level + 1) - 0.5 - centre == pytest.approx(off, abs=1e-4)
+
+
+@pytest.mark.parametrize("levels", [1, 3, 5])
+def test_without_a_backbone_it_starts_from_the_stem(levels: int) -> None:
+    config = DecoderConfig(channels=("C", 6), upsample=(2,), detail_channels=4, detail_levels=levels)
+    decoder = UpsamplingDecoder(config, in_channels=0, patch_size=2**levels, num_frames=2)
+    assert decoder.stem is not None
+    assert len(decoder.stem.levels) == levels
+    fine = decoder(torch.zeros(2, 0, 64 // 2**levels, 32 // 2**levels), torch.randn(2, 2, 3, 64, 32))
+    assert fine.shape == (2, 6, 64 // 2 ** (levels - 1), 32 // 2 ** (levels - 1))
 
 
 @pytest.mark.parametrize("kind", ["concat", "attention"])

@@ -53,7 +53,9 @@ def at(config: Any, key: str) -> Any:
 
 
 @pytest.mark.parametrize(
-    "path", sorted(CONFIGS.glob("*/*.yaml")), ids=lambda path: f"{path.parent.name}/{path.stem}"
+    "path",
+    sorted(path for group in GROUPS for path in (CONFIGS / group).glob("*.yaml")),
+    ids=lambda path: f"{path.parent.name}/{path.stem}",
 )
 def test_every_shipped_config_loads(path: Path) -> None:
     config = load_config(**{path.parent.name: path.stem})
@@ -65,7 +67,8 @@ def test_the_shipped_files_are_found_from_anywhere(tmp_path: Path, monkeypatch: 
     monkeypatch.chdir(tmp_path)
     assert CONFIGS in config_folders()
     assert load_config().model.heatmap.size == Size(256, 144)
-    assert {path.name for path in CONFIGS.iterdir()} == set(GROUPS)
+    # Experiments are made of these (tests/models/test_experiments.py).
+    assert {path.name for path in CONFIGS.iterdir()} == {*GROUPS, "experiments"}
 
 
 def test_configs_of_the_working_folder_come_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""The features of a window's T frames become one map. With one frame there is nothing to do."""
+"""The features of a window's T frames become one map. With one frame, or without features, nothing is to do."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ class AttentionFusion(nn.Module):
         return fused
 
 
-class SingleFrame(nn.Module):
-    """`[B, 1, C, Hp, Wp]` to `[B, C, Hp, Wp]`."""
+class FirstFrame(nn.Module):
+    """`[B, T, C, Hp, Wp]` to `[B, C, Hp, Wp]`, where T is 1 or C is 0: there is nothing to mix."""
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Drops the time axis."""
-        return features.squeeze(1)
+        return features[:, 0]
 
 
 FUSIONS: dict[str, type[ConcatFusion] | type[AttentionFusion]] = {
@@ -67,5 +67,5 @@ FUSIONS: dict[str, type[ConcatFusion] | type[AttentionFusion]] = {
 
 
 def build_fusion(config: FusionConfig, channels: int, num_frames: int) -> nn.Module:
-    """The fusion a config asks for; none for single images."""
-    return SingleFrame() if num_frames == 1 else FUSIONS[config.kind](channels, num_frames)
+    """The fusion a config asks for; none for single images, or where there is no backbone."""
+    return FirstFrame() if num_frames == 1 or channels == 0 else FUSIONS[config.kind](channels, num_frames)

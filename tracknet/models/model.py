@@ -2,7 +2,7 @@
 
 `uint8 frames -> normalise -> ViT per frame -> fusion over time -> upsampling decoder -> head`. The two halves
 can be called apart: `encode_frames` once per frame, `decode_features` once per window, so that overlapping
-windows share the expensive half.
+windows share the expensive half. Without a backbone, and in the baselines, all the work is in the second half.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ import torch
 from torch import nn
 
 from tracknet.models import persistence, publishing
-from tracknet.models.backbones.build import build_vit_backbone
-from tracknet.models.backbones.vit_backbone import ViTBackbone, patch_grid
-from tracknet.models.decoders.upsampling_decoder import UpsamplingDecoder, check_reachable
+from tracknet.models.backbones.build import build_backbone
+from tracknet.models.backbones.no_backbone import NoBackbone
+from tracknet.models.backbones.vit_backbone import ViTBackbone
+from tracknet.models.decoders.build import build_decoder
 from tracknet.models.fusion import build_fusion
 from tracknet.models.heads.heatmap_head import HeatmapHead
 from tracknet.utils import heatmap as heatmaps
@@ -61,7 +62,7 @@ class TrackNet(nn.Module):
         frame_stride: int = 1,
         mean: tuple[float, float, float] = IMAGENET_MEAN,
         std: tuple[float, float, float] = IMAGENET_STD,
-        backbone: ViTBackbone | None = None,
+        backbone: ViTBackbone | NoBackbone | None = None,
     ) -> None:
         super().__init__()
         self.config = config
@@ -80,15 +81,14 @@ class TrackNet(nn.Module):
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32), persistent=False)
         self.normalisation = (mean, std)
 
-        self.backbone = (
-            backbone if backbone is not None else build_vit_backbone(config.backbone, self.input_size)
-        )
-        width, patch_size = self.backbone.out_channels, self.backbone.patch_size
-        grid = patch_grid(self.input_size, patch_size)
-        check_reachable(config.heatmap.size, grid, config.decoder.upsample, self.input_size)
-        self.fusion = build_fusion(config.fusion, width, num_frames)
-        self.decoder = UpsamplingDecoder(
-            config.decoder, in_channels=width, patch_size=patch_size, num_frames=num_frames
+        self.backbone = backbone if backbone is not None else build_backbone(config, self.input_size)
+        self.fusion = build_fusion(config.fusion, self.backbone.out_channels, num_frames)
+        self.decoder = build_decoder(
+            config,
+            in_channels=self.backbone.out_channels,
+            patch_size=self.backbone.patch_size,
+            input_size=self.input_size,
+            num_frames=num_frames,
         )
         self.head = HeatmapHead(self.decoder.out_channels, self.num_maps, config.head.prior)
 
@@ -99,7 +99,7 @@ class TrackNet(nn.Module):
         return self._decode(features, pixels)
 
     def encode_frames(self, frames: torch.Tensor) -> torch.Tensor:
-        """Frames uint8 `[N, 3, H, W]` to the backbone's features `[N, C, Hp, Wp]`."""
+        """Frames uint8 `[N, 3, H, W]` to the backbone's features `[N, C, Hp, Wp]`; C is 0 without one."""
         return cast(torch.Tensor, self.backbone(self._normalise(frames)))
 
     def decode_features(self, features: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:

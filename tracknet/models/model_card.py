@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tracknet import __version__
+from tracknet.models.backbones.vit_backbone import ViTBackbone
 
 if TYPE_CHECKING:
     from tracknet.models.model import TrackNet
@@ -93,11 +94,20 @@ def _facts(model: TrackNet) -> list[str]:
         f"| output | {model.num_maps} heatmap(s) of {heatmap.size}, for frame {maps} (from 0) of the window |",
         f"| sigma, decoding | {heatmap.sigma:g} cells, {heatmap.decode} |",
         f"| score threshold | {model.score_threshold:g} |",
-        f"| backbone | {model.backbone.hf_config.model_type}, patch {model.backbone.patch_size}, "
-        f"width {model.backbone.out_channels}, from {model.config.backbone.name} |",
+        f"| network | {_network(model)} |",
         f"| parameters | {parameters:.2f} M |",
         f"| written by | tracknet {__version__} |",
     ]
+
+
+def _network(model: TrackNet) -> str:
+    backbone, config = model.backbone, model.config
+    if isinstance(backbone, ViTBackbone):
+        return (
+            f"{backbone.hf_config.model_type}, patch {backbone.patch_size}, width {backbone.out_channels}, "
+            f"from {config.backbone.name}"
+        )
+    return "convolutions alone" if config.architecture == "modular" else config.architecture
 
 
 def _measured(model: TrackNet, evaluations: Sequence[Evaluation]) -> Iterator[str]:

@@ -22,7 +22,8 @@ from safetensors.torch import load_file, save_file
 from transformers.initialization import no_init_weights
 
 from tracknet import __version__
-from tracknet.models.backbones.build import hf_config_from_dict, vit_from_config
+from tracknet.models.backbones.build import hf_config_from_dict, no_backbone, vit_from_config
+from tracknet.models.backbones.no_backbone import NoBackbone
 from tracknet.models.backbones.vit_backbone import ViTBackbone
 from tracknet.models.model_card import model_card
 from tracknet.utils.config import from_plain, to_plain
@@ -49,7 +50,7 @@ class SavedModel:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     score_threshold: float
-    backbone_config: dict[str, Any]
+    backbone_config: dict[str, Any] | None
     frame_stride: int = 1
     provenance: dict[str, Any] = field(default_factory=dict)
     format: str = "tracknet"
@@ -142,8 +143,10 @@ def read_description(plain: dict[str, Any], where: str) -> SavedModel:
     return from_plain(SavedModel, plain, where=where)
 
 
-def empty_backbone(saved: SavedModel) -> ViTBackbone:
+def empty_backbone(saved: SavedModel) -> ViTBackbone | NoBackbone:
     """The backbone of a saved model, before its weights."""
+    if saved.backbone_config is None:
+        return no_backbone(saved.model)
     with no_init_weights():  # `load_weights` sets every one of them; drawing a ViT-B's takes seconds
         vit = vit_from_config(hf_config_from_dict(dict(saved.backbone_config)))
     return ViTBackbone(vit, freeze=saved.model.backbone.freeze)
@@ -188,8 +191,10 @@ def load_weights(model: torch.nn.Module, folder: Path) -> None:
 
 def describe(model: TrackNet) -> SavedModel:
     """What is to be known of a model beside its weights."""
-    backbone_config = model.backbone.hf_config.to_dict()
-    backbone_config.pop("_name_or_path", None)
+    backbone_config = None
+    if isinstance(model.backbone, ViTBackbone):
+        backbone_config = model.backbone.hf_config.to_dict()
+        backbone_config.pop("_name_or_path", None)
     return SavedModel(
         model=model.config,
         input_size=model.input_size,

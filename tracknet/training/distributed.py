@@ -207,11 +207,12 @@ class Ranks:
         with self.exchange(), warnings.catch_warnings():
             # torch 2.13 renamed `broadcast_buffers`; 2.6 knows no other name.
             warnings.simplefilter("ignore", FutureWarning)
-            # No buffer changes while training. Frozen weights have no gradient and take no part.
+            # Only batch statistics (of the baselines) change while training: rank 0's then hold for all, at every
+            # step. Frozen weights have no gradient and take no part.
             return DistributedDataParallel(
                 model,
                 device_ids=[device.index] if device.type == "cuda" else None,
-                broadcast_buffers=False,
+                broadcast_buffers=any(isinstance(part, nn.BatchNorm2d) for part in model.modules()),
                 gradient_as_bucket_view=True,
             )
 

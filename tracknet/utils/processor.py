@@ -44,13 +44,17 @@ def read_processor(backbone: BackboneConfig, resize: Size | None) -> ProcessorSp
 
     Args:
         backbone: whose checkpoint to ask. A model with random weights needs no checkpoint: it takes
-            ImageNet's mean and deviation.
+            ImageNet's mean and deviation, and so does one without a backbone.
         resize: the size to use instead of the checkpoint's own.
 
     Raises:
         UserError: the checkpoint's processor cannot be read and its numbers are needed.
     """
     folder = Path(backbone.name)
+    if backbone.is_none:
+        return ProcessorSpec(
+            resize or _DEFAULT_SIZE, IMAGENET_MEAN, IMAGENET_STD, "ImageNet's values (no backbone)"
+        )
     if not backbone.pretrained and not folder.is_dir():
         source = "transformers' default for a model without weights"
         return ProcessorSpec(resize or _DEFAULT_SIZE, IMAGENET_MEAN, IMAGENET_STD, source)

@@ -192,14 +192,20 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class BackboneConfig:
-    """A Hugging Face ViT."""
+    """A Hugging Face ViT, or none."""
 
     name: str = "facebook/dinov3-vitb16-pretrain-lvd1689m"
-    """Hub name or local folder; with `pretrained: false` a model type (vit, dinov2, dinov3_vit) will do."""
+    """Hub name or local folder; with `pretrained: false` a model type (vit, dinov2, dinov3_vit) will do.
+    `none`: the decoder's detail stem is all there is."""
     pretrained: bool = True
     freeze: bool = False
     config: dict[str, Any] = field(default_factory=dict)
     """Overrides of the Hugging Face config (hidden_size, num_hidden_layers, ...), for `pretrained: false`."""
+
+    @property
+    def is_none(self) -> bool:
+        """There is no ViT: nothing is downloaded, pretrained or frozen."""
+        return self.name == "none"
 
 
 @dataclass(frozen=True)
@@ -214,7 +220,8 @@ class DecoderConfig:
     """From the patch grid up to the heatmap."""
 
     channels: tuple[int | Literal["C"], ...] = ("C", 256, 128, 64)
-    """Width before the first and after every stage; `C` stands for the backbone's width."""
+    """Width before the first and after every stage; `C` stands for the backbone's width (without one, for that
+    of the stem's last level)."""
     upsample: tuple[int, ...] = (2, 2, 2)
     """Factor of every stage."""
     kind: Literal["deconv", "interpolate"] = "deconv"
@@ -222,6 +229,13 @@ class DecoderConfig:
     """`detail` adds a shallow convolutional stem over the stacked frames, whose maps join every stage."""
     detail_channels: int = _bounded(32, 4, 1024)
     """Width of the detail stem at stride 2; it doubles with every halving."""
+    detail_levels: int = _bounded(3, 1, 6)
+    """How often the stem may halve the picture. A model without a backbone starts from its last level, at
+    stride 2^levels; beside a backbone only levels that join a stage are built."""
+    detail_input: Literal["frames", "frames_and_differences"] = "frames_and_differences"
+    """What the stem sees: the stacked frames, and the differences of neighbours as further channels."""
+    detail_kernel: Literal[3, 4] = 3
+    """Of the stem's convolutions. 3 sees cells half a pixel off their centre at every level, 4 does not."""
 
 
 @dataclass(frozen=True)
@@ -248,6 +262,9 @@ class HeatmapConfig:
 class ModelConfig:
     """Backbone, decoder and head."""
 
+    architecture: Literal["modular", "tracknet_v2", "wasb"] = "modular"
+    """`modular` is what `backbone`, `fusion` and `decoder` say. The others are the field's baselines, each of one
+    piece: they take `backbone.name: none`, and `fusion` and `decoder` are of no account."""
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
     fusion: FusionConfig = field(default_factory=FusionConfig)
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
@@ -256,6 +273,12 @@ class ModelConfig:
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """What does not fit together, as (dotted key, message)."""
+        if self.architecture != "modular":
+            if not self.backbone.is_none:
+                yield "backbone.name", f"{self.architecture} has no backbone: set model.backbone.name=none"
+            return
+        if self.backbone.is_none and self.decoder.skip != "detail":
+            yield "decoder.skip", "a model without a backbone sees with its detail stem: set it to detail"
         stages, widths = len(self.decoder.upsample), len(self.decoder.channels)
         if stages == 0 or any(factor < 1 for factor in self.decoder.upsample):
             yield (
@@ -307,7 +330,7 @@ class SchedulerConfig:
 class LossConfig:
     """The heatmap loss."""
 
-    name: Literal["mse", "focal", "quality_focal"] = "quality_focal"
+    name: Literal["mse", "focal", "quality_focal", "wbce"] = "quality_focal"
     absent: Literal["mask", "negative"] = "mask"
     """Frames without a ball: no loss, or an empty target."""
     visibility_weights: dict[int, float] = field(default_factory=lambda: {1: 1.0, 2: 1.0, 3: 1.0})

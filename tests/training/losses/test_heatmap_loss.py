@@ -51,6 +51,8 @@ def by_loops(name: str, logits: Any, targets: Any, weights: Any, alpha: float, b
                 cost += (p - t) ** 2 / mass
             elif name == "focal" and t == peak and peak > 0:
                 cost -= (1 - p) ** alpha * math.log(p)
+            elif name == "wbce":
+                cost -= ((1 - p) ** 2 * t * math.log(p) + p**2 * (1 - t) * math.log(1 - p)) / mass
             elif name == "focal":
                 cost -= (1 - t) ** beta * p**alpha * math.log(1 - p)
             else:

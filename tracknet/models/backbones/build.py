@@ -1,4 +1,4 @@
-"""Where a ViT comes from: a pretrained model, somebody's config with random weights, or a bare model type.
+"""Where a backbone comes from: a pretrained model, somebody's config with random weights, or a bare model type.
 
 A bare type (`vit`, `dinov2`, `dinov3_vit`) with `pretrained: false` needs no network at all.
 """
@@ -16,14 +16,32 @@ import torch
 from huggingface_hub.errors import StrictDataclassError
 from transformers import CONFIG_MAPPING, MODEL_MAPPING, AutoConfig, AutoModel, PreTrainedModel
 
+from tracknet.models.backbones.no_backbone import NoBackbone
 from tracknet.models.backbones.vit_backbone import ViTBackbone, patch_grid, patch_size_of
+from tracknet.models.baselines import BASELINES
 from tracknet.utils.errors import UserError
 from tracknet.utils.geometry import Size
 from tracknet.utils.hub import on_hub, ways_out
 from tracknet.utils.naming import did_you_mean
-from tracknet.utils.settings import BackboneConfig
+from tracknet.utils.settings import BackboneConfig, ModelConfig
 
 _DERIVED_KEYS = ("out_features", "out_indices", "stage_names")
+
+
+def build_backbone(config: ModelConfig, input_size: Size) -> ViTBackbone | NoBackbone:
+    """The backbone of a model, or what stands in its place.
+
+    Raises:
+        UserError: as `build_vit_backbone` does; an input that cannot be halved as often as the model does.
+
+    """
+    return no_backbone(config) if config.backbone.is_none else build_vit_backbone(config.backbone, input_size)
+
+
+def no_backbone(config: ModelConfig) -> NoBackbone:
+    """What stands in a backbone's place, at the coarsest stride of the convolutions that do its work."""
+    baseline = BASELINES.get(config.architecture)
+    return NoBackbone(2**config.decoder.detail_levels if baseline is None else baseline.stride)
 
 
 def build_vit_backbone(config: BackboneConfig, input_size: Size) -> ViTBackbone:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from torch import nn
 
 
-def conv_block(incoming: int, outgoing: int, *, stride: int = 1) -> nn.Sequential:
-    """3x3 convolution, normalisation, ReLU: `[B, incoming, H, W]` to `[B, outgoing, ~H/stride, ~W/stride]`.
+def conv_block(incoming: int, outgoing: int, *, stride: int = 1, kernel: int = 3) -> nn.Sequential:
+    """Convolution, normalisation, ReLU: `[B, incoming, H, W]` to `[B, outgoing, ~H/stride, ~W/stride]`.
 
     The norm is GroupNorm: batch statistics are poor at a batch of 4 windows and differ between devices.
     """
     return nn.Sequential(
-        nn.Conv2d(incoming, outgoing, kernel_size=3, stride=stride, padding=1, bias=False),
+        nn.Conv2d(incoming, outgoing, kernel_size=kernel, stride=stride, padding=1, bias=False),
         nn.GroupNorm(_groups(outgoing), outgoing),
         nn.ReLU(inplace=True),
     )

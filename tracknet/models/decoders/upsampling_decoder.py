@@ -56,9 +56,11 @@ class UpsamplingStage(nn.Module):
 class UpsamplingDecoder(nn.Module):
     """Fused features `[B, C, Hp, Wp]` and pixels to a map `[B, out_channels, h, w]`.
 
+    Without a backbone (C = 0) it starts from the last level of its detail stem.
+
     Args:
         config: widths, factors, kind of upsampling, skip.
-        in_channels: C, the backbone's width.
+        in_channels: C, the backbone's width; 0 without one.
         patch_size: input pixels per feature cell; chooses the skip of every stage.
         num_frames: T, for the detail stem.
 
@@ -66,19 +68,23 @@ class UpsamplingDecoder(nn.Module):
 
     def __init__(self, config: DecoderConfig, *, in_channels: int, patch_size: int, num_frames: int) -> None:
         super().__init__()
-        widths = [in_channels if width == "C" else width for width in config.channels]
-        self.out_channels = widths[-1]
-        self.project: nn.Module = nn.Identity()
-        if widths[0] != in_channels:
-            self.project = nn.Conv2d(in_channels, widths[0], kernel_size=1)
+        self.starts_from_stem = in_channels == 0
         self.skip_levels: list[int] = []
         self.stem: DetailStem | None = None
         skip_widths = [0] * len(config.upsample)
         if config.skip == "detail":
             strides = [patch_size / math.prod(config.upsample[: n + 1]) for n in range(len(config.upsample))]
-            self.skip_levels = [nearest_level(stride) for stride in strides]
-            self.stem = DetailStem(num_frames, config.detail_channels, max(self.skip_levels) + 1)
+            self.skip_levels = [nearest_level(stride, config.detail_levels) for stride in strides]
+            levels = config.detail_levels if self.starts_from_stem else max(self.skip_levels) + 1
+            self.stem = DetailStem(config, num_frames=num_frames, levels=levels)
             skip_widths = [self.stem.widths[level] for level in self.skip_levels]
+        if self.starts_from_stem and self.stem is not None:
+            in_channels = self.stem.widths[-1]
+        widths = [in_channels if width == "C" else width for width in config.channels]
+        self.out_channels = widths[-1]
+        self.project: nn.Module = nn.Identity()
+        if widths[0] != in_channels:
+            self.project = nn.Conv2d(in_channels, widths[0], kernel_size=1)
         self.stages = nn.ModuleList(
             UpsamplingStage(widths[n], widths[n + 1], skip_widths[n], factor, config.kind)
             for n, factor in enumerate(config.upsample)
@@ -86,8 +92,8 @@ class UpsamplingDecoder(nn.Module):
 
     def forward(self, features: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
         """Features `[B, C, Hp, Wp]` and normalised pixels `[B, T, 3, H, W]` to `[B, out_channels, h, w]`."""
-        fine = self.project(features)
         details = self.stem(pixels) if self.stem is not None else []
+        fine = self.project(details[-1] if self.starts_from_stem else features)
         for n, stage in enumerate(self.stages):
             fine = stage(fine, details[self.skip_levels[n]] if details else None)
         return cast(torch.Tensor, fine)

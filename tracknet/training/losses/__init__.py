@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from tracknet.training.losses.heatmap_loss import FocalLoss, HeatmapLoss, MSELoss
 from tracknet.training.losses.quality_focal import QualityFocalLoss
+from tracknet.training.losses.weighted_cross_entropy import WeightedCrossEntropyLoss
 from tracknet.utils.settings import LossConfig
 
 LOSSES: dict[str, type[HeatmapLoss]] = {
     "mse": MSELoss,
     "focal": FocalLoss,
     "quality_focal": QualityFocalLoss,
+    "wbce": WeightedCrossEntropyLoss,
 }
 
 

@@ -1,0 +1,264 @@
+"""Trains the rows of an experiment on the same shards with the same steps, scores them, and writes the table.
+
+    python -m benchmarks.ablation tennis_wasb --root data/tracknet            builds shards, trains, scores, writes
+    python -m benchmarks.ablation badminton --shards shards --rows detail_small wasb --steps 1000 --seeds 0 1 2
+    python -m benchmarks.ablation badminton --size toy                        a rehearsal of every row, in minutes
+
+One JSON file per row and seed lies in benchmarks/results/ablation/EXPERIMENT; what is there is not trained again, and
+a training that was cut off goes on. The table beside them is written anew after every row. Runs, shards and
+predictions lie in the work folder. What a row asks for, its own threshold and checkpoint included, is chosen on the
+validation games; where these are what is scored, all rows are optimistic by the same rule, and the table says so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.ablation_plan import Request, read_experiment, requests
+from benchmarks.ablation_table import table
+from tracknet.models.model import TrackNet
+from tracknet.models.model_folder import resolve_model_folder
+from tracknet.models.precision import Precision, resolve_device
+from tracknet.utils.environment import describe_environment
+from tracknet.utils.errors import UserError, cli_main
+from tracknet.utils.files import finite_or_none, write_json
+from tracknet.utils.settings import Config
+
+PROTOCOLS = ("wasb", "tracknetv2", "design")
+_RESULTS = Path(__file__).resolve().parent / "results" / "ablation"
+
+
+def run(argv: Sequence[str]) -> int:
+    """Trains and scores what is missing; 1 where a row failed."""
+    args = parse(argv)
+    experiment, rows = read_experiment(args.experiment)
+    toy = args.size == "toy"
+    weights = dict(pair.split("=", 1) for pair in args.weights)
+    wanted = requests(
+        experiment,
+        rows,
+        only=args.rows,
+        seeds=args.seeds,
+        steps=args.steps,
+        overrides=args.overrides,
+        weights=weights,
+        toy=toy,
+    )
+    name = Path(args.experiment).stem + ("-toy" if toy else "")
+    work, results = args.work or Path("runs") / f"ablation-{name}", args.out or _RESULTS / name
+    if toy and args.out is None:
+        # A rehearsal's figures are of no account.
+        results = work / "results"
+    for folder in (work, results):
+        folder.mkdir(parents=True, exist_ok=True)
+    root = _rendered(work) if toy else args.root
+    failed = []
+    for request in wanted:
+        file = results / f"{request.row}-s{request.seed}.json"
+        asked = {"options": request.options(), "split": request.split, "fingerprint": request.fingerprint}
+        if file.is_file() and json.loads(file.read_text()).get("asked") == asked:
+            print(f"{request.row}, seed {request.seed}: {file} is there", flush=True)
+        else:
+            try:
+                record = measure(request, _shards(request, args.shards, root, work), work)
+            except (UserError, subprocess.CalledProcessError) as error:
+                print(f"{request.row}, seed {request.seed}: FAILED: {error}", file=sys.stderr, flush=True)
+                failed.append(request.row)
+                continue
+            write_json(
+                file, finite_or_none({"row": request.row, "seed": request.seed, "asked": asked, **record})
+            )
+        text = table(experiment, rows, results, work)
+        (results / "table.md").write_text(text, encoding="utf-8")
+    print((results / "table.md").read_text() if (results / "table.md").is_file() else "nothing was measured")
+    if failed:
+        print(f"failed: {', '.join(failed)}; the same command tries them again", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def measure(request: Request, shards: Path, work: Path) -> dict[str, Any]:
+    """Trains (or goes on), evaluates, and counts one row: plain values."""
+    config = request.config()
+    run_folder = work / request.name
+    log = work / f"{request.name}.log"
+    started = time.monotonic()
+    if (run_folder / "checkpoints" / "last").exists():
+        train = ["--resume", str(run_folder)]
+    else:
+        if run_folder.exists():
+            # Cut off before its first checkpoint: nothing in it is worth keeping.
+            run_folder.rename(run_folder.with_name(f"{run_folder.name}.begun-{int(time.time())}"))
+        places = [f"data.shards={shards}", f"training.log_dir={work}"]
+        train = ["--name", request.name, *request.options(), *places]
+    _call("tracknet.scripts.train", train, log)
+    took_s = time.monotonic() - started
+    device = str(config.training.device)
+    how = ["--device", device, "--amp", config.training.amp, "--batch-size", str(config.training.batch_size)]
+    how += ["--workers", str(config.data.loader.workers)]
+    _call(
+        "tracknet.scripts.evaluate",
+        [
+            str(run_folder),
+            "--shards",
+            str(shards),
+            "--split",
+            request.split,
+            "--no-report",
+            "--pictures",
+            "0",
+            *how,
+        ],
+        log,
+    )
+    report = json.loads((run_folder / "evaluation" / request.split / "metrics.json").read_text())
+    kept = ("f1", "precision", "recall", "accuracy", "ap")
+    protocols = {
+        name: {
+            **{figure: report["protocols"][name][figure] for figure in kept},
+            "intervals": {figure: report["protocols"][name]["intervals"][figure] for figure in ("f1", "ap")},
+        }
+        for name in PROTOCOLS
+    }
+    best_pck = {name: figures.get("pck@5px") for name, figures in report["decoders"].items()}
+    return {
+        "run": request.name,
+        "protocols": protocols,
+        "false_alarms": report["false_alarms"],
+        "pck_5px_by_decoder": best_pck,
+        "frames": report["frames"],
+        "clips": report["clips"],
+        "caution": report["bootstrap"]["caution"],
+        "optimistic_because": report["optimistic_because"],
+        "build_id": report["build_id"],
+        "threshold": report["threshold"],
+        "train_s": took_s,
+        **cost(run_folder, config),
+        "environment": describe_environment(),
+    }
+
+
+def cost(run_folder: Path, config: Config) -> dict[str, Any]:
+    """Weights, work and speed of a window, on the device and in the arithmetic of the training."""
+    model = TrackNet.from_pretrained(resolve_model_folder(run_folder))
+    precision = Precision.resolve(config.training.amp, resolve_device(config.training.device))
+    model.to(precision.device)
+    if config.training.threads:
+        torch.set_num_threads(config.training.threads)
+    shape = (1, model.num_frames, 3, model.input_size.height, model.input_size.width)
+    frames = torch.randint(0, 256, shape, dtype=torch.uint8, device=precision.device)
+    with torch.no_grad(), precision.autocast():
+        float(model(frames).sum())
+        times = []
+        for _ in range(7):
+            started = time.perf_counter()
+            float(model(frames).sum())
+            times.append(time.perf_counter() - started)
+    # Without arithmetic: some devices' attention is an operation that the counter does not know.
+    bare = copy.deepcopy(model).to("meta")
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        bare(frames.to("meta"))
+    return {
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "trained_parameters": sum(
+            p.numel()
+            for name, p in model.named_parameters()
+            if not (config.model.backbone.freeze and name.startswith("backbone."))
+        ),
+        "gflops": counter.get_total_flops() / 1e9,
+        # The median of seven; a window is read for every frame, alone.
+        "frames_per_s": 1.0 / statistics.median(times),
+        "device": str(precision.device),
+        "precision": precision.name,
+    }
+
+
+def _shards(request: Request, given: Path | None, root: Path | None, work: Path) -> Path:
+    """The folder of shards of the row's size: the one that was given, or one that is built in the work folder."""
+    size = request.config().data.resize
+    assert size is not None, "experiments say data.resize"
+    if given is not None:
+        manifest = json.loads((given / "manifest.json").read_text())
+        if manifest["image_size"] == [size.width, size.height]:
+            return given
+    if root is None:
+        raise UserError(
+            f"the row {request.row} needs shards of {size}",
+            remedy="say where the raw data are with --root, or name shards of that size with --shards",
+        )
+    out = work / f"shards-{size}"
+    data = [item for item in request.overrides if item.startswith("data.") and "loader" not in item]
+    _call(
+        "pipelines.build_shards",
+        ["--root", str(root), "--out", str(out), "--data", request.data, *data],
+        None,
+    )
+    return out
+
+
+def _rendered(work: Path) -> Path:
+    root = work / "rendered"
+    small = ["--games", "3", "--frames", "12", "--size", "320x180", "--workers", "1"]
+    _call("pipelines.synthesize", ["--out", str(root), *small], None)
+    return root
+
+
+def _call(module: str, arguments: Sequence[str], log: Path | None) -> None:
+    """Runs one of the project's commands; a log is added to, and its end shown where the command fails."""
+    command = [sys.executable, "-m", module, *arguments]
+    print("+ " + " ".join(command[1:]), flush=True)
+    if log is None:
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        return
+    with log.open("a", encoding="utf-8") as file:
+        done = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, check=False)
+    if done.returncode:
+        print("\n".join(log.read_text(encoding="utf-8").splitlines()[-12:]), file=sys.stderr)
+        raise subprocess.CalledProcessError(done.returncode, command)
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("experiment", help="a name in configs/experiments, or a .yaml file")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="of every row")
+    parser.add_argument("--root", type=Path, help="folder of the raw data, where shards are to be built")
+    parser.add_argument("--shards", type=Path, help="a build, for the rows of its size")
+    parser.add_argument("--rows", nargs="+", metavar="NAME", help="only these")
+    parser.add_argument("--seeds", nargs="+", type=int, metavar="N", help="instead of the experiment's")
+    parser.add_argument("--steps", type=int, help="of every row, instead of the experiment's")
+    parser.add_argument(
+        "--size", choices=["full", "toy"], default="full", help="toy: a rehearsal on rendered frames"
+    )
+    parser.add_argument(
+        "--weights",
+        nargs="+",
+        default=[],
+        metavar="NAME=FOLDER",
+        help="where a backbone of the hub lies here",
+    )
+    parser.add_argument("--work", type=Path, help="runs and shards; default: runs/ablation-EXPERIMENT")
+    parser.add_argument("--out", type=Path, help="default: benchmarks/results/ablation/EXPERIMENT")
+    parser.add_argument("--traceback", action="store_true", help="show Python's traceback of an error")
+    args = parser.parse_intermixed_args(list(argv))
+    wrong = [pair for pair in args.weights if "=" not in pair]
+    if wrong:
+        raise UserError(f"--weights takes NAME=FOLDER, got {', '.join(wrong)}")
+    return args
+
+
+if __name__ == "__main__":
+    sys.exit(cli_main(run))

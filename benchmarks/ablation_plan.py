@@ -1,0 +1,242 @@
+"""What `ablation.py` is to train: an experiment file of configs/experiments, made into one request per row and seed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from tracknet.utils.config import config_folders, from_plain, load_config, to_plain
+from tracknet.utils.errors import UserError
+from tracknet.utils.geometry import Size
+from tracknet.utils.naming import did_you_mean
+from tracknet.utils.settings import Config
+
+# A rehearsal's input, in cells of the coarsest grid: halved four times, or cut into patches, it has whole cells.
+_TOY_CELLS = Size(6, 3)
+_TOY_VIT = {"hidden_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table.
+
+    Attributes:
+        model: of configs/model.
+        overrides: `key=value`, after those of the whole experiment.
+        seeds: `null` takes the experiment's.
+        about: what the row is to tell.
+    """
+
+    model: str = ""
+    overrides: tuple[str, ...] = ()
+    seeds: tuple[int, ...] | None = None
+    about: str = ""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """An experiment file.
+
+    Attributes:
+        about: the data, the split and the protocol, for whoever reads the table.
+        data: of configs/data. `training` likewise.
+        split: what is scored, by the best checkpoint and the threshold that validation chose.
+        steps: optimizer steps of every row.
+        overrides: of every row.
+        seeds: of every row that names none.
+        reference: the rows from whose better one (by F1 under `wasb`) differences are taken.
+        rows: by name.
+    """
+
+    about: str = ""
+    data: str = "tracknet"
+    training: str = "default"
+    split: str = "val"
+    steps: int = field(default=20_000, metadata={"low": 1})
+    overrides: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = (0,)
+    reference: tuple[str, ...] = ()
+    rows: dict[str, dict] = field(default_factory=dict)  # type: ignore[type-arg]
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """No rows, or references to none."""
+        if not self.rows:
+            yield "rows", "there are none"
+        for name in self.reference:
+            if name not in self.rows:
+                yield "reference", f"there is no row {name!r}{did_you_mean(name, self.rows)}"
+
+
+@dataclass(frozen=True)
+class Request:
+    """One training and its evaluation.
+
+    Attributes:
+        row: its name.
+        seed: of initialisation, order and augmentation.
+        data: configs by name, as on the command line; `model` and `training` likewise.
+        overrides: all of them.
+        split: to score.
+    """
+
+    row: str
+    seed: int
+    data: str
+    model: str
+    training: str
+    overrides: tuple[str, ...]
+    split: str
+
+    @property
+    def fingerprint(self) -> str:
+        """Of all that is asked for: of the values in the config files, not of the files' names."""
+        text = json.dumps([to_plain(self.config()), self.split], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def name(self) -> str:
+        """Of its run: another request has another name, so that no run is taken for what it is not."""
+        return f"{self.row}-s{self.seed}-{self.fingerprint[:8]}"
+
+    def config(self) -> Config:
+        """The whole configuration; raises UserError where it is none."""
+        return _composed(self.data, self.model, self.training, self.overrides)
+
+    def options(self) -> list[str]:
+        """Of the train command."""
+        return ["--data", self.data, "--model", self.model, "--training", self.training, *self.overrides]
+
+    def more(self, *overrides: str) -> Request:
+        """With further overrides, which win."""
+        return replace(self, overrides=(*self.overrides, *overrides))
+
+
+@cache
+def _composed(data: str, model: str, training: str, overrides: tuple[str, ...]) -> Config:
+    return load_config(data=data, model=model, training=training, overrides=overrides)
+
+
+def read_experiment(name: str) -> tuple[Experiment, dict[str, Row]]:
+    """An experiment and its rows.
+
+    Args:
+        name: in configs/experiments, or the path of a YAML file.
+
+    Raises:
+        UserError: there is none, or something in it is wrong.
+    """
+    folders = [folder / "experiments" for folder in config_folders()]
+    known = sorted({path.stem for folder in folders for path in folder.glob("*.yaml")})
+    places = [Path(name), *(folder / f"{name}.yaml" for folder in folders)]
+    path = next((place for place in places if place.is_file()), None)
+    if path is None:
+        raise UserError(
+            f"there is no experiment {name}{did_you_mean(name, known)}",
+            remedy=f"choose from {', '.join(known)}, or give the path of a .yaml file",
+        )
+    experiment = from_plain(Experiment, OmegaConf.to_container(OmegaConf.load(path)), where=str(path))
+    rows = {row: from_plain(Row, plain, where=f"{path}: {row}") for row, plain in experiment.rows.items()}
+    return experiment, rows
+
+
+def requests(
+    experiment: Experiment,
+    rows: Mapping[str, Row],
+    *,
+    only: Sequence[str] | None = None,
+    seeds: Sequence[int] | None = None,
+    steps: int | None = None,
+    overrides: Sequence[str] = (),
+    weights: Mapping[str, str] | None = None,
+    toy: bool = False,
+) -> list[Request]:
+    """What is to be trained, the first seed of every row first, so that a cut-off table is a whole one.
+
+    Args:
+        experiment: of the file.
+        rows: likewise.
+        only: names of rows; all where `None`.
+        seeds: instead of the file's.
+        steps: instead of the file's.
+        overrides: further ones of every row.
+        weights: hub name -> folder that holds that backbone here.
+        toy: everything as small as it goes, with random backbones and one seed: a rehearsal.
+
+    Raises:
+        UserError: unknown rows, or rows whose configuration is wrong; all of them.
+    """
+    unknown = [name for name in only or () if name not in rows]
+    if unknown:
+        raise UserError(f"there is no row {', '.join(unknown)}", remedy=f"choose from {', '.join(rows)}")
+    made, problems = [], []
+    for name, row in rows.items():
+        if only and name not in only:
+            continue
+        for order, seed in enumerate(seeds or ((0,) if toy else row.seeds or experiment.seeds)):
+            request = Request(
+                name, seed, experiment.data, row.model, experiment.training, (), experiment.split
+            )
+            request = request.more(
+                *experiment.overrides,
+                *row.overrides,
+                f"training.max_steps={steps or experiment.steps}",
+                f"training.seed={seed}",
+                *overrides,
+            )
+            try:
+                request = as_toy(request) if toy else _with_weights(request, weights or {})
+                request.config()
+            except UserError as error:
+                problems.append(f"{name}: {error}")
+                break
+            made.append((order, request))
+    if problems:
+        raise UserError("not every row can be trained", problems=problems)
+    return [request for _, request in sorted(made, key=lambda pair: pair[0])]
+
+
+def _with_weights(request: Request, weights: Mapping[str, str]) -> Request:
+    folder = weights.get(request.config().model.backbone.name)
+    return request if folder is None else request.more(f"model.backbone.name={folder}")
+
+
+def as_toy(request: Request) -> Request:
+    """The same at about 96x48 pixels, two steps of two windows, on three rendered games."""
+    config = request.config()
+    size, heatmap = config.data.resize, config.model.heatmap.size
+    assert size is not None, "experiments say data.resize"
+    is_vit = not config.model.backbone.is_none
+    cell = 14 if is_vit and size.width % 16 else 16
+    small = Size(_TOY_CELLS.width * cell, _TOY_CELLS.height * cell)
+    overrides = [
+        f"data.resize=[{small.width},{small.height}]",
+        f"model.heatmap.size=[{heatmap.width * small.width // size.width},"
+        f"{heatmap.height * small.height // size.height}]",
+        "data.val_games=[2]",
+        "data.test_games=[3]",
+        "data.num_shards=2",
+        "data.loader.workers=0",
+        "training.batch_size=2",
+        "training.accumulate=1",
+        "training.max_steps=2",
+        "training.epochs=1",
+        "training.device=cpu",
+        "training.amp=off",
+        "training.threads=1",
+    ]
+    if is_vit:
+        overrides += [
+            f"model.backbone.name={'dinov2' if cell == 14 else 'vit'}",
+            "model.backbone.pretrained=false",
+            *(f"model.backbone.config.{key}={value}" for key, value in _TOY_VIT.items()),
+        ]
+        if cell == 14:
+            # DINOv2 says the width of its MLP as a ratio.
+            overrides.remove("model.backbone.config.intermediate_size=32")
+    return request.more(*overrides)

@@ -1,0 +1,121 @@
+"""The experiments of configs/experiments: every row is a configuration, and a model that can be built."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks import ablation_plan
+from benchmarks.ablation_plan import read_experiment, requests
+from tracknet.models.model import TrackNet
+from tracknet.utils.config import load_config
+from tracknet.utils.errors import UserError
+from tracknet.utils.settings import BackboneConfig
+
+CHECKOUT = Path(__file__).resolve().parent.parent.parent
+EXPERIMENTS = sorted(path.stem for path in (CHECKOUT / "configs" / "experiments").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_row_can_be_built(name: str) -> None:
+    experiment, rows = read_experiment(name)
+    wanted = requests(experiment, rows, seeds=[0])
+    assert [request.row for request in wanted] == list(rows)
+    assert {"tracknet_v2", "wasb"} <= set(experiment.reference) <= set(rows)
+    for request in wanted:
+        config = request.config()
+        backbone = config.model.backbone
+        if not backbone.is_none:
+            # Sizes are what counts here, and a ViT of one layer has the same.
+            kind = "dinov2" if "dinov2" in backbone.name else "vit"
+            backbone = BackboneConfig(name=kind, pretrained=False, config={"num_hidden_layers": 1})
+        size = config.data.resize
+        assert size is not None
+        with torch.device("meta"):
+            model = TrackNet(
+                replace(config.model, backbone=backbone),
+                input_size=size,
+                num_frames=config.data.sequence.length,
+            )
+        assert model.config.heatmap.size.width <= size.width, request.row
+
+
+def test_a_rehearsal_asks_for_nothing_large() -> None:
+    rows = ["dinov2_small", "dinov2_larger", "wasb", "detail_full_size", "detail_quarter"]
+    for request in requests(*read_experiment("badminton"), only=rows, toy=True):
+        config = request.config()
+        assert config.data.resize is not None
+        assert config.data.resize.width <= 96
+        assert config.model.heatmap.size.width <= config.data.resize.width
+        assert config.training.max_steps == 2
+        assert config.model.backbone.is_none or not config.model.backbone.pretrained
+
+
+def test_rows_differ_as_their_file_says() -> None:
+    experiment, rows = read_experiment("badminton")
+    wanted = requests(
+        experiment,
+        rows,
+        only=["detail_frames", "detail_small"],
+        seeds=[3, 4],
+        steps=7,
+        overrides=["training.batch_size=2"],
+    )
+    assert [(request.row, request.seed) for request in wanted] == [
+        ("detail_small", 3),
+        ("detail_frames", 3),
+        ("detail_small", 4),
+        ("detail_frames", 4),
+    ]
+    configs = [request.config() for request in wanted]
+    assert {(c.training.max_steps, c.training.batch_size) for c in configs} == {(7, 2)}
+    assert [c.training.seed for c in configs] == [3, 3, 4, 4]
+    assert [c.model.decoder.detail_input for c in configs[:2]] == ["frames_and_differences", "frames"]
+    again = requests(experiment, rows, only=["detail_small"], seeds=[3], steps=8)
+    assert again[0].name != wanted[0].name
+
+
+def test_a_backbones_folder_reaches_its_rows_alone() -> None:
+    experiment, rows = read_experiment("badminton")
+    wanted = requests(
+        experiment,
+        rows,
+        only=["dinov2_small", "detail_small"],
+        seeds=[0],
+        weights={"facebook/dinov2-small": "here/dinov2"},
+    )
+    assert len(wanted) == 2
+    for request in wanted:
+        base = load_config(model=request.model).model.backbone
+        expected = "here/dinov2" if base.name == "facebook/dinov2-small" else base.name
+        assert request.config().model.backbone.name == expected
+
+
+def test_wrong_rows_are_all_named(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "rows:\n  a: {model: vit_tinny}\n  b: {model: vit_tiny, overrides: [model.hed.maps=all]}\n"
+    )
+    with pytest.raises(UserError) as caught:
+        requests(*read_experiment(str(path)))
+    assert "vit_tiny" in str(caught.value)
+    assert "model.head" in str(caught.value)
+    with pytest.raises(UserError, match="there is no row c"):
+        requests(*read_experiment(str(path)), only=["c"])
+    with pytest.raises(UserError, match="did you mean badminton"):
+        read_experiment("badmington")
+
+
+def test_an_edited_config_is_another_request(tmp_path: Path) -> None:
+    model = tmp_path / "mine.yaml"
+    (tmp_path / "one.yaml").write_text(f"rows:\n  a: {{model: {model}}}\n")
+    names = []
+    for levels in (3, 3, 2):
+        ablation_plan._composed.cache_clear()
+        model.write_text(f"backbone: {{name: none}}\ndecoder: {{detail_levels: {levels}}}\n")
+        (request,) = requests(*read_experiment(str(tmp_path / "one.yaml")))
+        names.append(request.name)
+    assert names[0] == names[1] != names[2]
