@@ -1,6 +1,6 @@
 """The shipped events net on simulated rallies, whose paths and events are known exactly at any frame rate.
 
-    python -m benchmarks.event_rates --out benchmarks/results/events/rates.md
+python -m benchmarks.event_rates --out benchmarks/results/events/rates.md
 """
 
 from __future__ import annotations

@@ -27,8 +27,9 @@ def test_what_the_page_shows(
     (code,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
     exec(code, {})
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 10 + 1
-    assert lines[-1].startswith("8 ") and lines[-1].endswith(" 0.4")
+    assert len(lines) == 10 + 1 + 1
+    assert lines[-2].startswith("8 ") and lines[-2].endswith(" 0.4")
+    assert lines[-1].startswith("[''")
     for name in ("match.csv", "match.parquet", "match.overlay.mp4"):
         assert (tmp_path / name).stat().st_size > 100
     (command,) = re.findall(r"^python -m tracknet\.scripts\.predict (.*)$", page, flags=re.MULTILINE)

@@ -97,6 +97,35 @@ def test_the_overlay_of_a_file_a_folder_and_a_pipe(
         assert np.median(np.abs(frames[-1].image() - plain)) < 6
 
 
+def test_trajectory_events_and_the_heatmap_in_the_corner(
+    model: str, video: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    out, plain = tmp_path / "out", tmp_path / "plain"
+    steps = ["--smooth", "--trajectory", "fill_frames=1", "--events", "tennis", "--threshold", "0.2"]
+    assert predict(model, video, *steps, "--overlay", "--heatmap", "--frames", "4:16", out=out) == 0
+    assert predict(model, video, "--threshold", "0.2", "--overlay", "--frames", "4:16", out=plain) == 0
+    way, raw = (Predictions.read(folder / "rally.csv") for folder in (out, plain))
+    assert list(way.columns) == [
+        "x_raw", "y_raw", "score_raw", "visible_raw", "filled", "event", "event_score",
+    ]  # fmt: skip
+    np.testing.assert_array_equal(way.columns["x_raw"], raw.x)
+    np.testing.assert_array_equal(way.columns["visible_raw"], raw.visible)
+    with Video(out / "rally.overlay.mp4") as one, Video(plain / "rally.overlay.mp4") as other:
+        pairs = [(a.image().astype(int), b.image().astype(int)) for a, b in zip(one, other, strict=True)]
+    assert len(pairs) == 12
+    inset = pairs[5][0].shape[1] // 4
+    # In the corner of every frame there is another picture.
+    assert min(np.abs(a - b)[:inset, -inset:].mean() for a, b in pairs) > 5
+
+    piped = write_video(tmp_path / "a.ts", pictures(6))
+    with piped.open("rb") as pipe:
+        monkeypatch.setattr("sys.stdin", type("In", (), {"buffer": pipe}))
+        assert predict(model, "-", "--overlay", "--heatmap", "--smooth", out=out) == 0
+    assert len(Predictions.read(out / "stdin.csv")) == 6
+    with Video(out / "stdin.overlay.mp4") as overlay:
+        assert len(list(overlay)) == 6
+
+
 def test_a_threshold_of_ones_own(model: str, video: str, tmp_path: Path):
     predict(model, video, "--threshold", "1.01", "--flip", "--overlap", "max", out=tmp_path)
     found = Predictions.read(tmp_path / "rally.csv")
@@ -215,6 +244,12 @@ def test_wrong_requests(model: str, video: str, tmp_path: Path):
     with pytest.raises(UserError) as wrong:
         predict(model, video, "--batch", "0", "--fps", "0", "--threshold", "nan", out=tmp_path)
     assert len(wrong.value.problems) == 3
+    with pytest.raises(UserError, match="--overlay too"):
+        predict(model, video, "--heatmap", out=tmp_path)
+    with pytest.raises(UserError, match="needs a value"):
+        predict(model, video, "--trajectory", "fill_frames", out=tmp_path)
+    with pytest.raises(UserError, match="--trajectory has 2 problems"):
+        predict(model, video, "--trajectory", "fil_frames=1", "--trajectory", "max_speed=0", out=tmp_path)
     for frames in ("5", "9:9", "a:b", "-3:"):
         with pytest.raises(UserError, match="--frames"):
             predict(model, video, f"--frames={frames}", out=tmp_path)
