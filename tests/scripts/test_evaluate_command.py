@@ -68,6 +68,7 @@ def test_a_run_is_scored_as_its_validation_was(trained: Path, small_shards: Path
     validations = [json.loads(line) for line in (trained / "metrics.jsonl").read_text().splitlines()]
     saved = json.loads((trained / "checkpoints" / "best" / "model" / "config.json").read_text())["provenance"]
     (best,) = [v for v in validations if v["kind"] == "val" and v["step"] == saved["step"]]
+    assert saved["chosen_as_best_on"]["games"] == ["game2"]
     for figure in ("l2_mean_px", "pck@5px", "precision", "recall", "f1", "threshold", "false_alarm_rate"):
         assert report["decoders"]["dark"][figure] == pytest.approx(best[figure]), figure
     # The design protocol is what the validation counted, frames without a ball left out.
