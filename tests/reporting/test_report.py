@@ -36,6 +36,11 @@ def visible(page: str) -> str:
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page))
 
 
+def section(page: str, name: str) -> str:
+    """The text of one of the page's sections."""
+    return visible(page[page.index(f'<section id="{name}"') :].partition("</section>")[0])
+
+
 def test_figures_intervals_and_marks_are_on_the_page(
     render_page: Render, metrics: dict, predictions: Columns
 ):
@@ -218,6 +223,13 @@ def test_comparison_counts_who_is_right(render_page: Render, metrics: dict, pred
     assert "B better than A by 1.3 [0.4, 2.2] F1 points" in text
     assert re.search(r"97 both right 2 only A right .*5 only B right .*16 both wrong", text)
     assert "+0.013" in text and "[0.004, 0.022]" in text
+    assert "†" not in section(page, "comparison")
+    note = "B: the threshold was chosen on this very split: every figure is optimistic"
+    flattered = comparison | {"optimistic": {"a": False, "b": True}, "notes": [note]}
+    told = section(render_page(metrics, predictions, (), flattered).read_text(), "comparison")
+    assert f"{note}. Figures of B are marked † : expect less on other games, and so another difference." in told
+    # The verdict, B's name, its one figure, and the words on the mark.
+    assert told.count("†") == 4 and "0.863 †" in told and "0.850 †" not in told
     data = data_of(page)
     assert data["clips"][0]["b_outcome"][10:15] == "00000"
     listed = {(clip, place) for clip, place, _ in data["entries"]}

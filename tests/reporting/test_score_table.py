@@ -74,8 +74,16 @@ def test_a_comparison():
         },
         "verdict": "B better than A",
         "caution": "2 clips only",
+        "notes": [],
+        "optimistic": {"a": False, "b": False},
     }
     lines = comparison_text(comparison).splitlines()
     assert " ".join(lines[4].split()) == "wasb f1 50.0 75.0 B - A +25.0 [10.0, 40.0] points"
     assert " ".join(lines[5].split()) == "wasb rmse 3.0 2.0 B - A -1.0 - px"
     assert lines[-2:] == ["B better than A", "note: 2 clips only"]
+    note = "B: the checkpoint was chosen as the best on this very split: every figure is somewhat optimistic"
+    flattered = {"notes": [note], "optimistic": {"a": False, "b": True}}
+    lines = comparison_text(comparison | flattered).splitlines()
+    assert lines[0].startswith("A: a") and lines[1].startswith("B*: b")
+    assert " ".join(lines[4].split()) == "wasb f1 50.0 75.0* B - A +25.0 [10.0, 40.0] points"
+    assert lines[-2:] == [f"*: {note}", "note: 2 clips only"]

@@ -202,7 +202,14 @@ def test_two_runs_are_compared(trained: Path, small_shards: Path, tmp_path: Path
     f1 = compared["protocols"]["design"]["f1"]
     own = [metrics(run / "evaluation" / "val")["protocols"]["design"]["f1"] for run in (trained, other)]
     assert [f1["a"], f1["b"]] == own
-    assert compared["verdict"] in capsys.readouterr().out
+    assert compared["optimistic"] == {"a": True, "b": True}
+    assert compared["optimistic_because"]["a"] == ["threshold", "checkpoint"]
+    told = "the threshold was chosen on this very split: every figure that depends on it"
+    assert any(note.startswith(f"B: {told}") for note in compared["notes"])
+    text = capsys.readouterr().out
+    assert compared["verdict"] in text
+    assert f"*: A: {told}" in text and f"*: B: {told}" in text
+    assert "<b>†</b>" in (out / "report.html").read_text().partition('id="protocols"')[0]
 
 
 def test_a_threshold_is_chosen_on_clips_set_aside(trained: Path, small_shards: Path, capsys):

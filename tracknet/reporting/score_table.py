@@ -60,20 +60,20 @@ def evaluation_text(report: dict[str, Any]) -> str:
     ]
     if report.get("decoders"):
         lines += ["", _decoder_table(report["decoders"], report["decode"])]
-    notes = [*report["notes"], *([report["bootstrap"]["caution"]] if report["bootstrap"]["caution"] else [])]
-    if notes:
-        lines.append("")
-        lines += [
-            f"{'*' if report['optimistic'] and 'optimistic' in note else 'note'}: {note}" for note in notes
-        ]
-    return "\n".join(lines)
+    notes = _notes({**report, "caution": report["bootstrap"]["caution"]}, report["optimistic"])
+    return "\n".join([*lines, *([""] if notes else []), *notes])
 
 
 def comparison_text(comparison: dict[str, Any]) -> str:
-    """The verdict, and every compared figure's difference."""
+    """The verdict, every compared figure's difference, and what flatters either side.
+
+    Args:
+        comparison: as `compare` of metrics.json holds it.
+    """
+    mark = {side: "*" if comparison["optimistic"][side] else "" for side in "ab"}
     lines = [
-        f"A: {comparison['a']} (threshold {comparison['thresholds']['a']:.4g})",
-        f"B: {comparison['b']} (threshold {comparison['thresholds']['b']:.4g})",
+        f"A{mark['a']}: {comparison['a']} (threshold {comparison['thresholds']['a']:.4g})",
+        f"B{mark['b']}: {comparison['b']} (threshold {comparison['thresholds']['b']:.4g})",
         f"{comparison['frames']:,} frames of {comparison['clips']} clips",
         "",
     ]
@@ -83,13 +83,17 @@ def comparison_text(comparison: dict[str, Any]) -> str:
             span = value["interval"]
             shown = "-" if span is None else f"[{_number(scale * span[0], 1)}, {_number(scale * span[1], 1)}]"
             lines.append(
-                f"{protocol:14}{name.removesuffix('_px'):11}{_number(scale * value['a'], 1):>7} "
-                f"{_number(scale * value['b'], 1):>7}   B - A {_signed(scale * value['difference']):>7} {shown} {unit}"
+                f"{protocol:14}{name.removesuffix('_px'):11}{_number(scale * value['a'], 1) + mark['a']:>8} "
+                f"{_number(scale * value['b'], 1) + mark['b']:>8}   B - A {_signed(scale * value['difference']):>7} {shown} {unit}"
             )
     lines += ["", comparison["verdict"]]
-    if comparison["caution"]:
-        lines.append(f"note: {comparison['caution']}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *_notes(comparison, any(mark.values()))])
+
+
+def _notes(told: dict[str, Any], is_marked: bool) -> list[str]:
+    """The notes and the caution, each on a line; after a star those that the stars at the figures stand for."""
+    notes = [*told["notes"], *([told["caution"]] if told["caution"] else [])]
+    return [f"{'*' if is_marked and 'optimistic' in note else 'note'}: {note}" for note in notes]
 
 
 def _decoder_table(decoders: dict[str, dict[str, float]], chosen: str) -> str:

@@ -77,7 +77,7 @@ def _compare(args: argparse.Namespace) -> int:
     from tracknet.training.evaluation_files import write_comparison
     from tracknet.training.metrics import chosen_protocols
     from tracknet.training.metrics.comparison import compare
-    from tracknet.training.metrics.report import evaluation_report
+    from tracknet.training.metrics.report import evaluation_report, told_of_sides
     from tracknet.training.prediction_sources import read_source, with_threshold
 
     protocols = chosen_protocols(args.protocol, design_distance_px=args.distance)
@@ -93,12 +93,12 @@ def _compare(args: argparse.Namespace) -> int:
         thresholds=(a.origin.threshold, b.origin.threshold),
         resamples=args.resamples,
     )
-    comparison["notes"] = [*a.notes, *b.notes]
+    comparison |= told_of_sides(a, b)
     out = args.out or Path("evaluation") / "comparison"
     out.mkdir(parents=True, exist_ok=True)
     report = evaluation_report(a, protocols, resamples=args.resamples)
     written = write_comparison(out, a, b, protocols, report, comparison, page=args.page)
-    print("\n".join([comparison_text(comparison), *(f"note: {note}" for note in comparison["notes"])]))
+    print(comparison_text(comparison))
     print("written: " + ", ".join(map(str, written)))
     return EXIT_DONE
 

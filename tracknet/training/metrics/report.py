@@ -77,6 +77,21 @@ def is_optimistic(flattered_by: Sequence[str]) -> bool:
     return bool({"threshold", "checkpoint"} & set(flattered_by))
 
 
+def told_of_sides(a: Scored, b: Scored) -> dict[str, Any]:
+    """What a comparison says of its two sides: `notes`, each with its side's letter, and per side what flatters it.
+
+    Returns:
+        `notes`, and `optimistic` and `optimistic_because` with the keys `a` and `b`.
+    """
+    sides = {"a": a, "b": b}
+    because = {letter: side.flattered_by() for letter, side in sides.items()}
+    return {
+        "notes": [f"{letter.upper()}: {note}" for letter, side in sides.items() for note in side.all_notes()],
+        "optimistic": {letter: is_optimistic(reasons) for letter, reasons in because.items()},
+        "optimistic_because": because,
+    }
+
+
 def evaluation_report(
     scored: Scored, protocols: Sequence[Protocol], *, resamples: int = RESAMPLES
 ) -> dict[str, Any]:
