@@ -227,7 +227,9 @@ def test_comparison_counts_who_is_right(render_page: Render, metrics: dict, pred
     note = "B: the threshold was chosen on this very split: every figure is optimistic"
     flattered = comparison | {"optimistic": {"a": False, "b": True}, "notes": [note]}
     told = section(render_page(metrics, predictions, (), flattered).read_text(), "comparison")
-    assert f"{note}. Figures of B are marked † : expect less on other games, and so another difference." in told
+    assert (
+        f"{note}. Figures of B are marked † : expect less on other games, and so another difference." in told
+    )
     # The verdict, B's name, its one figure, and the words on the mark.
     assert told.count("†") == 4 and "0.863 †" in told and "0.850 †" not in told
     data = data_of(page)

@@ -212,6 +212,55 @@ def test_two_runs_are_compared(trained: Path, small_shards: Path, tmp_path: Path
     assert "<b>†</b>" in (out / "report.html").read_text().partition('id="protocols"')[0]
 
 
+def test_a_run_on_another_build_keeps_both(trained: Path, small_shards: Path, tmp_path: Path, capsys):
+    """The same frames with another build id, as labels that were corrected give."""
+    other = tmp_path / "other"
+    shutil.copytree(small_shards, other)
+    manifest = json.loads((other / "manifest.json").read_text())
+    manifest["build_id"] = "0123456789" + manifest["build_id"][10:]
+    (other / "manifest.json").write_text(json.dumps(manifest))
+    more = ["--pictures", "0", "--workers", "0", "--resamples", "10"]
+    assert evaluate.run([str(trained), "--shards", str(small_shards), *more]) == EXIT_DONE
+    first = {path.name: path.read_bytes() for path in (trained / "evaluation" / "val").iterdir()}
+    assert evaluate.run([str(trained), "--shards", str(other), *more, "--no-report"]) == EXIT_DONE
+    assert {path.name: path.read_bytes() for path in (trained / "evaluation" / "val").iterdir()} == first
+    again = trained / "evaluation" / "val-01234567"
+    report = metrics(again)
+    assert files(again) == FILES
+    assert report["optimistic_because"] == ["threshold", "checkpoint"], "another build of the same games"
+    assert "games of these names, in another build" in report["notes"][0]
+    # Asked for that build the run stands for that evaluation.
+    out = tmp_path / "compared"
+    args = ["--compare", str(trained), str(trained), "--shards", str(other), "--out", str(out), "--no-report"]
+    assert evaluate.run(args) == EXIT_DONE
+    shutil.rmtree(trained / "evaluation" / "val")
+    assert evaluate.run(args) == EXIT_DONE
+    assert metrics(out)["compare"]["frames"] == 32
+    args = ["--from", str(trained), "--no-report", "--resamples", "10", "--out", str(tmp_path / "again")]
+    assert evaluate.run(args) == EXIT_DONE
+    assert metrics(tmp_path / "again")["build_id"] == manifest["build_id"]
+    shutil.copytree(again, trained / "evaluation" / "val-2")
+    assert "was evaluated on 2 builds" in refused(capsys, *args)
+
+
+def test_a_page_that_is_not_finished_leaves_the_figures_and_no_older_page(
+    trained: Path, small_shards: Path, monkeypatch: pytest.MonkeyPatch
+):
+    args = [str(trained), "--shards", str(small_shards), "--workers", "0", "--resamples", "10"]
+    assert evaluate.run(args) == EXIT_DONE
+    out = trained / "evaluation" / "val"
+    assert {"report.html", "overlays.png"} < set(files(out))
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tracknet.training.evaluation_files.frame_views", killed)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate.run([*args, "--pictures", "0", "--threshold", "0.25"])
+    assert files(out) == FILES
+    assert metrics(out)["threshold"] == 0.25
+
+
 def test_a_threshold_is_chosen_on_clips_set_aside(trained: Path, small_shards: Path, capsys):
     model = trained / "checkpoints" / "best" / "model"
     weights = (model / "model.safetensors").read_bytes()

@@ -82,9 +82,9 @@ def comparison_text(comparison: dict[str, Any]) -> str:
             scale, unit = (1.0, "px") if name.endswith("_px") else (100.0, "points")
             span = value["interval"]
             shown = "-" if span is None else f"[{_number(scale * span[0], 1)}, {_number(scale * span[1], 1)}]"
+            a, b = (_number(scale * value[side], 1) + mark[side] for side in "ab")
             lines.append(
-                f"{protocol:14}{name.removesuffix('_px'):11}{_number(scale * value['a'], 1) + mark['a']:>8} "
-                f"{_number(scale * value['b'], 1) + mark['b']:>8}   B - A {_signed(scale * value['difference']):>7} {shown} {unit}"
+                f"{protocol:14}{name.removesuffix('_px'):11}{a:>8} {b:>8}   B - A {_signed(scale * value['difference']):>7} {shown} {unit}"
             )
     lines += ["", comparison["verdict"]]
     return "\n".join([*lines, *_notes(comparison, any(mark.values()))])

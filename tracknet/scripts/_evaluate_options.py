@@ -51,7 +51,10 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--split", help="train, val or test; default: val, or that of predictions.parquet")
     parser.add_argument(
-        "--out", type=Path, help="default: RUN/evaluation/SPLIT; evaluation/NAME for what is no run"
+        "--out",
+        type=Path,
+        help="default: RUN/evaluation/SPLIT, with the build's id behind it where that holds one of another build; "
+        "below evaluation/ for what is no run",
     )
     parser.add_argument(
         "--protocol", nargs="+", metavar="NAME", help="design, wasb, tracknetv2, tracknet, racketvision; all"

@@ -150,9 +150,7 @@ class PredictionOrigin:
             clips: the evaluated clips, as `game1/Clip3`.
         """
         chosen = {"threshold": self.threshold_chosen_on, "checkpoint": self.checkpoint_chosen_on}
-        reasons = [
-            name for name, on in chosen.items() if on and on.covers(build_id, split, games, clips)
-        ]
+        reasons = [name for name, on in chosen.items() if on and on.covers(build_id, split, games, clips)]
         trained_on = (self.provenance.get("games") or {}).get("train") or ()
         if set(trained_on) & set(games):
             reasons.append("training")
