@@ -261,6 +261,21 @@ def test_a_page_that_is_not_finished_leaves_the_figures_and_no_older_page(
     assert metrics(out)["threshold"] == 0.25
 
 
+def test_false_alarms_are_shown_though_the_protocol_leaves_their_frames_out(
+    trained: Path, small_shards: Path, tmp_path: Path
+):
+    args = [str(trained), "--shards", str(small_shards), "--workers", "0", "--pictures", "0"]
+    args += ["--protocol", "design", "--threshold", "0", "--out", str(tmp_path / "out")]
+    assert evaluate.run(args) == EXIT_DONE
+    report = metrics(tmp_path / "out")
+    assert (report["protocols"]["design"]["fp2"], report["false_alarms"]["false_alarms"]) == (0, 2)
+    codes = "".join(clip["outcome"] for clip in page_data(tmp_path / "out")["clips"])
+    assert (codes.count("3"), codes.count("4")) == (2, 0)
+    assert (
+        "the frames left out of its figures are shown here" in (tmp_path / "out" / "report.html").read_text()
+    )
+
+
 def test_a_threshold_is_chosen_on_clips_set_aside(trained: Path, small_shards: Path, capsys):
     model = trained / "checkpoints" / "best" / "model"
     weights = (model / "model.safetensors").read_bytes()
@@ -301,6 +316,8 @@ def test_wrong_requests(trained: Path, small_shards: Path, tmp_path: Path, capsy
     assert "--overlap needs the model" in message
     assert "--flip needs the model" in message
     assert "did you mean wasb" in refused(capsys, trained, *shards, "--protocol", "wasp")
+    message = refused(capsys, trained, *shards, "--protocol", "wsb", "--threshold", "nan")
+    assert "did you mean wasb" in message and "--threshold must be a number" in message
     assert "give one of a model, --from and --compare, not none" in refused(capsys)
     assert "not a model and --from" in refused(capsys, trained, "--from", tmp_path)
     assert "needs the clips that training left aside" in refused(capsys, trained, "--calibrate", "train")

@@ -45,6 +45,7 @@ def protocol_table(report: dict[str, Any]) -> str:
 def evaluation_text(report: dict[str, Any]) -> str:
     """Everything that the evaluate command prints of a report."""
     error, alarms, shares = report["error"], report["false_alarms"], report["pck_curve"]["share"]
+    measured = report["balls"] - error["without_guess"]
     where = f" of {report['shards']}" if report["shards"] else ""
     lines = [
         f"{report['model']} on {report['split']} ({', '.join(report['games'])}){where}",
@@ -53,8 +54,9 @@ def evaluation_text(report: dict[str, Any]) -> str:
         "",
         protocol_table(report),
         "",
-        f"error in frame px: mean {_number(error['mean'], 2)}  median {_number(error['median'], 2)}  "
-        f"90 % within {_number(error['p90'], 1)}  99 % within {_number(error['p99'], 1)}",
+        f"error in frame px over {measured:,} of {report['balls']:,} balls: mean {_number(error['mean'], 2)}  "
+        f"median {_number(error['median'], 2)}  90 % within {_number(error['p90'], 1)}  "
+        f"99 % within {_number(error['p99'], 1)}",
         "PCK: " + "  ".join(f"{_percent(shares[r - 1])} % within {r} px" for r in (2, 5, 10, 20)),
         f"false alarms on frames without a ball: {alarms['false_alarms']:,} of {alarms['empty_frames']:,}",
     ]
@@ -83,8 +85,9 @@ def comparison_text(comparison: dict[str, Any]) -> str:
             span = value["interval"]
             shown = "-" if span is None else f"[{_number(scale * span[0], 1)}, {_number(scale * span[1], 1)}]"
             a, b = (_number(scale * value[side], 1) + mark[side] for side in "ab")
+            difference = _signed(scale * value["difference"])
             lines.append(
-                f"{protocol:14}{name.removesuffix('_px'):11}{a:>8} {b:>8}   B - A {_signed(scale * value['difference']):>7} {shown} {unit}"
+                f"{protocol:14}{name.removesuffix('_px'):11}{a:>8} {b:>8}   B - A {difference:>7} {shown} {unit}"
             )
     lines += ["", comparison["verdict"]]
     return "\n".join([*lines, *_notes(comparison, any(mark.values()))])

@@ -32,13 +32,12 @@ def _evaluate(args: argparse.Namespace) -> int:
     from tracknet.datasets.index import open_split
     from tracknet.models.model_folder import resolve_model_folder
     from tracknet.training.evaluation_folder import place_for
-    from tracknet.training.metrics import chosen_protocols, summarise
+    from tracknet.training.metrics import summarise
     from tracknet.training.metrics.report import Scored
     from tracknet.training.model_evaluation import run_model
     from tracknet.training.prediction_sources import DEFAULT_SHARDS, DEFAULT_SPLIT, with_threshold
     from tracknet.utils.settings import MetricsConfig
 
-    chosen_protocols(args.protocol)
     folder = resolve_model_folder(args.model)
     shards = open_split(args.shards or DEFAULT_SHARDS, args.split or DEFAULT_SPLIT)
     is_run = (args.model / "config.yaml").is_file()

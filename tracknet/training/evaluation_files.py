@@ -125,8 +125,9 @@ def write_comparison(
 
 
 def _columns(scored: Scored, protocols: Sequence[Protocol]) -> Columns:
-    """The prediction file's columns, and what the main protocol counts each frame as."""
-    codes = outcomes(scored.predictions, main_protocol(protocols), scored.origin.threshold)
+    """The prediction file's columns, and what the main protocol counts each frame as; one that it leaves out, too."""
+    protocol = main_protocol(protocols).with_all_frames()
+    codes = outcomes(scored.predictions, protocol, scored.origin.threshold)
     return {**columns_of(scored.predictions, scored.split), "outcome": codes}
 
 
