@@ -99,10 +99,12 @@ def test_figures_by_part_are_marked_and_say_of_how_many(
 
 
 def test_errors_say_over_how_many_balls(render_page: Render, metrics: dict, predictions: Columns):
-    assert "over balls with a guess" in section(render_page(metrics, predictions).read_text(), "summary")
+    assert "1.2 px mean 3.0 px, over balls with a guess" in section(
+        render_page(metrics, predictions).read_text(), "summary"
+    )
     metrics["error"]["without_guess"] = 5
     text = section(render_page(metrics | {"balls": 1105}, predictions).read_text(), "summary")
-    assert text.count("over 1,100 of 1,105 balls") == 2
+    assert "1.2 px mean 3.0 px, over 1,100 of 1,105 balls" in text
 
 
 def test_the_pck_line_lies_in_its_intervals(render_page: Render, metrics: dict, predictions: Columns):

@@ -88,10 +88,8 @@ def tiles(report: Report) -> str:
     near = dict(zip(curve.get("radii_px") or [], curve.get("share") or [], strict=False)).get(5)
     flag = optimism_mark(report)
     rate = number(real(alarms.get("rate")))
-    measured = _measured_text(report)
     cells = [
-        ("Median error", _with_unit(error.get("median")), measured),
-        ("Mean error", _with_unit(error.get("mean")), measured),
+        ("Median error", _with_unit(error.get("median")), _measured_text(report)),
         ("90 % within", _with_unit(error.get("p90")), "error, 90th percentile"),
         ("99 % within", _with_unit(error.get("p99")), "error, 99th percentile"),
         ("PCK at 5 px", number(real(near)), "whatever the score"),
@@ -199,11 +197,14 @@ def _with_intervals(shares: Sequence[Any], ends: Sequence[Any] | None) -> list[s
 
 
 def _measured_text(report: Report) -> str:
-    """Over which balls errors are: a ball without a guess has none, and others' programs leave many without."""
-    balls, without = real(report.get("balls")), real((report.get("error") or {}).get("without_guess"))
-    if balls is None or without is None:
-        return "over balls with a guess"
-    return f"over {count(balls - without)} of {count(balls)} balls, whatever the score"
+    """The mean, and over which balls errors are: one without a guess has none, as many of other programs."""
+    error = report.get("error") or {}
+    balls, without = real(report.get("balls")), real(error.get("without_guess"))
+    over = "balls with a guess"
+    if balls is not None and without is not None:
+        over = f"{count(balls - without)} of {count(balls)} balls"
+    mean = number(real(error.get("mean")), digits=1)
+    return f"mean {mean} px, over {over}"
 
 
 def _with_unit(value: Any) -> str:
