@@ -1,7 +1,9 @@
 """The folder of an evaluation: which it is, and how its files change all at once.
 
-RUN/evaluation/val/             the split of the build that was evaluated first
-RUN/evaluation/val-9c7dd9b8/    the same split of another build, by the first 8 digits of its id
+    RUN/evaluation/val/             the split of the build that was evaluated first
+    RUN/evaluation/val-9c7dd9b8/    the same split of another build, by the first 8 digits of its id
+
+An evaluation that was asked for without a folder never takes the place of one of other data.
 """
 
 from __future__ import annotations
