@@ -19,7 +19,7 @@ from tracknet.reporting.outcomes import (
 )
 
 NAN = float("nan")
-TP, TN, FP1, FP2, FN, LEFT_OUT = 0, 1, 2, 3, 4, -1
+TP, TN, FP1, FP2, FN = range(5)
 
 
 def table(rows: list[tuple]) -> dict[str, np.ndarray]:
@@ -51,7 +51,7 @@ def test_columns_with_nulls_and_the_metrics_codes():
                 ("B", 2, 500.0, NAN, 0.9, 0, FP2),
                 ("A", 3, 500.0, NAN, 0.1, 0, TN),
                 ("A", 4, 130.0, 100.0, 0.9, 1, FP1),
-                ("A", 5, 130.0, NAN, 0.9, 0, LEFT_OUT),
+                ("A", 5, 130.0, NAN, 0.1, 0, TN),
             ]
         )
     )
@@ -101,7 +101,7 @@ def test_disagreements_are_frames_where_just_one_is_right():
 @settings(max_examples=60)
 @given(
     st.lists(
-        st.tuples(st.sampled_from("AB"), st.floats(0, 30), st.floats(0, 1), st.integers(-1, 4)), max_size=60
+        st.tuples(st.sampled_from("AB"), st.floats(0, 30), st.floats(0, 1), st.integers(0, 4)), max_size=60
     ),
     st.integers(0, 70),
 )

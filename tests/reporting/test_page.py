@@ -168,6 +168,36 @@ def test_tables_sort_by_figure_and_by_name(page: Browser):
     assert page.run("return arguments[0].getAttribute('aria-sort')", page.find(".sortable th")) == "ascending"
 
 
+def test_no_column_is_hidden_on_a_small_screen(
+    browser: Browser, render_page: Callable[..., Path], metrics: dict, predictions: Columns
+):
+    figures = {"recall": 0.9, "f1": 0.9, "precision": 0.9, "median_px": 112.95, "false_alarm_rate": 0.1}
+    counts = {"frames": 12_345, "balls": 11_111, "fp2": 123, "tn": 1_111}
+    names = {
+        "visibility": ["occluded"],
+        "speed": ["40 px/frame and more"],
+        "region": ["middle centre", "bottom centre"],
+    }
+    metrics["breakdowns"] = {
+        kind: [{"value": name, **counts, **figures} for name in values] for kind, values in names.items()
+    }
+    script = """return [...document.querySelectorAll('.cards .scroll')]
+        .filter(e => e.scrollWidth > e.clientWidth).map(e => [e.ariaLabel, e.scrollWidth, e.clientWidth])"""
+    for page in watched(browser, render_page(metrics, predictions)):
+        assert len(page.texts(".cards .scroll")) == 3
+        assert page.run(script) == []
+
+
+def test_games_are_listed_as_people_count(
+    browser: Browser, render_page: Callable[..., Path], metrics: dict, predictions: Columns
+):
+    predictions["game"] = np.repeat(np.array(["game10", "game2", "game1"], object), 40)
+    for page in watched(browser, render_page(metrics, predictions)):
+        assert page.texts("#by-game option") == ["all", "game1", "game2", "game10"]
+        clips = [text.partition(" ")[0] for text in page.texts("#by-clip option")]
+        assert clips == ["all", "game1", "game2", "game10"]
+
+
 def test_outcomes_lead_to_their_frames(page: Browser):
     page.click('[data-show="3"]')
     assert page.texts(KINDS) == ["false alarm"] * 3

@@ -36,6 +36,11 @@ def visible(page: str) -> str:
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page))
 
 
+def section(page: str, name: str) -> str:
+    """The text of one of the page's sections."""
+    return visible(page[page.index(f'<section id="{name}"') :].partition("</section>")[0])
+
+
 def test_figures_intervals_and_marks_are_on_the_page(
     render_page: Render, metrics: dict, predictions: Columns
 ):
@@ -69,11 +74,54 @@ def test_an_honest_threshold_has_no_marks(render_page: Render, metrics: dict, pr
 def test_outcomes_are_counted_and_the_failures_said(render_page: Render, metrics: dict, predictions: Columns):
     text = visible(render_page(metrics, predictions).read_text())
     # Per clip: 5 missed (10..14), one near miss (20), one false alarm (27); 0, 9, 18 and 36 are empty.
-    assert re.search(r"found 87 near miss 3 missed 15 false alarm 3 no ball 12", text)
-    assert "Recall is 0.60 for game2 (35 balls), against 0.81 over all." in text
+    assert re.search(r"found 87 † near miss 3 † missed 15 † false alarm 3 † no ball 12 †", text)
+    assert "Recall is 0.60 for game2 (35 balls), against 0.81 over all. †" in text
     assert "Longest gap: 5 frames in a row without a detection, in game1 / Clip0 from frame 10 on." in text
     assert "more than 40 px away" in text
     assert "3 false alarms on frames without a visible ball" in text
+
+
+def test_figures_by_part_are_marked_and_say_of_how_many(
+    render_page: Render, metrics: dict, predictions: Columns
+):
+    metrics["breakdowns"]["game"][1] |= {"fp2": 1, "tn": 9, "precision": 0.8, "median_px": 1.5}
+    page = render_page(metrics, predictions).read_text()
+    rows = re.findall(r"<tr><th scope=\"row\">(?:game\d+).*?</tr>", page)
+    game1, game2, game10 = (visible(row).split() for row in rows)
+    assert game1 == ["game1", "80", "70", "0.850", "†", "–", "0.900", "†", "–", "–"]
+    recall, alarms = ["0.600", "†"], ["1", "of", "10", "†"]
+    assert game2 == ["game2", "40", "35", *recall, "0.800", "†", "0.700", "†", "1.50", *alarms]
+    assert game10 == ["game10", "9", "0", "–", "–", "–", "–", "0.100", "†"], "no balls: nothing to find"
+    assert 'data-value="0.1">1 of 10' in rows[1]
+    assert "†" not in section(
+        render_page(metrics | {"optimistic": False}, predictions).read_text(), "breakdowns"
+    )
+
+
+def test_errors_say_over_how_many_balls(render_page: Render, metrics: dict, predictions: Columns):
+    assert "1.2 px mean 3.0 px, over balls with a guess" in section(
+        render_page(metrics, predictions).read_text(), "summary"
+    )
+    metrics["error"]["without_guess"] = 5
+    text = section(render_page(metrics | {"balls": 1105}, predictions).read_text(), "summary")
+    assert "1.2 px mean 3.0 px, over 1,100 of 1,105 balls" in text
+
+
+def test_the_pck_line_lies_in_its_intervals(render_page: Render, metrics: dict, predictions: Columns):
+    curve = metrics["pck_curve"]
+    assert 'class="band' not in render_page(metrics, predictions).read_text()
+    curve["intervals"] = [[share - 0.05, share + 0.05] for share in curve["share"]]
+    curve["intervals"][3] = None
+    page = render_page(metrics, predictions).read_text()
+    band = re.search(r'<polygon class="band c0 d0" points="([^"]+)"', page)
+    line = re.search(r'<polyline class="line c0 d0" points="([^"]+)"', page.partition('class="band')[2])
+    assert band and line
+    corners = [tuple(map(float, pair.split(","))) for pair in band[1].split()]
+    middle = dict(tuple(map(float, pair.split(","))) for pair in line[1].split())
+    assert len(corners) == 2 * 19
+    # Rows of the picture count downwards.
+    assert all(y < middle[x] for x, y in corners[:19]) and all(y > middle[x] for x, y in corners[19:])
+    assert "[0.250, 0.350]" in section(page, "curves")
 
 
 def test_the_scripts_data_holds_every_frame(render_page: Render, metrics: dict, predictions: Columns):
@@ -197,7 +245,7 @@ def test_frames_without_any_ball(render_page: Render, metrics: dict, predictions
     predictions["outcome"][:] = np.where(predictions["score"] >= 0.5, 3, 1)
     assert re.search(
         r"found 0 near miss 0 missed 0 false alarm \d+",
-        visible(render_page(metrics, predictions).read_text()),
+        visible(render_page(metrics | {"optimistic": False}, predictions).read_text()),
     )
 
 
@@ -218,6 +266,15 @@ def test_comparison_counts_who_is_right(render_page: Render, metrics: dict, pred
     assert "B better than A by 1.3 [0.4, 2.2] F1 points" in text
     assert re.search(r"97 both right 2 only A right .*5 only B right .*16 both wrong", text)
     assert "+0.013" in text and "[0.004, 0.022]" in text
+    assert "†" not in section(page, "comparison")
+    note = "B: the threshold was chosen on this very split: every figure is optimistic"
+    flattered = comparison | {"optimistic": {"a": False, "b": True}, "notes": [note]}
+    told = section(render_page(metrics, predictions, (), flattered).read_text(), "comparison")
+    assert (
+        f"{note}. Figures of B are marked † : expect less on other games, and so another difference." in told
+    )
+    # The verdict, B's name, its one figure, and the words on the mark.
+    assert told.count("†") == 4 and "0.863 †" in told and "0.850 †" not in told
     data = data_of(page)
     assert data["clips"][0]["b_outcome"][10:15] == "00000"
     listed = {(clip, place) for clip, place, _ in data["entries"]}

@@ -27,7 +27,7 @@ def report(**changes: Any) -> dict[str, Any]:
         "threshold": 0.324,
         "optimistic": False,
         "protocols": {"wasb": figures()},
-        "error": {"mean": 5.0, "median": 1.5, "p90": 9.0, "p99": 90.0},
+        "error": {"mean": 5.0, "median": 1.5, "p90": 9.0, "p99": 90.0, "without_guess": 150},
         "pck_curve": {"share": [0.1] * 20},
         "false_alarms": {"false_alarms": 3, "empty_frames": 100},
         "notes": [],
@@ -48,6 +48,10 @@ def test_undefined_figures_are_dashes():
     line = protocol_table(report(protocols={"wasb": nothing})).splitlines()[1]
     assert line.split()[:4] == ["wasb", "50.0", "-", "-"]
     assert line.split()[7] == "-"
+
+
+def test_errors_say_over_how_many_balls():
+    assert "error in frame px over 750 of 900 balls: mean 5.00  median 1.50" in evaluation_text(report())
 
 
 def test_what_flatters_is_marked_at_the_figures_and_told_below():
@@ -74,8 +78,16 @@ def test_a_comparison():
         },
         "verdict": "B better than A",
         "caution": "2 clips only",
+        "notes": [],
+        "optimistic": {"a": False, "b": False},
     }
     lines = comparison_text(comparison).splitlines()
     assert " ".join(lines[4].split()) == "wasb f1 50.0 75.0 B - A +25.0 [10.0, 40.0] points"
     assert " ".join(lines[5].split()) == "wasb rmse 3.0 2.0 B - A -1.0 - px"
     assert lines[-2:] == ["B better than A", "note: 2 clips only"]
+    note = "B: the checkpoint was chosen as the best on this very split: every figure is somewhat optimistic"
+    flattered = {"notes": [note], "optimistic": {"a": False, "b": True}}
+    lines = comparison_text(comparison | flattered).splitlines()
+    assert lines[0].startswith("A: a") and lines[1].startswith("B*: b")
+    assert " ".join(lines[4].split()) == "wasb f1 50.0 75.0* B - A +25.0 [10.0, 40.0] points"
+    assert lines[-2:] == [f"*: {note}", "note: 2 clips only"]

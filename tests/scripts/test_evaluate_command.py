@@ -68,6 +68,7 @@ def test_a_run_is_scored_as_its_validation_was(trained: Path, small_shards: Path
     validations = [json.loads(line) for line in (trained / "metrics.jsonl").read_text().splitlines()]
     saved = json.loads((trained / "checkpoints" / "best" / "model" / "config.json").read_text())["provenance"]
     (best,) = [v for v in validations if v["kind"] == "val" and v["step"] == saved["step"]]
+    assert saved["chosen_as_best_on"]["games"] == ["game2"]
     for figure in ("l2_mean_px", "pck@5px", "precision", "recall", "f1", "threshold", "false_alarm_rate"):
         assert report["decoders"]["dark"][figure] == pytest.approx(best[figure]), figure
     # The design protocol is what the validation counted, frames without a ball left out.
@@ -201,7 +202,78 @@ def test_two_runs_are_compared(trained: Path, small_shards: Path, tmp_path: Path
     f1 = compared["protocols"]["design"]["f1"]
     own = [metrics(run / "evaluation" / "val")["protocols"]["design"]["f1"] for run in (trained, other)]
     assert [f1["a"], f1["b"]] == own
-    assert compared["verdict"] in capsys.readouterr().out
+    assert compared["optimistic"] == {"a": True, "b": True}
+    assert compared["optimistic_because"]["a"] == ["threshold", "checkpoint"]
+    told = "the threshold was chosen on this very split: every figure that depends on it"
+    assert any(note.startswith(f"B: {told}") for note in compared["notes"])
+    text = capsys.readouterr().out
+    assert compared["verdict"] in text
+    assert f"*: A: {told}" in text and f"*: B: {told}" in text
+    assert "<b>†</b>" in (out / "report.html").read_text().partition('id="protocols"')[0]
+
+
+def test_a_run_on_another_build_keeps_both(trained: Path, small_shards: Path, tmp_path: Path, capsys):
+    """The same frames with another build id, as labels that were corrected give."""
+    other = tmp_path / "other"
+    shutil.copytree(small_shards, other)
+    manifest = json.loads((other / "manifest.json").read_text())
+    manifest["build_id"] = "0123456789" + manifest["build_id"][10:]
+    (other / "manifest.json").write_text(json.dumps(manifest))
+    more = ["--pictures", "0", "--workers", "0", "--resamples", "10"]
+    assert evaluate.run([str(trained), "--shards", str(small_shards), *more]) == EXIT_DONE
+    first = {path.name: path.read_bytes() for path in (trained / "evaluation" / "val").iterdir()}
+    assert evaluate.run([str(trained), "--shards", str(other), *more, "--no-report"]) == EXIT_DONE
+    assert {path.name: path.read_bytes() for path in (trained / "evaluation" / "val").iterdir()} == first
+    again = trained / "evaluation" / "val-01234567"
+    report = metrics(again)
+    assert files(again) == FILES
+    assert report["optimistic_because"] == ["threshold", "checkpoint"], "another build of the same games"
+    assert "games of these names, in another build" in report["notes"][0]
+    # Asked for that build the run stands for that evaluation.
+    out = tmp_path / "compared"
+    args = ["--compare", str(trained), str(trained), "--shards", str(other), "--out", str(out), "--no-report"]
+    assert evaluate.run(args) == EXIT_DONE
+    shutil.rmtree(trained / "evaluation" / "val")
+    assert evaluate.run(args) == EXIT_DONE
+    assert metrics(out)["compare"]["frames"] == 32
+    args = ["--from", str(trained), "--no-report", "--resamples", "10", "--out", str(tmp_path / "again")]
+    assert evaluate.run(args) == EXIT_DONE
+    assert metrics(tmp_path / "again")["build_id"] == manifest["build_id"]
+    shutil.copytree(again, trained / "evaluation" / "val-2")
+    assert "was evaluated on 2 builds" in refused(capsys, *args)
+
+
+def test_a_page_that_is_not_finished_leaves_the_figures_and_no_older_page(
+    trained: Path, small_shards: Path, monkeypatch: pytest.MonkeyPatch
+):
+    args = [str(trained), "--shards", str(small_shards), "--workers", "0", "--resamples", "10"]
+    assert evaluate.run(args) == EXIT_DONE
+    out = trained / "evaluation" / "val"
+    assert {"report.html", "overlays.png"} < set(files(out))
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tracknet.training.evaluation_files.frame_views", killed)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate.run([*args, "--pictures", "0", "--threshold", "0.25"])
+    assert files(out) == FILES
+    assert metrics(out)["threshold"] == 0.25
+
+
+def test_false_alarms_are_shown_though_the_protocol_leaves_their_frames_out(
+    trained: Path, small_shards: Path, tmp_path: Path
+):
+    args = [str(trained), "--shards", str(small_shards), "--workers", "0", "--pictures", "0"]
+    args += ["--protocol", "design", "--threshold", "0", "--out", str(tmp_path / "out")]
+    assert evaluate.run(args) == EXIT_DONE
+    report = metrics(tmp_path / "out")
+    assert (report["protocols"]["design"]["fp2"], report["false_alarms"]["false_alarms"]) == (0, 2)
+    codes = "".join(clip["outcome"] for clip in page_data(tmp_path / "out")["clips"])
+    assert (codes.count("3"), codes.count("4")) == (2, 0)
+    assert (
+        "the frames left out of its figures are shown here" in (tmp_path / "out" / "report.html").read_text()
+    )
 
 
 def test_a_threshold_is_chosen_on_clips_set_aside(trained: Path, small_shards: Path, capsys):
@@ -244,6 +316,8 @@ def test_wrong_requests(trained: Path, small_shards: Path, tmp_path: Path, capsy
     assert "--overlap needs the model" in message
     assert "--flip needs the model" in message
     assert "did you mean wasb" in refused(capsys, trained, *shards, "--protocol", "wasp")
+    message = refused(capsys, trained, *shards, "--protocol", "wsb", "--threshold", "nan")
+    assert "did you mean wasb" in message and "--threshold must be a number" in message
     assert "give one of a model, --from and --compare, not none" in refused(capsys)
     assert "not a model and --from" in refused(capsys, trained, "--from", tmp_path)
     assert "needs the clips that training left aside" in refused(capsys, trained, "--calibrate", "train")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from tracknet.datasets.remote_path import RemotePath
 from tracknet.datasets.schema import INDEX_COLUMNS, INDEX_NAME
 from tracknet.datasets.table import NO_STATUS
 from tracknet.utils.errors import RunError
+from tracknet.utils.parquet import read_parquet
 
 BUILD_AGAIN = "run the build command again: it replaces what is missing or damaged and keeps the rest"
 _DTYPES = {"float64": np.float64, "int8": np.int8, "int32": np.int32, "int64": np.int64, "uint32": np.uint32}
@@ -45,7 +45,6 @@ def read_index(
         RunError: there is no index, it has another hash, or it is no Parquet file with the columns of an index.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     path = folder / INDEX_NAME
     try:
@@ -56,9 +55,9 @@ def read_index(
     if sha256 not in (None, digest):
         raise RunError(f"{path} is not the index that its manifest was written with", remedy=remedy)
     try:
-        table = pq.read_table(io.BytesIO(content), columns=list(names))
+        table = read_parquet(content, names)
         return {name: _column(table, name) for name in names}, digest
-    except (pa.ArrowException, KeyError, ValueError) as error:
+    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
         raise RunError(f"{path} is damaged: {str(error).splitlines()[0]}", remedy=remedy) from None
 
 

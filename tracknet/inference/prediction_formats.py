@@ -16,6 +16,7 @@ from tracknet.inference.predictions import COLUMNS, Predictions
 from tracknet.utils.errors import UserError
 from tracknet.utils.files import finite_or_none
 from tracknet.utils.geometry import Size
+from tracknet.utils.parquet import read_parquet
 
 # A hundredth of a pixel and a microsecond: both far below what a model or a camera knows.
 _DECIMALS = {
@@ -138,9 +139,7 @@ def _read_csv(path: Path) -> Predictions:
 
 
 def _read_parquet(path: Path) -> Predictions:
-    import pyarrow.parquet as pq
-
-    table = pq.read_table(path)
+    table = read_parquet(path.read_bytes())
     meta = json.loads((table.schema.metadata or {}).get(_META, b"{}"))
     columns = {}
     for name in table.column_names:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from tracknet.reporting.markup import count, number, plain, real, tag
+from tracknet.reporting.markup import DASH, count, number, optimism_mark, plain, real, tag
 
 _GROUPS = (
     ("visibility", "By visibility"),
@@ -25,11 +25,13 @@ _GROUP_FIGURES = (
     ("median_px", "median px"),
     ("false_alarm_rate", "false alarms"),
 )
+# Figures that do not move with the threshold.
+_UNMARKED = ("frames", "balls", "median_px")
 
 
 def breakdowns(report: Mapping[str, Any]) -> str:
     """A sortable table per grouping, with a bar for recall; figures that no row has are left out."""
-    parts = []
+    parts, mark = [], optimism_mark(report)
     for key, title in _GROUPS:
         rows = (report.get("breakdowns") or {}).get(key) or []
         if not rows:
@@ -49,7 +51,8 @@ def breakdowns(report: Mapping[str, Any]) -> str:
             )
         )
         body = "".join(
-            f'<tr><th scope="row">{plain(row.get("value"))}</th>{"".join(_figure(row, name) for name, _ in kept)}</tr>'
+            f'<tr><th scope="row">{plain(row.get("value"))}</th>'
+            f"{''.join(_figure(row, name, mark) for name, _ in kept)}</tr>"
             for row in rows
         )
         parts.append(
@@ -60,15 +63,23 @@ def breakdowns(report: Mapping[str, Any]) -> str:
     return "".join(parts) or '<p class="empty">No breakdowns in metrics.json.</p>'
 
 
-def _figure(row: Mapping[str, Any], name: str) -> str:
+def _figure(row: Mapping[str, Any], name: str, mark: str) -> str:
     value = real(row.get(name))
+    data_value = "" if value is None else f"{value:.6g}"
     if name in ("frames", "balls"):
-        return tag("td", count(value), data_value="" if value is None else f"{value:g}")
-    text = number(value, digits=2 if name == "median_px" else 3)
+        return tag("td", count(value), data_value=data_value)
+    alarms, silent = real(row.get("fp2")), real(row.get("tn"))
+    if name == "false_alarm_rate" and alarms is not None and silent is not None:
+        # Of few empty frames a share says little.
+        text = DASH if value is None else f"{count(alarms)} of {count(alarms + silent)}"
+    else:
+        text = number(value, digits=2 if name == "median_px" else 3)
+    if text != DASH and name not in _UNMARKED:
+        text += mark
     bar = ""
     if name == "recall" and value is not None:
         bar = (
             '<svg class="meter" viewBox="0 0 60 6" aria-hidden="true"><rect width="60" height="6" rx="3"/>'
             f'<rect class="full" width="{60 * min(1.0, max(0.0, value)):.1f}" height="6" rx="3"/></svg>'
         )
-    return tag("td", text + bar, data_value="" if value is None else f"{value:.6g}")
+    return tag("td", text + bar, data_value=data_value)

@@ -28,12 +28,14 @@ class Series:
         x: values, as many as `y`. A point with a value that is no finite number is left out.
         y: likewise.
         mark: an (x, y) to emphasise, such as the operating point.
+        band: (low, high) of each point, drawn as a shade; none where it is not known.
     """
 
     name: str
     x: Sequence[float | None]
     y: Sequence[float | None]
     mark: tuple[float | None, float | None] | None = None
+    band: Sequence[Sequence[float | None] | None] | None = None
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ def line_chart(
     for number, line in enumerate(series):
         kept = [(frame.x(x), frame.y(y)) for x, y in points[line.name]]
         look = _look(number)
+        parts.append(_band(line, frame, look))
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in kept)
         parts.append(f'<polyline class="line {look}" points="{path}"/>')
         if len(kept) <= _MOST_DOTS:
@@ -198,6 +201,21 @@ def _finite(xs: Sequence[float | None], ys: Sequence[float | None]) -> list[tupl
     return [
         (x, y) for x, y in pairs if x is not None and y is not None and math.isfinite(x) and math.isfinite(y)
     ]
+
+
+def _band(line: Series, frame: PlotFrame, look: str) -> str:
+    """The shade between the ends of a line's intervals; only where both are known."""
+    ends = [
+        (x, *spot)
+        for x, pair in zip(line.x, line.band or (), strict=False)
+        if x is not None and pair is not None
+        for spot in _finite(pair[:1], pair[1:])
+    ]
+    if len(ends) < 2:
+        return ""
+    above = [f"{frame.x(x):.1f},{frame.y(high):.1f}" for x, _, high in ends]
+    below = [f"{frame.x(x):.1f},{frame.y(low):.1f}" for x, low, _ in reversed(ends)]
+    return f'<polygon class="band {look}" points="{" ".join(above + below)}"/>'
 
 
 def _look(number: int) -> str:

@@ -40,7 +40,8 @@ def comparison_section(comparison: Mapping[str, Any], a: Frames | None, b: Frame
     """The comparison as HTML.
 
     Args:
-        comparison: `a` and `b` (names), `verdict`, `protocols` (name -> figure -> a, b, difference, interval).
+        comparison: `a` and `b` (names), `verdict`, `protocols` (name -> figure -> a, b, difference, interval),
+            `notes`, and `optimistic` (`a`, `b`: whether a side was chosen on these very frames).
         a: N frames of A; None where only figures are known.
         b: N frames of B, the same.
     """
@@ -59,15 +60,38 @@ def comparison_section(comparison: Mapping[str, Any], a: Frames | None, b: Frame
         else ""
     )
     caution = comparison.get("caution")
+    flags = _flags(comparison)
     return (
-        f'<p class="verdict">{plain(comparison.get("verdict"))}</p>'
-        f'<p class="sides"><b class="side">A</b> {plain(comparison.get("a"))}<br><b class="side">B</b> '
-        f"{plain(comparison.get('b'))}<br>The rest of this page is about A.</p>"
+        f'<p class="verdict">{plain(comparison.get("verdict"))}{flags["a"] or flags["b"]}</p>'
+        f'<p class="sides"><b class="side">A</b> {plain(comparison.get("a"))}{flags["a"]}<br><b class="side">B</b> '
+        f"{plain(comparison.get('b'))}{flags['b']}<br>The rest of this page is about A.</p>"
+        f"{_notes(comparison, flags)}"
         f"{tag('p', sentence(caution), class_='hint') if caution else ''}"
         f'<div class="pair">{_matrix(a, b)}<figure><figcaption><h3>Difference in F1</h3>'
         "<p>Points, B minus A, with 95 % intervals over clips. An interval that crosses the line at zero decides "
-        f"nothing.</p></figcaption>{chart}</figure></div>{_table(protocols)}"
+        f"nothing.</p></figcaption>{chart}</figure></div>{_table(protocols, flags)}"
     )
+
+
+def _flags(comparison: Mapping[str, Any]) -> dict[str, str]:
+    """The dagger of each side, or nothing."""
+    optimistic = comparison.get("optimistic") or {}
+    mark = '<sup class="flag" title="chosen on the frames of this comparison: optimistic">†</sup>'
+    return {side: mark if optimistic.get(side) else "" for side in ("a", "b")}
+
+
+def _notes(comparison: Mapping[str, Any], flags: Mapping[str, str]) -> str:
+    notes = [sentence(note) for note in comparison.get("notes") or []]
+    if not notes:
+        return ""
+    sides = [side.upper() for side in ("a", "b") if flags[side]]
+    if sides:
+        one_sided = len(sides) == 1
+        notes.append(
+            f"Figures of {' and '.join(sides)} are marked <b>†</b>: expect less on other games"
+            f"{', and so another difference' if one_sided else ''}."
+        )
+    return f'<div class="notice" role="note">{"<br>".join(notes)}</div>'
 
 
 def _matrix(a: Frames | None, b: Frames | None) -> str:
@@ -95,14 +119,15 @@ def _matrix(a: Frames | None, b: Frames | None) -> str:
     )
 
 
-def _table(protocols: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
+def _table(protocols: Mapping[str, Mapping[str, Mapping[str, Any]]], flags: Mapping[str, str]) -> str:
     body = []
     for name, figures in protocols.items():
         for figure in sorted(
             figures, key=lambda name: _SHARES.index(name) if name in _SHARES else len(_SHARES)
         ):
             values = figures[figure]
-            shown = [number(real(values.get(side))) for side in ("a", "b")]
+            known = {side: number(real(values.get(side))) for side in ("a", "b")}
+            shown = [text if text == DASH else text + flags[side] for side, text in known.items()]
             difference = real(values.get("difference"))
             signed = DASH if difference is None else f"{difference:+.3f}".replace("-", "−")
             cells = "".join(

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -69,6 +69,15 @@ def sentence(text: Any) -> str:
     """Words of a file as an escaped sentence, with a capital and a full stop; nothing for nothing."""
     words = str(text or "").strip()
     return escape(words[:1].upper() + words[1:].rstrip(".") + "." * bool(words))
+
+
+def optimism_mark(report: Mapping[str, Any]) -> str:
+    """The dagger beside figures that depend on a threshold chosen on the reported games themselves, else nothing."""
+    reasons = report.get("optimistic_because")
+    is_marked = report.get("optimistic") and (reasons is None or "threshold" in reasons)
+    return (
+        '<sup class="flag" title="the threshold was chosen on these very games">†</sup>' if is_marked else ""
+    )
 
 
 def facts(pairs: Iterable[tuple[str, Any]]) -> str:

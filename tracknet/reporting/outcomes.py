@@ -13,8 +13,8 @@ Outcomes = npt.NDArray[np.int8]
 
 FOUND, NEAR_MISS, MISSED, FALSE_ALARM, EMPTY = range(5)
 OUTCOME_NAMES = ("found", "near miss", "missed", "false alarm", "no ball")
-# The codes of a prediction's column `outcome`, as the metrics count them: tp, tn, fp1, fp2, fn; -1 is left out.
-_OF_COUNTED = {0: FOUND, 1: EMPTY, 2: NEAR_MISS, 3: FALSE_ALARM, 4: MISSED, -1: EMPTY}
+# The codes of a prediction's column `outcome`, as the metrics count them: tp, tn, fp1, fp2, fn.
+_OF_COUNTED = {0: FOUND, 1: EMPTY, 2: NEAR_MISS, 3: FALSE_ALARM, 4: MISSED}
 # The kinds of failure in the order in which they take turns among the worst frames.
 _FAILURES = (MISSED, NEAR_MISS, FALSE_ALARM)
 # Of frames this near in time one is enough: they show the same failure.
@@ -61,7 +61,7 @@ class Frames:
 
         Args:
             predictions: column -> `[N]`; nulls as None or NaN. `outcome` says what the main protocol counts a
-                frame as: 0 tp, 1 tn, 2 fp1, 3 fp2, 4 fn, and -1 for a frame that it leaves out.
+                frame as, also one that its figures leave out: 0 tp, 1 tn, 2 fp1, 3 fp2, 4 fn.
         """
         count = len(predictions.get("key", ()))
 

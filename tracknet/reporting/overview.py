@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from tracknet.reporting.markup import count, interval, number, plain, sentence
+from tracknet.reporting.markup import count, interval, number, optimism_mark, plain, sentence
 from tracknet.reporting.outcomes import EMPTY, FALSE_ALARM, FOUND, MISSED, NEAR_MISS, OUTCOME_NAMES, Frames
-from tracknet.reporting.sections import optimism_mark
 
 # Parts of a model's path that say nothing about which model it is.
 _PLAIN_PARTS = re.compile(r"runs|checkpoints|model|best|last|step_\d+|\.|/")
@@ -65,6 +64,8 @@ def counting_rule(report: Mapping[str, Any]) -> str:
     words = [
         figures.get("distance"),
         figures.get("counts_as_ball") and f"balls are {figures['counts_as_ball']}",
+        figures.get("leaves_out_frames")
+        and "the frames left out of its figures are shown here as no ball or false alarm",
     ]
     return escape("; ".join(str(word) for word in (f"Counted by {name}", *words) if word))
 
@@ -85,8 +86,13 @@ def headline(report: Mapping[str, Any]) -> str:
     )
 
 
-def outcome_bar(frames: Frames) -> str:
-    """All frames as one bar, and a button per outcome that leads to its frames."""
+def outcome_bar(frames: Frames, mark: str = "") -> str:
+    """All frames as one bar, and a button per outcome that leads to its frames.
+
+    Args:
+        frames: N predicted frames.
+        mark: beside every number: all depend on the threshold.
+    """
     counts = np.bincount(frames.outcome, minlength=len(OUTCOME_NAMES)).tolist()
     whole, x, bars, legend = max(1, sum(counts)), 0.0, [], []
     for code in (FOUND, NEAR_MISS, MISSED, FALSE_ALARM, EMPTY):
@@ -95,7 +101,7 @@ def outcome_bar(frames: Frames) -> str:
         x += width
         content = (
             f'<i class="glyph o{code}" aria-hidden="true"></i><span>{OUTCOME_NAMES[code]}</span>'
-            f"<b>{count(counts[code])}</b>"
+            f"<b>{count(counts[code])}{mark}</b>"
         )
         is_failure = code in (NEAR_MISS, MISSED, FALSE_ALARM) and counts[code]
         legend.append(
@@ -110,9 +116,9 @@ def outcome_bar(frames: Frames) -> str:
     )
 
 
-def failure_list(sentences: Sequence[str], frames: int) -> str:
-    """The findings as a list; a word where there are none."""
+def failure_list(sentences: Sequence[str], frames: int, mark: str = "") -> str:
+    """The findings as a list, each with the mark of what flatters; a word where there are none."""
     if not sentences:
         nothing = "No frames were evaluated." if not frames else "Nothing stands out."
         return f'<p class="empty">{nothing}</p>'
-    return f"<ul>{''.join(f'<li>{escape(sentence)}</li>' for sentence in sentences)}</ul>"
+    return f"<ul>{''.join(f'<li>{escape(sentence)}{mark}</li>' for sentence in sentences)}</ul>"

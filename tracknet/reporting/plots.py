@@ -54,11 +54,11 @@ def precision_over_recall(report: Report, *, standalone: bool = False) -> str:
 
 
 def pck(report: Report, *, standalone: bool = False) -> str:
-    """The share of balls found within each radius, as SVG; `standalone` has its styles inside."""
+    """The share of balls found within each radius with its interval, as SVG; `standalone` has its styles inside."""
     curve = report.get("pck_curve") or {}
     radii, shares = curve.get("radii_px") or [], curve.get("share") or []
     return line_chart(
-        [Series("PCK", radii, shares)],
+        [Series("PCK", radii, shares, band=curve.get("intervals"))],
         title="Share of balls found within a radius",
         x_label="radius, frame pixels",
         y_label="share of balls",

@@ -18,7 +18,7 @@ from tracknet.reporting.breakdown_tables import breakdowns
 from tracknet.reporting.charts import chart_styles
 from tracknet.reporting.comparison import align, comparison_section
 from tracknet.reporting.findings import findings
-from tracknet.reporting.markup import content_hash, json_block, sentence
+from tracknet.reporting.markup import content_hash, json_block, optimism_mark, sentence
 from tracknet.reporting.outcomes import FOUND, Frames, disagreements, worst_frames
 from tracknet.reporting.overview import (
     about,
@@ -80,9 +80,9 @@ def write_report(
         "about": about(report, frames),
         "notice": notice(report),
         "headline": headline(report),
-        "outcomes": outcome_bar(frames),
+        "outcomes": outcome_bar(frames, optimism_mark(report)),
         "rule": counting_rule(report),
-        "findings": failure_list(findings(report, frames), len(frames)),
+        "findings": failure_list(findings(report, frames), len(frames), optimism_mark(report)),
         "tiles": sections.tiles(report),
         "comparison": _comparison(comparison, frames, other),
         "comparison_link": '<a href="#comparison">Comparison</a>' if comparison else "",

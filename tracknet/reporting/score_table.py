@@ -45,6 +45,7 @@ def protocol_table(report: dict[str, Any]) -> str:
 def evaluation_text(report: dict[str, Any]) -> str:
     """Everything that the evaluate command prints of a report."""
     error, alarms, shares = report["error"], report["false_alarms"], report["pck_curve"]["share"]
+    measured = report["balls"] - error["without_guess"]
     where = f" of {report['shards']}" if report["shards"] else ""
     lines = [
         f"{report['model']} on {report['split']} ({', '.join(report['games'])}){where}",
@@ -53,27 +54,28 @@ def evaluation_text(report: dict[str, Any]) -> str:
         "",
         protocol_table(report),
         "",
-        f"error in frame px: mean {_number(error['mean'], 2)}  median {_number(error['median'], 2)}  "
-        f"90 % within {_number(error['p90'], 1)}  99 % within {_number(error['p99'], 1)}",
+        f"error in frame px over {measured:,} of {report['balls']:,} balls: mean {_number(error['mean'], 2)}  "
+        f"median {_number(error['median'], 2)}  90 % within {_number(error['p90'], 1)}  "
+        f"99 % within {_number(error['p99'], 1)}",
         "PCK: " + "  ".join(f"{_percent(shares[r - 1])} % within {r} px" for r in (2, 5, 10, 20)),
         f"false alarms on frames without a ball: {alarms['false_alarms']:,} of {alarms['empty_frames']:,}",
     ]
     if report.get("decoders"):
         lines += ["", _decoder_table(report["decoders"], report["decode"])]
-    notes = [*report["notes"], *([report["bootstrap"]["caution"]] if report["bootstrap"]["caution"] else [])]
-    if notes:
-        lines.append("")
-        lines += [
-            f"{'*' if report['optimistic'] and 'optimistic' in note else 'note'}: {note}" for note in notes
-        ]
-    return "\n".join(lines)
+    notes = _notes({**report, "caution": report["bootstrap"]["caution"]}, report["optimistic"])
+    return "\n".join([*lines, *([""] if notes else []), *notes])
 
 
 def comparison_text(comparison: dict[str, Any]) -> str:
-    """The verdict, and every compared figure's difference."""
+    """The verdict, every compared figure's difference, and what flatters either side.
+
+    Args:
+        comparison: as `compare` of metrics.json holds it.
+    """
+    mark = {side: "*" if comparison["optimistic"][side] else "" for side in "ab"}
     lines = [
-        f"A: {comparison['a']} (threshold {comparison['thresholds']['a']:.4g})",
-        f"B: {comparison['b']} (threshold {comparison['thresholds']['b']:.4g})",
+        f"A{mark['a']}: {comparison['a']} (threshold {comparison['thresholds']['a']:.4g})",
+        f"B{mark['b']}: {comparison['b']} (threshold {comparison['thresholds']['b']:.4g})",
         f"{comparison['frames']:,} frames of {comparison['clips']} clips",
         "",
     ]
@@ -82,14 +84,19 @@ def comparison_text(comparison: dict[str, Any]) -> str:
             scale, unit = (1.0, "px") if name.endswith("_px") else (100.0, "points")
             span = value["interval"]
             shown = "-" if span is None else f"[{_number(scale * span[0], 1)}, {_number(scale * span[1], 1)}]"
+            a, b = (_number(scale * value[side], 1) + mark[side] for side in "ab")
+            difference = _signed(scale * value["difference"])
             lines.append(
-                f"{protocol:14}{name.removesuffix('_px'):11}{_number(scale * value['a'], 1):>7} "
-                f"{_number(scale * value['b'], 1):>7}   B - A {_signed(scale * value['difference']):>7} {shown} {unit}"
+                f"{protocol:14}{name.removesuffix('_px'):11}{a:>8} {b:>8}   B - A {difference:>7} {shown} {unit}"
             )
     lines += ["", comparison["verdict"]]
-    if comparison["caution"]:
-        lines.append(f"note: {comparison['caution']}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *_notes(comparison, any(mark.values()))])
+
+
+def _notes(told: dict[str, Any], is_marked: bool) -> list[str]:
+    """The notes and the caution, each on a line; after a star those that the stars at the figures stand for."""
+    notes = [*told["notes"], *([told["caution"]] if told["caution"] else [])]
+    return [f"{'*' if is_marked and 'optimistic' in note else 'note'}: {note}" for note in notes]
 
 
 def _decoder_table(decoders: dict[str, dict[str, float]], chosen: str) -> str:

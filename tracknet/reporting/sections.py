@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from tracknet.reporting import plots
-from tracknet.reporting.markup import DASH, count, facts, interval, number, plain, real, tag
+from tracknet.reporting.markup import DASH, count, facts, interval, number, optimism_mark, plain, real, tag
 
 Report = Mapping[str, Any]
 
@@ -26,13 +26,6 @@ _COUNTS = (
     ("fn", "FN", "missed: nothing detected"),
     ("tn", "TN", "rightly nothing detected"),
 )
-_MARK = '<sup class="flag" title="the threshold was chosen on this very split">†</sup>'
-
-
-def optimism_mark(report: Report) -> str:
-    """The dagger beside figures that depend on a threshold chosen on the reported split itself, else nothing."""
-    reasons = report.get("optimistic_because")
-    return _MARK if report.get("optimistic") and (reasons is None or "threshold" in reasons) else ""
 
 
 def protocol_table(report: Report) -> str:
@@ -96,7 +89,7 @@ def tiles(report: Report) -> str:
     flag = optimism_mark(report)
     rate = number(real(alarms.get("rate")))
     cells = [
-        ("Median error", _with_unit(error.get("median")), "over frames with a ball"),
+        ("Median error", _with_unit(error.get("median")), _measured_text(report)),
         ("90 % within", _with_unit(error.get("p90")), "error, 90th percentile"),
         ("99 % within", _with_unit(error.get("p99")), "error, 99th percentile"),
         ("PCK at 5 px", number(real(near)), "whatever the score"),
@@ -128,9 +121,10 @@ def curves(report: Report) -> str:
         ),
         (
             "Found within a distance (PCK)",
-            "Share of balls whose prediction is within the radius, whatever its score; in frame pixels.",
+            "Share of balls whose prediction is within the radius, whatever its score; in frame pixels. Shaded: 95 % "
+            "intervals over clips.",
             plots.pck(report),
-            _numbers_table(("radius px", "share"), radii, [number(real(share)) for share in shares]),
+            _numbers_table(("radius px", "share"), radii, _with_intervals(shares, curve.get("intervals"))),
         ),
         (
             "How far off",
@@ -193,6 +187,24 @@ def _numbers_table(names: tuple[str, str], left: Sequence[Any], right: Sequence[
 
 def _table(head: str, body: str) -> str:
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _with_intervals(shares: Sequence[Any], ends: Sequence[Any] | None) -> list[str]:
+    known = ends if ends and len(ends) == len(shares) else [None] * len(shares)
+    return [
+        f"{number(real(share))} {interval(pair)}".rstrip() for share, pair in zip(shares, known, strict=True)
+    ]
+
+
+def _measured_text(report: Report) -> str:
+    """The mean, and over which balls errors are: one without a guess has none, as many of other programs."""
+    error = report.get("error") or {}
+    balls, without = real(report.get("balls")), real(error.get("without_guess"))
+    over = "balls with a guess"
+    if balls is not None and without is not None:
+        over = f"{count(balls - without)} of {count(balls)} balls"
+    mean = number(real(error.get("mean")), digits=1)
+    return f"mean {mean} px, over {over}"
 
 
 def _with_unit(value: Any) -> str:

@@ -51,10 +51,16 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--split", help="train, val or test; default: val, or that of predictions.parquet")
     parser.add_argument(
-        "--out", type=Path, help="default: RUN/evaluation/SPLIT; evaluation/NAME for what is no run"
+        "--out",
+        type=Path,
+        help="default: RUN/evaluation/SPLIT, with the build's id behind it where that holds one of another build; "
+        "below evaluation/ for what is no run",
     )
     parser.add_argument(
-        "--protocol", nargs="+", metavar="NAME", help="design, wasb, tracknetv2, tracknet, racketvision; all"
+        "--protocol",
+        nargs="+",
+        metavar="NAME",
+        help="design, wasb, tracknetv2, tracknet, racketvision; default: all",
     )
     parser.add_argument(
         "--threshold", type=float, help="score from which a guess is a detection; default: the model's own"
@@ -100,6 +106,7 @@ def _problems(args: argparse.Namespace) -> Sequence[str]:
     problems += [f"a distance must be above 0, got {r:g}" for r in (args.distance, *args.pck) if not r > 0]
     if args.threshold is not None and not math.isfinite(args.threshold):
         problems.append(f"--threshold must be a number, got {args.threshold}")
+    problems += _unknown_protocols(args.protocol)
     given = [
         name
         for name, value in (("a model", args.model), ("--from", args.source), ("--compare", args.compare))
@@ -128,3 +135,14 @@ def _problems(args: argparse.Namespace) -> Sequence[str]:
         if len(args.protocol or ()) > 1:
             problems.append(f"--calibrate goes by the F1 of one protocol, not {len(args.protocol)}")
     return problems
+
+
+def _unknown_protocols(names: Sequence[str] | None) -> list[str]:
+    # Not at the top: --help must not wait for NumPy.
+    from tracknet.training.metrics import chosen_protocols
+
+    try:
+        chosen_protocols(names)
+    except UserError as error:
+        return [f"--protocol: {error.what}: {', '.join(error.problems)}; {error.remedy}"]
+    return []

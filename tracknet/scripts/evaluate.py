@@ -31,17 +31,18 @@ def run(argv: Sequence[str]) -> int:
 def _evaluate(args: argparse.Namespace) -> int:
     from tracknet.datasets.index import open_split
     from tracknet.models.model_folder import resolve_model_folder
-    from tracknet.training.metrics import chosen_protocols, summarise
+    from tracknet.training.evaluation_folder import place_for
+    from tracknet.training.metrics import summarise
     from tracknet.training.metrics.report import Scored
     from tracknet.training.model_evaluation import run_model
     from tracknet.training.prediction_sources import DEFAULT_SHARDS, DEFAULT_SPLIT, with_threshold
     from tracknet.utils.settings import MetricsConfig
 
-    chosen_protocols(args.protocol)
     folder = resolve_model_folder(args.model)
     shards = open_split(args.shards or DEFAULT_SHARDS, args.split or DEFAULT_SPLIT)
     is_run = (args.model / "config.yaml").is_file()
-    out = args.out or (args.model if is_run else Path()) / "evaluation" / shards.split
+    usual = (args.model if is_run else Path()) / "evaluation" / shards.split
+    out = args.out or place_for(usual, shards.manifest.build_id, None if is_run else str(folder))
     # Before minutes of evaluation, not after.
     out.mkdir(parents=True, exist_ok=True)
     made = run_model(folder, shards, **_how(args), pictures=args.pictures)
@@ -62,11 +63,13 @@ def _evaluate(args: argparse.Namespace) -> int:
 
 
 def _score_files(args: argparse.Namespace) -> int:
+    from tracknet.training.evaluation_folder import place_for
     from tracknet.training.prediction_sources import read_source, with_threshold
     from tracknet.utils.environment import describe_environment
 
     scored = read_source(args.source, shards=args.shards, split=args.split)
-    out = args.out or Path("evaluation") / f"{args.source.stem}-{scored.split}"
+    usual = Path("evaluation") / f"{args.source.stem}-{scored.split}"
+    out = args.out or place_for(usual, scored.build_id, scored.origin.model)
     out.mkdir(parents=True, exist_ok=True)
     scored = with_threshold(scored, args.threshold)
     return _write(args, scored, out, None, environment=describe_environment())
@@ -77,7 +80,7 @@ def _compare(args: argparse.Namespace) -> int:
     from tracknet.training.evaluation_files import write_comparison
     from tracknet.training.metrics import chosen_protocols
     from tracknet.training.metrics.comparison import compare
-    from tracknet.training.metrics.report import evaluation_report
+    from tracknet.training.metrics.report import evaluation_report, told_of_sides
     from tracknet.training.prediction_sources import read_source, with_threshold
 
     protocols = chosen_protocols(args.protocol, design_distance_px=args.distance)
@@ -93,12 +96,12 @@ def _compare(args: argparse.Namespace) -> int:
         thresholds=(a.origin.threshold, b.origin.threshold),
         resamples=args.resamples,
     )
-    comparison["notes"] = [*a.notes, *b.notes]
+    comparison |= told_of_sides(a, b)
     out = args.out or Path("evaluation") / "comparison"
     out.mkdir(parents=True, exist_ok=True)
     report = evaluation_report(a, protocols, resamples=args.resamples)
     written = write_comparison(out, a, b, protocols, report, comparison, page=args.page)
-    print("\n".join([comparison_text(comparison), *(f"note: {note}" for note in comparison["notes"])]))
+    print(comparison_text(comparison))
     print("written: " + ", ".join(map(str, written)))
     return EXIT_DONE
 

@@ -18,6 +18,7 @@ from tracknet.reporting.overlays import sheet
 from tracknet.reporting.pictures import FramePicture, frame_picture
 from tracknet.reporting.plots import write_plots
 from tracknet.reporting.report import write_report
+from tracknet.training.evaluation_folder import METRICS_NAME, OVERLAYS_NAME, PAGE_NAME, replaced_files
 from tracknet.training.frame_views import frame_views
 from tracknet.training.metrics import Protocol
 from tracknet.training.metrics.counts import outcomes
@@ -28,7 +29,6 @@ from tracknet.training.model_evaluation import ModelRun
 from tracknet.utils.files import replace_file, write_json
 from tracknet.utils.progress import Progress
 
-METRICS_NAME, PAGE_NAME = "metrics.json", "report.html"
 # About 5 MB of broadcast pictures, 36 to a screenful of the page's grid at 1280 px.
 _PICTURES = 96
 # Of a comparison's pictures, those where only A is right, and as many where only B is.
@@ -48,13 +48,16 @@ def write_evaluation(
 ) -> list[Path]:
     """Writes `predictions.parquet`, `metrics.json`, the plots, `overlays.png` where there are any, and the page.
 
+    All but the page appear at once, and what is left of an earlier evaluation goes then: the page takes minutes
+    of drawing, and whoever stops it keeps the figures, with no page of older ones beside them.
+
     Args:
         out: the folder, which exists.
         scored: the predictions.
         protocols: that they were scored under.
         report: the content of metrics.json.
         made: the model's run; without it the page's pictures have no heatmaps.
-        page: write `report.html`; where not, one of earlier figures is removed.
+        page: write `report.html`.
 
     Returns:
         The files written.
@@ -64,15 +67,16 @@ def write_evaluation(
     """
     # The frames and labels in the file are those that were scored, whatever the model first ran on.
     origin = replace(scored.origin, build_id=scored.build_id, split=scored.split)
-    write_predictions(out / PREDICTIONS_NAME, scored.predictions, origin)
-    write_json(out / METRICS_NAME, report)
-    written = [out / PREDICTIONS_NAME, out / METRICS_NAME, *write_plots(out, report)]
-    if made is not None and made.overlays:
-        picture = cv2.cvtColor(sheet(made.overlays), cv2.COLOR_RGB2BGR)
-        replace_file(out / "overlays.png", cv2.imencode(".png", picture)[1].tobytes())
-        written.append(out / "overlays.png")
+    with replaced_files(out) as part:
+        write_predictions(part / PREDICTIONS_NAME, scored.predictions, origin)
+        written = [part / PREDICTIONS_NAME, part / METRICS_NAME, *write_plots(part, report)]
+        if made is not None and made.overlays:
+            picture = cv2.cvtColor(sheet(made.overlays), cv2.COLOR_RGB2BGR)
+            replace_file(part / OVERLAYS_NAME, cv2.imencode(".png", picture)[1].tobytes())
+            written.append(part / OVERLAYS_NAME)
+        write_json(part / METRICS_NAME, report)
+    written = [out / file.name for file in written]
     if not page:
-        (out / PAGE_NAME).unlink(missing_ok=True)
         return written
     columns = _columns(scored, protocols)
     write_report(out / PAGE_NAME, report, columns, _pictures(scored, worst_frames(columns, _PICTURES), made))
@@ -106,9 +110,10 @@ def write_comparison(
     Raises:
         RunError: a shard is damaged.
     """
+    # The page is drawn last: until then there is none, rather than one of another comparison.
+    (out / PAGE_NAME).unlink(missing_ok=True)
     write_json(out / METRICS_NAME, {"compare": comparison})
     if not page:
-        (out / PAGE_NAME).unlink(missing_ok=True)
         return [out / METRICS_NAME]
     columns, others = _columns(a, protocols), _columns(b, protocols)
     sides = disagreements(Frames.of(columns), Frames.of(others))
@@ -120,8 +125,9 @@ def write_comparison(
 
 
 def _columns(scored: Scored, protocols: Sequence[Protocol]) -> Columns:
-    """The prediction file's columns, and what the main protocol counts each frame as."""
-    codes = outcomes(scored.predictions, main_protocol(protocols), scored.origin.threshold)
+    """The prediction file's columns, and what the main protocol counts each frame as; one that it leaves out, too."""
+    protocol = main_protocol(protocols).with_all_frames()
+    codes = outcomes(scored.predictions, protocol, scored.origin.threshold)
     return {**columns_of(scored.predictions, scored.split), "outcome": codes}
 
 

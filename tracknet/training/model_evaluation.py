@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -181,8 +181,4 @@ def set_threshold(
 
 def _threshold_origin(model: TrackNet) -> ThresholdOrigin | None:
     origin = ThresholdOrigin.read(model.provenance.get("threshold_chosen_on"))
-    if origin is None or origin.games:
-        return origin
-    # Models of earlier versions say the games of each split, but not beside the threshold.
-    games = (model.provenance.get("games") or {}).get(origin.split) or ()
-    return replace(origin, games=tuple(games))
+    return origin and origin.with_games_of(model.provenance)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tracknet.datasets.index import open_split
 from tracknet.datasets.remote_path import RemotePath
+from tracknet.training.evaluation_folder import of_build
 from tracknet.training.metrics.origin import PredictionOrigin
 from tracknet.training.metrics.prediction_csv import read_prediction_folder
 from tracknet.training.metrics.prediction_file import PREDICTIONS_NAME, onto, read_predictions
@@ -21,7 +22,7 @@ def read_source(path: Path, *, shards: Path | RemotePath | None, split: str | No
 
     Args:
         path: a predictions.parquet, a folder that holds one (an evaluation, or a run that was evaluated), or a
-            folder with `GAME_CLIP.csv` per clip.
+            folder with `GAME_CLIP.csv` per clip. Of a run that was evaluated on several builds the one on `shards`.
         shards: folder of the build that has the labels; `None` takes those that a predictions file was
             written with, and `shards` for CSV files.
         split: of that build; `None` is the predictions file's own, and `val` for CSV files.
@@ -29,7 +30,7 @@ def read_source(path: Path, *, shards: Path | RemotePath | None, split: str | No
     Raises:
         UserError: there are no predictions, or they are of other frames.
     """
-    file = _predictions_file(path, split)
+    file = _predictions_file(path, split, shards)
     if file is None:
         return _read_csv(path, shards or DEFAULT_SHARDS, split or DEFAULT_SPLIT)
     predictions, origin = read_predictions(file)
@@ -67,14 +68,27 @@ def _read_csv(folder: Path, shards: Path | RemotePath, split: str) -> Scored:
     return Scored(predictions, origin, str(shards), build.manifest.build_id, split, tuple(notes))
 
 
-def _predictions_file(path: Path, split: str | None) -> Path | None:
+def _predictions_file(path: Path, split: str | None, shards: Path | RemotePath | None) -> Path | None:
     """The predictions file meant; `None` where `path` is a folder of CSV files."""
     if path.is_file():
         return path
-    places = [path, path / "evaluation" / (split or DEFAULT_SPLIT)]
+    usual = path / "evaluation" / (split or DEFAULT_SPLIT)
+    # A run may have been evaluated on several builds.
+    of_others = sorted(file.parent for file in usual.parent.glob(f"{usual.name}-*/{PREDICTIONS_NAME}"))
+    places = [path, usual]
+    if of_others and shards is not None:
+        places.insert(1, of_build(usual, open_split(shards, usual.name).manifest.build_id))
     for place in places:
         if (place / PREDICTIONS_NAME).is_file():
             return place / PREDICTIONS_NAME
+    if len(of_others) == 1:
+        return of_others[0] / PREDICTIONS_NAME
+    if of_others:
+        raise UserError(
+            f"{path} was evaluated on {len(of_others)} builds",
+            problems=[str(place) for place in of_others],
+            remedy="name one of these folders, or the build with --shards",
+        )
     if path.is_dir() and any(path.glob("*.csv")):
         return None
     is_run = (path / "config.yaml").is_file()

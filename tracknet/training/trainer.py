@@ -22,6 +22,7 @@ from tracknet.training.distributed import Ranks
 from tracknet.training.evaluation import predict_split
 from tracknet.training.learner import Learner
 from tracknet.training.metrics import (
+    ChosenOn,
     ThresholdOrigin,
     best_threshold,
     design,
@@ -238,7 +239,7 @@ class Trainer:
             "games": self.shards.manifest.games,
             "threshold_chosen_on": self._threshold_origin() if self.last_validation else None,
             # A figure on the frames that chose the checkpoint is optimistic, whatever the threshold.
-            "chosen_as_best_on": [*self.shards.builds(), "val"] if is_best else None,
+            "chosen_as_best_on": self._best_on().to_plain() if is_best else None,
             # Of the step that it names: a checkpoint between two validations carries the former's.
             "validation": finite_or_none(self.last_validation),
             "versions": {"tracknet": __version__, "torch": torch.__version__},
@@ -249,11 +250,16 @@ class Trainer:
         )
         self._saved_step = self.state.step
 
+    def _best_on(self) -> ChosenOn:
+        games = tuple(self.shards.manifest.games.get("val", ()))
+        return ChosenOn(build_ids=tuple(self.shards.builds()), split="val", games=games)
+
     def _threshold_origin(self) -> dict[str, Any]:
+        best_on = self._best_on()
         return ThresholdOrigin(
-            build_ids=tuple(self.shards.builds()),
-            split="val",
-            games=tuple(self.shards.manifest.games.get("val", ())),
+            build_ids=best_on.build_ids,
+            split=best_on.split,
+            games=best_on.games,
             protocol=f"design, {design(self.config.training.metrics.distance_px).distance_text}",
             overlap=resolve_overlap(None, self.model.num_maps),
         ).to_plain()

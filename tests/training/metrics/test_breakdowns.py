@@ -131,3 +131,17 @@ def test_regions_are_thirds_of_the_picture_by_the_ball_else_by_the_guess():
 
 def test_no_frames():
     assert all(not rows for rows in broken_down([]).values())
+
+
+def test_a_part_without_balls_has_no_recall_and_no_f1():
+    frames = [
+        off_by(0.0, clip=("g", "a")),
+        off_by(None, 0.9, clip=("g", "b")),
+        off_by(None, 0.1, clip=("g", "b")),
+    ]
+    parts = broken_down(frames)["clip"]
+    with_ball, without = parts["g/a"], parts["g/b"]
+    assert (with_ball["recall"], with_ball["f1"]) == (1.0, 1.0)
+    assert (without["balls"], without["fp2"], without["tn"]) == (0, 1, 1)
+    assert math.isnan(without["recall"]) and math.isnan(without["f1"])
+    assert without["false_alarm_rate"] == 0.5

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tracknet.training.metrics import PredictionOrigin, ThresholdOrigin
+from tracknet.training.metrics import ChosenOn, PredictionOrigin, ThresholdOrigin
 
 CHOSEN = ThresholdOrigin(("b1",), "val", games=("game2",), protocol="design")
 
@@ -16,7 +16,9 @@ CHOSEN = ThresholdOrigin(("b1",), "val", games=("game2",), protocol="design")
         ("b2", "val", ["game2", "game3"], True),  # the same games, built again
         ("b2", "val", ["game9"], False),
         ("b1", "train", ["game1"], False),
-        ("b1", "test", ["game2"], False),
+        ("b2", "test", ["game1", "game2"], True),  # another build dealt the game to another split
+        ("b2", "train", ["game2"], True),
+        ("b1", "test", ["game3"], False),
     ],
 )
 def test_which_frames_chose_a_threshold(build: str, split: str, games: list[str], covered: bool):
@@ -36,6 +38,7 @@ def test_clips_set_aside_cover_only_themselves():
     origin = ThresholdOrigin(("b1",), "train", ("game1",), clips=("game1/Clip3",))
     assert origin.covers("b1", "train", ["game1"], ["game1/Clip3", "game1/Clip4"])
     assert not origin.covers("b1", "train", ["game1"], ["game1/Clip4"])
+    assert origin.covers("b2", "val", ["game1"], ["game1/Clip3"]), "built again with other splits"
 
 
 def test_read_gives_back_what_was_written_and_knows_older_models():
@@ -45,6 +48,22 @@ def test_read_gives_back_what_was_written_and_knows_older_models():
     assert ThresholdOrigin.read(None) is None
     assert ThresholdOrigin.read({"build_ids": ["b1"]}) is None
     assert "val of build b1 by F1 under design" in str(CHOSEN)
+
+
+def test_a_checkpoints_games_are_known_across_builds():
+    best_on = ChosenOn(("b1",), "val", games=("game2",)).to_plain()
+    origin = PredictionOrigin("m", "b1", "val", 0.5, provenance={"chosen_as_best_on": best_on})
+    assert origin.flattered_by("b1", "val", ["game2"], []) == ["checkpoint"]
+    assert origin.flattered_by("relabelled", "val", ["game2"], []) == ["checkpoint"]
+    assert origin.flattered_by("relabelled", "test", ["game2"], []) == ["checkpoint"]
+    assert origin.flattered_by("relabelled", "val", ["game3"], []) == []
+    # Earlier versions kept the games apart, and versions before those nowhere.
+    older = {"chosen_as_best_on": ["b1", "val"], "games": {"val": ["game2"]}}
+    origin = PredictionOrigin("m", "b1", "val", 0.5, provenance=older)
+    assert origin.flattered_by("relabelled", "val", ["game2"], []) == ["checkpoint"]
+    oldest = PredictionOrigin("m", "b1", "val", 0.5, provenance={"chosen_as_best_on": ["b1", "val"]})
+    assert oldest.flattered_by("relabelled", "val", ["game2"], []) == []
+    assert oldest.flattered_by("b1", "val", ["game2"], []) == ["checkpoint"]
 
 
 def test_reasons():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,8 @@ from tracknet.utils.files import finite_or_none
 from tracknet.utils.geometry import Size
 
 FRAMES = [off_by(error, 0.9, clip=("g", f"c{clip}")) for clip in range(3) for error in (0.5, 1.5, 30.0, None)]
+
+BEST_ON_G = {"chosen_as_best_on": {"build_ids": ["b1"], "split": "val", "games": ["g"]}}
 
 
 def test_everything_is_there_and_json_can_hold_it():
@@ -72,6 +75,11 @@ def test_report_tells_what_was_scored_and_what_flatters_it():
     assert report["optimistic_because"] == ["checkpoint"]
     assert report["notes"][0] == "a note"
     assert "checkpoint was chosen as the best on this very split" in report["notes"][1]
+    # Built again with corrected labels, or its games dealt to another split: said, and not as "this very split".
+    again = Scored(scored.predictions, replace(origin, provenance=BEST_ON_G), "shards", "b2", "test")
+    report = evaluation_report(again, chosen_protocols(["tracknet", "design"]), resamples=5)
+    assert report["optimistic_because"] == ["checkpoint"]
+    assert "chosen as the best on games of these names, in another build or split" in report["notes"][0]
     assert (report["games"], report["frame_sizes"], report["main_protocol"]) == (
         ["g"],
         ["1280x720"],

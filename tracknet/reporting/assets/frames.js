@@ -116,11 +116,12 @@ function showBox() {
 function fillClips() {
   const game = byId("by-game").value;
   const used = clips.filter((clip) => (!game || clip.game === game) && entries.some((entry) => entry.clip === clip));
+  used.sort((a, b) => byNames.compare(a.name, b.name));
   byId("by-clip").replaceChildren(new Option("all", ""), ...used.map((clip) => new Option(game ? clip.clip : clip.name, clip.number)));
 }
 
 function startFrames() {
-  const games = [...new Set(entries.map((entry) => entry.clip.game))];
+  const games = [...new Set(entries.map((entry) => entry.clip.game))].sort(byNames.compare);
   byId("by-game").replaceChildren(new Option("all", ""), ...games.map((game) => new Option(game, game)));
   fillClips();
   byId("view-label").hidden = !clips.some((clip) => clip.hasOther);

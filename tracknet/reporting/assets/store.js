@@ -21,6 +21,8 @@ function element(tag, properties = {}, ...children) {
 }
 
 const glyph = (outcome) => element("i", { className: `glyph o${outcome}`, "aria-hidden": "true" });
+// game2 before game10.
+const byNames = new Intl.Collator("en", { numeric: true });
 const grouped = (number) => number.toLocaleString("en-US");
 const tenth = (value) => (value === null || value === undefined ? null : value / 10);
 

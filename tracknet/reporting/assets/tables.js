@@ -2,7 +2,6 @@
 function makeSortable(table) {
   const heads = [...table.tHead.rows[0].cells];
   const body = table.tBodies[0];
-  const names = new Intl.Collator("en", { numeric: true });
   heads.forEach((head, column) => head.querySelector("button").addEventListener("click", () => {
     const isNumber = column > 0;
     const was = head.getAttribute("aria-sort");
@@ -13,7 +12,7 @@ function makeSortable(table) {
     const keyed = [...body.rows].map((row) => [isNumber ? row.cells[column].dataset.value : row.cells[0].textContent, row]);
     // Rows without a figure stay last in either direction.
     keyed.sort(([a], [b]) => (isNumber && (a === "" || b === "") ? (a === "") - (b === "")
-      : sign * (isNumber ? a - b : names.compare(a, b))));
+      : sign * (isNumber ? a - b : byNames.compare(a, b))));
     body.append(...keyed.map(([, row]) => row));
   }));
 }

@@ -5,10 +5,9 @@ const timeline = { clip: null, cursor: 0, shown: STRIPS_A_PAGE, listed: [] };
 function listStrips() {
   const words = byId("strip-find").value.trim().toLowerCase();
   const order = byId("strip-order").value;
-  const names = new Intl.Collator("en", { numeric: true });
   const share = (clip) => clip.failures / Math.max(1, clip.length);
   timeline.listed = clips.filter((clip) => clip.name.toLowerCase().includes(words));
-  if (order === "name") timeline.listed.sort((a, b) => names.compare(a.name, b.name));
+  if (order === "name") timeline.listed.sort((a, b) => byNames.compare(a.name, b.name));
   else timeline.listed.sort((a, b) => (order === "rate" ? share(b) - share(a) : b.failures - a.failures) || a.number - b.number);
   showStrips();
 }

@@ -1,6 +1,6 @@
 """Ball metrics: predictions in, figures out, under the field's protocols."""
 
-from tracknet.training.metrics.origin import PredictionOrigin, ThresholdOrigin
+from tracknet.training.metrics.origin import ChosenOn, PredictionOrigin, ThresholdOrigin
 from tracknet.training.metrics.predictions import Predictions
 from tracknet.training.metrics.protocols import PROTOCOLS, Protocol, chosen_protocols, design
 from tracknet.training.metrics.score import score
@@ -9,6 +9,7 @@ from tracknet.training.metrics.threshold import best_threshold
 
 __all__ = [
     "PROTOCOLS",
+    "ChosenOn",
     "PredictionOrigin",
     "Predictions",
     "Protocol",

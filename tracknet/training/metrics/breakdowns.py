@@ -70,6 +70,8 @@ def _figures(
     shares = ratios(counts, protocol.recall_of)
     frames = np.bincount(part[part >= 0], minlength=len(names))
     balls = np.bincount(part[(part >= 0) & is_ball(predictions, protocol)], minlength=len(names))
+    # Without a ball one false alarm would make F1 0, as it is of a model that finds nothing.
+    shares["f1"] = np.where(balls > 0, shares["f1"], np.nan)
     error = predictions.error_px
     measured = np.isfinite(error)
     rows = []

@@ -3,36 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Self
 
 from tracknet import __version__
 
 
 @dataclass(frozen=True, slots=True)
-class ThresholdOrigin:
-    """The frames that a threshold was chosen on, as a model's `config.json` keeps it.
+class ChosenOn:
+    """The frames that something was chosen on, as a model's `config.json` keeps it.
 
     Attributes:
         build_ids: of their shards; several where a training mixed builds.
         split: `val`, or `train` where clips of it were set aside.
         games: of these frames.
         clips: the clips set aside, as `game1/Clip3`; `None` is the whole split.
-        protocol: under which its F1 was highest, and the distance.
-        overlap: how several windows' maps of one frame were merged then.
-        flip: whether the mirror image was averaged in.
     """
 
     build_ids: tuple[str, ...]
     split: str
     games: tuple[str, ...] = ()
     clips: tuple[str, ...] | None = None
-    protocol: str = ""
-    overlap: str = "none"
-    flip: bool = False
 
     @classmethod
-    def read(cls, value: Any) -> ThresholdOrigin | None:
+    def read(cls, value: Any) -> Self | None:
         """From plain values. Models of earlier versions have `[build, ..., split]`; `None` where it is not told."""
         if isinstance(value, list | tuple) and len(value) > 1:
             *builds, split = map(str, value)
@@ -45,23 +39,61 @@ class ThresholdOrigin:
             split=str(value["split"]),
             games=tuple(value.get("games") or ()),
             clips=None if clips is None else tuple(clips),
-            protocol=str(value.get("protocol") or ""),
-            overlap=str(value.get("overlap") or "none"),
-            flip=bool(value.get("flip")),
+            **cls._read_more(value),
         )
+
+    @classmethod
+    def _read_more(cls, value: Mapping[str, Any]) -> dict[str, Any]:
+        """What subclasses add to the fields."""
+        del value
+        return {}
 
     def to_plain(self) -> dict[str, Any]:
         """What `read` takes, as JSON holds it."""
         return {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()}
 
-    def covers(self, build_id: str, split: str, games: Collection[str], clips: Collection[str]) -> bool:
-        """Whether frames of a split are among those that chose the threshold.
+    def with_games_of(self, provenance: Mapping[str, Any]) -> Self:
+        """With the games that a model's provenance tells of the split: earlier versions kept them only there."""
+        if self.games:
+            return self
+        return replace(self, games=tuple((provenance.get("games") or {}).get(self.split) or ()))
 
-        Another build of the same games counts as the same frames: a build is new with every label corrected.
+    def covers(self, build_id: str, split: str, games: Collection[str], clips: Collection[str]) -> bool:
+        """Whether frames of a split are among these.
+
+        Games decide: a build is new with every label corrected, and another may deal the same games to other
+        splits. Where no games are told it is the same split of the same build.
         """
-        if self.split != split or not (build_id in self.build_ids or set(self.games) & set(games)):
-            return False
-        return self.clips is None or bool(set(self.clips) & set(clips))
+        if self.clips is not None:
+            return bool(set(self.clips) & set(clips))
+        return bool(set(self.games) & set(games)) or self.is_split(build_id, split)
+
+    def is_split(self, build_id: str, split: str) -> bool:
+        """Whether it is this very split of this very build."""
+        return self.split == split and build_id in self.build_ids
+
+
+@dataclass(frozen=True, slots=True)
+class ThresholdOrigin(ChosenOn):
+    """The frames that a threshold was chosen on, and how.
+
+    Attributes:
+        protocol: under which its F1 was highest, and the distance.
+        overlap: how several windows' maps of one frame were merged then.
+        flip: whether the mirror image was averaged in.
+    """
+
+    protocol: str = ""
+    overlap: str = "none"
+    flip: bool = False
+
+    @classmethod
+    def _read_more(cls, value: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            "protocol": str(value.get("protocol") or ""),
+            "overlap": str(value.get("overlap") or "none"),
+            "flip": bool(value.get("flip")),
+        }
 
     def __str__(self) -> str:
         clips = "" if self.clips is None else f", clips {', '.join(self.clips)}"
@@ -117,13 +149,15 @@ class PredictionOrigin:
             games: likewise.
             clips: the evaluated clips, as `game1/Clip3`.
         """
-        reasons = []
-        if (chosen_on := self.threshold_chosen_on) and chosen_on.covers(build_id, split, games, clips):
-            reasons.append("threshold")
-        *builds, best_split = self.provenance.get("chosen_as_best_on") or [None]
-        if split == best_split and build_id in builds:
-            reasons.append("checkpoint")
+        chosen = {"threshold": self.threshold_chosen_on, "checkpoint": self.checkpoint_chosen_on}
+        reasons = [name for name, on in chosen.items() if on and on.covers(build_id, split, games, clips)]
         trained_on = (self.provenance.get("games") or {}).get("train") or ()
         if set(trained_on) & set(games):
             reasons.append("training")
         return reasons
+
+    @property
+    def checkpoint_chosen_on(self) -> ChosenOn | None:
+        """The frames on which the model was the best of its training; `None` where it was not, or is not told."""
+        chosen = ChosenOn.read(self.provenance.get("chosen_as_best_on"))
+        return chosen and chosen.with_games_of(self.provenance)

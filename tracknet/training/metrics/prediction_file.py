@@ -27,6 +27,7 @@ from tracknet.training.metrics.predictions import Predictions
 from tracknet.utils.errors import RunError, UserError
 from tracknet.utils.files import finite_or_none, replace_file
 from tracknet.utils.naming import listed
+from tracknet.utils.parquet import read_parquet
 
 PREDICTIONS_NAME = "predictions.parquet"
 
@@ -102,12 +103,11 @@ def read_predictions(path: Path) -> tuple[Predictions, PredictionOrigin]:
         RunError: it is damaged.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     if not path.is_file():
         raise UserError(f"there is no predictions file {path}")
     try:
-        table = pq.read_table(path)
+        table = read_parquet(path.read_bytes())
     except (pa.ArrowException, OSError) as error:
         raise RunError(
             f"{path} is no Parquet file, or damaged: {str(error).splitlines()[0]}",

@@ -14,9 +14,9 @@ from tracknet.training.metrics.score import score
 from tracknet.utils.naming import natural_key
 
 _FLATTERED = {
-    "threshold": "the threshold was chosen on this very split: every figure that depends on it (precision, recall, "
-    "F1, accuracy, AP, false alarms) is optimistic",
-    "checkpoint": "the checkpoint was chosen as the best on this very split: every figure is somewhat optimistic",
+    "threshold": "the threshold was chosen on {where}: every figure that depends on it (precision, recall, F1, "
+    "accuracy, AP, false alarms) is optimistic",
+    "checkpoint": "the checkpoint was chosen as the best on {where}: every figure is somewhat optimistic",
     "training": "the model was trained on games of these names: the figures say little about other games",
 }
 
@@ -41,6 +41,56 @@ class Scored:
     split: str
     notes: tuple[str, ...] = ()
 
+    @property
+    def clips(self) -> list[tuple[str, str]]:
+        """(game, clip) of each clip, in the frames' order."""
+        frames = self.predictions.frames
+        return [frames.clips[number] for number in dict.fromkeys(frames.clip_id.tolist())]
+
+    @property
+    def games(self) -> list[str]:
+        """Of the frames, as people sort them."""
+        return sorted({game for game, _ in self.clips}, key=natural_key)
+
+    def flattered_by(self) -> list[str]:
+        """Why the figures flatter: `PredictionOrigin.flattered_by` of these frames."""
+        names = [f"{game}/{clip}" for game, clip in self.clips]
+        return self.origin.flattered_by(self.build_id, self.split, self.games, names)
+
+    def all_notes(self) -> list[str]:
+        """What to tell beside the figures: what did not fit, and what flatters."""
+        chosen = {
+            "threshold": self.origin.threshold_chosen_on,
+            "checkpoint": self.origin.checkpoint_chosen_on,
+        }
+        told = []
+        for reason in self.flattered_by():
+            on = chosen.get(reason)
+            is_split = on is not None and on.is_split(self.build_id, self.split)
+            where = "this very split" if is_split else "games of these names, in another build or split"
+            told.append(_FLATTERED[reason].format(where=where))
+        return [*self.notes, *self.origin.threshold_notes(), *told]
+
+
+def is_optimistic(flattered_by: Sequence[str]) -> bool:
+    """Whether something was chosen on the frames themselves, so that figures are better than on others."""
+    return bool({"threshold", "checkpoint"} & set(flattered_by))
+
+
+def told_of_sides(a: Scored, b: Scored) -> dict[str, Any]:
+    """What a comparison says of its two sides: `notes`, each with its side's letter, and per side what flatters it.
+
+    Returns:
+        `notes`, and `optimistic` and `optimistic_because` with the keys `a` and `b`.
+    """
+    sides = {"a": a, "b": b}
+    because = {letter: side.flattered_by() for letter, side in sides.items()}
+    return {
+        "notes": [f"{letter.upper()}: {note}" for letter, side in sides.items() for note in side.all_notes()],
+        "optimistic": {letter: is_optimistic(reasons) for letter, reasons in because.items()},
+        "optimistic_because": because,
+    }
+
 
 def evaluation_report(
     scored: Scored, protocols: Sequence[Protocol], *, resamples: int = RESAMPLES
@@ -53,10 +103,7 @@ def evaluation_report(
         resamples: of the bootstrap over clips.
     """
     frames, origin = scored.predictions.frames, scored.origin
-    clips = [frames.clips[number] for number in dict.fromkeys(frames.clip_id.tolist())]
-    games = sorted({game for game, _ in clips}, key=natural_key)
-    names = [f"{game}/{clip}" for game, clip in clips]
-    flattered_by = origin.flattered_by(scored.build_id, scored.split, games, names)
+    flattered_by = scored.flattered_by()
     chosen_on = origin.threshold_chosen_on
     return {
         "model": origin.model,
@@ -64,19 +111,15 @@ def evaluation_report(
         "shards": scored.shards,
         "build_id": scored.build_id,
         "split": scored.split,
-        "games": games,
+        "games": scored.games,
         "frame_sizes": sorted({f"{width}x{height}" for width, height in frames.source_size.tolist()}),
         "threshold": origin.threshold,
         "threshold_chosen_on": None if chosen_on is None else chosen_on.to_plain(),
-        "optimistic": bool({"threshold", "checkpoint"} & set(flattered_by)),
+        "optimistic": is_optimistic(flattered_by),
         "optimistic_because": flattered_by,
         "decode": origin.decode,
         "overlap": origin.overlap,
         "flip": origin.flip,
-        "notes": [
-            *scored.notes,
-            *origin.threshold_notes(),
-            *(_FLATTERED[reason] for reason in flattered_by),
-        ],
+        "notes": scored.all_notes(),
         **score(scored.predictions, protocols, threshold=origin.threshold, resamples=resamples),
     }

@@ -85,6 +85,7 @@ def _under_protocol(tally: Tally, threshold: float, weights: Weights) -> dict[st
         "space": protocol.space_text,
         "distance": protocol.distance_text,
         "counts_as_ball": protocol.balls_text,
+        "leaves_out_frames": bool(protocol.excluded),
         "ranked_by": protocol.ranked_by,
         "threshold": threshold,
         **{name: int(number) for name, number in zip(OUTCOMES, counts, strict=True)},

@@ -1,0 +1,74 @@
+"""Where evaluations go, and that their files change all at once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tracknet.training.evaluation_folder import place_for, replaced_files
+from tracknet.utils.errors import UserError
+
+X, Y, Z = "1111aaaa" * 8, "2222bbbb" * 8, "3333cccc" * 8
+
+
+def evaluated(place: Path, build_id: str, model: str = "m") -> None:
+    place.mkdir(parents=True)
+    (place / "metrics.json").write_text(json.dumps({"build_id": build_id, "model": model}))
+
+
+def test_another_builds_evaluation_is_not_replaced(tmp_path: Path):
+    usual = tmp_path / "evaluation" / "val"
+    assert place_for(usual, X) == usual
+    evaluated(usual, X)
+    assert place_for(usual, X) == usual, "the run's newer model takes the place of the older"
+    assert place_for(usual, Y) == tmp_path / "evaluation" / "val-2222bbbb"
+    evaluated(tmp_path / "evaluation" / "val-2222bbbb", Y)
+    assert place_for(usual, Y) == tmp_path / "evaluation" / "val-2222bbbb"
+    assert place_for(usual, Z) == tmp_path / "evaluation" / "val-3333cccc"
+
+
+def test_another_models_evaluation_is_not_replaced_either(tmp_path: Path):
+    usual = tmp_path / "val"
+    evaluated(usual, X, "one")
+    assert place_for(usual, X, "one") == usual
+    evaluated(place_for(usual, X, "two"), X, "two")
+    assert place_for(usual, X, "two") == tmp_path / "val-1111aaaa"
+    with pytest.raises(UserError, match="hold others") as refused:
+        place_for(usual, X, "three")
+    assert f"{usual}: one on build 1111aaaa" in str(refused.value)
+    assert f"--out {usual}-2" in str(refused.value)
+
+
+@pytest.mark.parametrize(("name", "content"), [("metrics.json", "{"), ("predictions.parquet", "")])
+def test_what_cannot_be_told_is_not_replaced(tmp_path: Path, name: str, content: str):
+    (tmp_path / "val").mkdir()
+    (tmp_path / "val" / name).write_text(content)
+    assert place_for(tmp_path / "val", X) == tmp_path / "val-1111aaaa"
+
+
+def test_files_change_all_at_once(tmp_path: Path):
+    old = {
+        "predictions.parquet": "1",
+        "metrics.json": "1",
+        "overlays.png": "1",
+        "report.html": "1",
+        "mine": "1",
+    }
+    for name, text in old.items():
+        (tmp_path / name).write_text(text)
+
+    def content() -> dict[str, str]:
+        return {path.name: path.read_text() for path in tmp_path.iterdir() if path.is_file()}
+
+    with pytest.raises(OSError, match="full"), replaced_files(tmp_path) as part:
+        (part / "predictions.parquet").write_text("2")
+        raise OSError("the disk is full")
+    assert content() == old
+    with replaced_files(tmp_path) as part:
+        (part / "predictions.parquet").write_text("2")
+        (part / "metrics.json").write_text("2")
+        assert content() == old
+    assert content() == {"predictions.parquet": "2", "metrics.json": "2", "mine": "1"}
+    assert not (tmp_path / ".new").exists()

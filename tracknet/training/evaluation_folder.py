@@ -1,0 +1,95 @@
+"""The folder of an evaluation: which it is, and how its files change all at once.
+
+    RUN/evaluation/val/             the split of the build that was evaluated first
+    RUN/evaluation/val-9c7dd9b8/    the same split of another build, by the first 8 digits of its id
+
+An evaluation that was asked for without a folder never takes the place of one of other data.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tracknet.training.metrics.prediction_file import PREDICTIONS_NAME
+from tracknet.utils.errors import UserError
+from tracknet.utils.files import sync_folder
+
+METRICS_NAME, PAGE_NAME, OVERLAYS_NAME = "metrics.json", "report.html", "overlays.png"
+_ID_DIGITS = 8
+
+
+def of_build(place: Path, build_id: str) -> Path:
+    """`RUN/evaluation/val` with the build in its name."""
+    return place.with_name(f"{place.name}-{build_id[:_ID_DIGITS]}")
+
+
+def place_for(place: Path, build_id: str, model: str | None = None) -> Path:
+    """Where an evaluation goes that was given no folder, so that none of other data or another model is lost.
+
+    Args:
+        place: the usual folder.
+        build_id: of the data to be evaluated; empty where not known.
+        model: what is evaluated, as metrics.json names it; `None` where the folder belongs to one run, whose
+            newer model takes the place of the older.
+
+    Returns:
+        `place` where it is free or holds an evaluation of the same; else the folder named by the build.
+
+    Raises:
+        UserError: that one holds another evaluation, too.
+    """
+    places = [place, *([of_build(place, build_id)] if build_id else [])]
+    for candidate in places:
+        held = _held(candidate)
+        if held is None or (held[0] == build_id and model in (None, held[1])):
+            return candidate
+    raise UserError(
+        "the usual folders for this evaluation hold others, which it would replace",
+        problems=[
+            f"{candidate}: {held[1]} on build {held[0][:_ID_DIGITS] or 'not known'}"
+            for candidate in places
+            if (held := _held(candidate))
+        ],
+        remedy=f"name another folder: --out {place}-2",
+    )
+
+
+def _held(place: Path) -> tuple[str, str] | None:
+    """Build and model of the evaluation that a folder holds; `None` where it holds none."""
+    try:
+        report = json.loads((place / METRICS_NAME).read_text("utf-8"))
+        return str(report.get("build_id") or ""), str(report.get("model") or "")
+    except FileNotFoundError:
+        return ("", "predictions without figures") if (place / PREDICTIONS_NAME).exists() else None
+    except (ValueError, AttributeError):
+        return "", "a metrics.json that cannot be read"
+
+
+@contextmanager
+def replaced_files(out: Path) -> Iterator[Path]:
+    """A hidden folder to write an evaluation's files into; when the block ends well they take their places.
+
+    Until then the evaluation that is there stays whole; then all its files go, also those that are not made
+    anew. metrics.json goes first and comes last: where it is, the rest belongs to it.
+
+    Args:
+        out: the folder, which exists.
+    """
+    part = out / ".new"
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir()
+    try:
+        yield part
+        new = sorted(part.iterdir(), key=lambda file: file.name == METRICS_NAME)
+        for name in (METRICS_NAME, PAGE_NAME, OVERLAYS_NAME):
+            (out / name).unlink(missing_ok=True)
+        sync_folder(out)
+        for file in new:
+            file.replace(out / file.name)
+        sync_folder(out)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
