@@ -1,6 +1,8 @@
 """The shipped events net on simulated rallies, whose paths and events are known exactly at any frame rate.
 
-python -m benchmarks.event_rates --out benchmarks/results/events/rates.md
+    python -m benchmarks.event_rates --out benchmarks/results/events/rates.md
+
+No rally of them was trained on.
 """
 
 from __future__ import annotations
