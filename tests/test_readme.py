@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.videos import pictures, write_video
+
 README = Path(__file__).resolve().parent.parent / "README.md"
 TOY_MODEL = (
     "model.backbone.config.hidden_size=24",
@@ -38,11 +40,14 @@ TOY = {
     "tracknet.train": ["--model", "vit_tiny", "--training", "cpu", *TOY_MODEL],
     "tracknet.scripts.evaluate": ["--workers", "0"],
     "tracknet.scripts.inspect": [],
+    "tracknet.scripts.predict": ["--frames", "0:6"],
+    "tracknet.scripts.export": [],
 }
 
 
 def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README.read_text(), flags=re.DOTALL)
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", README.read_text(), flags=re.DOTALL | re.MULTILINE)
+    return [text for named, text in found if named == language]
 
 
 def commands(block_with: str) -> list[str]:
@@ -110,6 +115,15 @@ def test_the_commands_for_ones_own_data(
     for name in ("report.html", "predictions.parquet", "metrics.json", "overlays.png"):
         assert (in_empty_folder / "runs" / "mine" / "evaluation" / "val" / name).is_file()
     assert (in_empty_folder / "again" / "report.html").is_file()
+    write_video(in_empty_folder / "match.mp4", pictures(10))
+    for line in commands("--overlay"):
+        run(line)
+    assert (in_empty_folder / "predictions" / "match.overlay.mp4").is_file()
+    assert "event" in (in_empty_folder / "rally" / "match.csv").read_text().splitlines()[0]
+    pytest.importorskip("onnxruntime")
+    for line in commands("--format onnx"):
+        run(line)
+    assert len((in_empty_folder / "exported" / "match.csv").read_text().splitlines()) == 7
 
 
 def test_the_readme_is_finished():

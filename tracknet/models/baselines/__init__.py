@@ -1,4 +1,4 @@
-"""The field's networks, written from their papers, to be measured against on the same data. They are whole: pixels
+"""The field's networks, our own code of what was published, to be measured against on the same data. They are whole: pixels
 of a window in, a map of the input's size out. Adding one is one file, one line here and its name in
 `settings.ModelConfig.architecture`.
 """
