@@ -29,7 +29,7 @@ def test_names_are_as_short_as_can_be_told_apart(tmp_path: Path):
     assert names(touch(tmp_path / "a" / "x.mp4", tmp_path / "b" / "x.mp4")) == ["a_x", "b_x"]
     assert names(touch(tmp_path / "a" / "x.mp4", tmp_path / "a" / "X.avi", tmp_path / "z.mp4"))[2] == "z"
     both = names(touch(tmp_path / "c" / "x.mp4", tmp_path / "c" / "x.avi"))
-    assert [name[-6:] for name in both] == ["_x-mp4", "_x-avi"]
+    assert both == ["x-mp4", "x-avi"]
     assert names(["rtsp://me:secret@10.0.0.7/court?key=1"]) == ["court"]
     assert names(["-"]) == ["stdin"]
     assert names(["0"]) == ["camera0"]
@@ -68,3 +68,13 @@ def test_everything_that_is_not_there_is_named(tmp_path: Path):
     assert len(wrong.value.problems) == 3
     with pytest.raises(UserError, match="one of several"):
         find_jobs(["-", *touch(tmp_path / "a.mp4")])
+
+
+def test_files_of_two_sources_never_meet(tmp_path: Path):
+    with pytest.raises(UserError, match="one name") as wrong:
+        find_jobs(touch(tmp_path / "match.mp4", tmp_path / "match_ball.mp4"))
+    (problem,) = wrong.value.problems
+    assert problem.endswith("match_ball.mp4: match_ball.csv")
+    with pytest.raises(UserError, match="one name"):
+        find_jobs(touch(tmp_path / "x.mp4", tmp_path / "x.partial.mp4"))
+    assert names(touch(tmp_path / "a.mp4", tmp_path / "ab.mp4")) == ["a", "ab"]

@@ -127,7 +127,7 @@ def test_trajectory_events_and_the_heatmap_in_the_corner(
 
 
 def test_a_threshold_of_ones_own(model: str, video: str, tmp_path: Path):
-    predict(model, video, "--threshold", "1.01", "--flip", "--overlap", "max", out=tmp_path)
+    predict(model, video, "--threshold", "1.0", "--flip", "--overlap", "max", out=tmp_path)
     found = Predictions.read(tmp_path / "rally.csv")
     assert len(found) == 30
     assert not found.visible.any()
@@ -163,6 +163,86 @@ def test_one_bad_file_among_several(
     assert [name[-9:] for name in made] == ["rally.csv"] * 2
     assert cli_main(lambda argv: predict(model, *argv, out=tmp_path / "out"), [str(bad)]) == 1
     assert cli_main(lambda argv: predict(model, *argv, out=tmp_path / "out"), ["none.mp4"]) == 2
+
+
+def test_streams_that_were_joined_run_backwards_once(model: str, tmp_path: Path):
+    parts = [write_video(tmp_path / f"{name}.ts", pictures(12), sound=True) for name in "ab"]
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(b"".join(part.read_bytes() for part in parts))
+    out = tmp_path / "out"
+    steps = ["--smooth", "--events", "tennis", "--overlay", "--threshold", "0.2"]
+    assert predict(model, str(joined), *steps, out=out) == 0
+    rows = Predictions.read(out / "joined.csv")
+    assert len(rows) >= 23  # the decoder may lose one at the seam
+    with Video(out / "joined.overlay.mp4") as overlay:
+        assert len(list(overlay)) == len(rows)
+
+
+def test_a_folder_that_may_not_be_read_stops_no_other(
+    model: str,
+    video: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    folder = tmp_path / "locked"
+    folder.mkdir()
+    (folder / "0.jpg").write_bytes(encode_jpeg(pictures(1)[0]))
+    listed, asked = Path.iterdir, []
+
+    def refuse(path: Path):
+        if path == folder and (asked.append(path) or len(asked) > 1):
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    code = cli_main(lambda argv: predict(model, *argv, out=tmp_path / "out"), [str(folder), video])
+    assert code == 1
+    assert "Permission denied" in capsys.readouterr().err
+    assert len(Predictions.read(tmp_path / "out" / "rally.csv")) == 30
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_a_silent_pipe_is_stopped_with_130(model: str, tmp_path: Path, begun: bool):
+    """In the middle of the video, and while FFmpeg still looks at what it is, which takes 5 MB."""
+    noise = np.random.default_rng(0).integers(0, 256, (24, 360, 640, 3), np.uint8)
+    best = {"qmin": "1", "qmax": "1"}
+    content = write_video(tmp_path / "a.ts", noise, codec="mpeg2video", options=best).read_bytes()
+    assert len(content) > 7e6
+    command = [sys.executable, "-m", "tracknet.scripts.predict", model, "-", "--out", str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdin is not None and process.stderr is not None
+        process.stdin.write(content if begun else content[:1_000_000])
+        process.stdin.flush()
+        partial, deadline_s = tmp_path / "stdin.partial.csv", time.monotonic() + 60
+        while begun and time.monotonic() < deadline_s and process.poll() is None:
+            if partial.exists() and len(partial.read_text().splitlines()) > 8:
+                break
+            time.sleep(0.1)
+        process.send_signal(signal.SIGTERM)
+        if not begun:
+            time.sleep(0.5)
+            process.stdin.close()  # FFmpeg asks nobody until the pipe says something
+        process.wait(30)
+        said = process.stderr.read().decode()
+        assert process.returncode == 130, said
+        assert "Fatal" not in said
+
+
+def test_ctrl_c_while_the_overlay_is_drawn_says_what_is_there(
+    model: str, video: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    advance = Progress.advance
+
+    def interrupted(self: Progress, count: int) -> None:
+        advance(self, count)
+        if self.what.startswith("drawing"):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Progress, "advance", interrupted)
+    with pytest.raises(Interrupted, match=r"rally.overlay.mp4 is not finished.*rows are all there"):
+        predict(model, video, "--overlay", out=tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["rally.csv"]
 
 
 def test_ctrl_c_keeps_the_rows_so_far(

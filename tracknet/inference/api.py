@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import Any, TypedDict, Unpack, get_args
 
 from tracknet.inference.ball import Ball
 from tracknet.inference.events import Sport
 from tracknet.inference.finish import Finish
 from tracknet.inference.frame_source import DEFAULT_FPS, FrameSource, open_frames
 from tracknet.inference.heatmap_model import HeatmapModel, load_model
-from tracknet.inference.pipeline import FrameRange, predict_points
+from tracknet.inference.pipeline import ALL_FRAMES, FrameRange, predict_points
 from tracknet.inference.points import PointRows
 from tracknet.inference.predictions import Predictions, balls_of
 from tracknet.inference.predictor import Predictor
+from tracknet.utils.errors import RunError, UserError
 from tracknet.utils.settings import TrajectoryConfig
 
 CANDIDATES = 5
@@ -81,6 +82,10 @@ def predict(
         smooth: follow the ball through each frame's best candidates; see `finish.smoothed`.
         events: mark hits and bounces of this sport; see `finish.with_events`.
     """
+    if events is not None and events not in get_args(Sport):
+        raise UserError(
+            f"events={events!r}: there is no such sport", remedy=f"choose from {', '.join(get_args(Sport))}"
+        )
     trajectory = (TrajectoryConfig() if smooth else None) if isinstance(smooth, bool) else smooth
     finish = Finish(trajectory, events)
     settings = {**settings, "candidates": max(settings.get("candidates", CANDIDATES), finish.candidates)}
@@ -88,6 +93,9 @@ def predict(
     rows = PointRows()
     for block in predict_points(opened, predictor, wanted):
         rows.add(block)
+    if not len(rows):
+        opened.close()
+        raise RunError(nothing_in(opened, wanted))
     about = {**describe(opened, predictor, model, wanted), "notes": opened.notes()}
     return finish(Predictions.of_points(rows.joined(), predictor.threshold, about), predictor.threshold)
 
@@ -111,6 +119,13 @@ def describe(
     }
 
 
+def nothing_in(source: FrameSource, wanted: FrameRange) -> str:
+    """Why a source gave no rows."""
+    if wanted == ALL_FRAMES:
+        return f"{source.name} gave no frame" + "".join(f"; {note}" for note in source.notes())
+    return f"{source.name} has no frame in {wanted}"
+
+
 def _prepare(
     source: str | Path,
     model: HeatmapModel | str | Path,
@@ -122,7 +137,8 @@ def _prepare(
     loaded = load_model(model, device=device) if isinstance(model, str | Path) else model
     chosen: Settings = {"candidates": CANDIDATES, **settings}
     predictor = Predictor(loaded, **chosen)
-    return predictor, open_frames(source, fps=fps), FrameRange(*(frames or (0, None)))
+    wanted = FrameRange(*(frames or (0, None)))
+    return predictor, open_frames(source, fps=fps), wanted
 
 
 def _balls(predictor: Predictor, source: FrameSource, wanted: FrameRange) -> Iterator[Ball]:

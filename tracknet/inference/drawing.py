@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import cast
@@ -15,9 +16,10 @@ from tracknet.inference.pipeline import FrameRange, predict_points
 from tracknet.inference.points import PointBlock
 from tracknet.inference.predictions import Predictions, balls_of
 from tracknet.inference.predictor import Predictor
-from tracknet.utils.errors import RunError
+from tracknet.utils.errors import RunError, UserError
 from tracknet.utils.geometry import Size
 from tracknet.utils.images import RGBImage
+from tracknet.utils.urls import is_url
 from tracknet.utils.video import VideoError, VideoTraits
 
 
@@ -44,9 +46,12 @@ def draw_predictions(
         Why the sound, or the rest of it, is missing; `None` where it is not.
 
     Raises:
-        RunError: the source is another one, breaks, or its pictures are of several sizes.
+        UserError: `path` is the source itself.
+        RunError: the source is another one, or breaks.
         OSError: the disk is full, or fails.
     """
+    if not is_url(str(source)) and path.exists() and path.samefile(source):
+        raise UserError(f"{path} is the source itself", remedy="give the overlay another name")
     with closing(_heatmaps(source, predictions, predictor, fps)) as heatmaps:
         heatmap_of = None if predictor is None else lambda frame: next(heatmaps)
         if is_folder(source):
@@ -108,10 +113,12 @@ def _draw_folder(
     heatmap_of: Callable[[int], Heatmap] | None,
     progress: Callable[[int], None] | None,
 ) -> None:
-    if predictions.frame_size is None:
-        raise RunError(f"{folder.name}: its pictures are of several sizes, and a video has one")
-    with OverlayVideo(path, predictions.frame_size, folder.traits) as video:
-        for written, (image, ball) in enumerate(_paired(folder, predictions), start=1):
+    pairs = iter(_paired(folder, predictions))
+    if (first := next(pairs, None)) is None:
+        raise RunError(f"{path}: no predictions to draw")
+    # Pictures of another size than the first are drawn on in their own, and made to fit.
+    with OverlayVideo(path, Size(first[0].shape[1], first[0].shape[0]), folder.traits) as video:
+        for written, (image, ball) in enumerate(chain([first], pairs), start=1):
             video.write(image, ball, None if heatmap_of is None else heatmap_of(ball.frame))
             if progress is not None:
                 progress(written)
@@ -123,5 +130,7 @@ def _paired(folder: PictureFolder, balls: Iterable[Ball]) -> Iterable[tuple[RGBI
         for frame in folder:
             if (ball := of_frame.pop(frame.number, None)) is not None:
                 yield frame.image(), ball
+            if not of_frame:
+                return
     if of_frame:
         raise RunError(f"{folder.name} has no picture {min(of_frame)}: the predictions are of another folder")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tracknet.inference.events import Sport, find_events
+from tracknet.inference.points import FloatArray
 from tracknet.inference.predictions import Predictions
 from tracknet.inference.trajectory import track
 from tracknet.utils.config import to_plain
@@ -40,7 +41,7 @@ class Finish:
             threshold: score from which a candidate by itself is a ball.
 
         Raises:
-            RunError: the frames are of several sizes, and distances between them mean nothing.
+            RunError: the frames are of several sizes, or of an unknown one: distances between them mean nothing.
         """
         if self.trajectory is not None:
             predictions = smoothed(predictions, self.trajectory, threshold)
@@ -56,12 +57,12 @@ def smoothed(predictions: Predictions, config: TrajectoryConfig, threshold: floa
     seen and the place is worked out from the frames around.
 
     Raises:
-        RunError: the frames are of several sizes.
+        RunError: the frames are of several sizes, or of an unknown one.
     """
     if predictions.candidates_px is None or predictions.candidate_scores is None:
         raise ValueError("these predictions have no candidates")
     way = track(
-        predictions.time_s,
+        _forward(predictions.time_s),
         predictions.candidates_px,
         predictions.candidate_scores,
         config,
@@ -87,10 +88,10 @@ def with_events(predictions: Predictions, sport: Sport) -> Predictions:
     """Adds the columns `event`, which is `hit`, `bounce` or empty, and `event_score`, 0 where there is none.
 
     Raises:
-        RunError: the frames are of several sizes.
+        RunError: the frames are of several sizes, or of an unknown one.
     """
     found = find_events(
-        predictions.time_s,
+        _forward(predictions.time_s),
         predictions.x,
         predictions.y,
         predictions.visible,
@@ -105,11 +106,16 @@ def with_events(predictions: Predictions, sport: Sport) -> Predictions:
     )
 
 
+def _forward(time_s: FloatArray) -> FloatArray:
+    """Times that never run backwards: where streams were joined, a stamp may be less than the one before it."""
+    return np.maximum.accumulate(time_s)
+
+
 def _size_of(predictions: Predictions) -> Size:
     if predictions.frame_size is None:
         raise RunError(
-            f"{predictions.about.get('source', 'the source')} has frames of several sizes, and the ball has no way "
-            "through them",
+            f"{predictions.about.get('source', 'the source')} has frames of several sizes, or of an unknown one, "
+            "and distances between them mean nothing",
             remedy="predict the frames of each size apart (--frames A:B), or without --smooth and --events",
         )
     return predictions.frame_size

@@ -182,10 +182,14 @@ class PictureFolder:
         by_name = len(set(numbers)) == len(self._files)
         self._numbers = numbers if by_name else list(range(len(self._files)))
         self._lost: list[str] = []
+        self.first_wanted = 0
+        """Pictures of lower numbers are not read: set it before iterating."""
 
     def __iter__(self) -> Iterator[SourceFrame]:
         first = self._numbers[0]
         for number, path in zip(self._numbers, self._files, strict=True):
+            if number < self.first_wanted:
+                continue
             try:
                 picture = read_image(path)
             except (ImageError, OSError) as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -71,7 +71,26 @@ def find_jobs(specs: Sequence[str]) -> list[Job]:
             "a camera or standard input cannot be one of several sources: the others would wait for its end",
             remedy="run the command once for each",
         )
-    return [Job(source, name) for source, name in zip(sources, _names(sources), strict=True)]
+    jobs = [Job(source, name) for source, name in zip(sources, _names(sources), strict=True)]
+    _check_apart(jobs)
+    return jobs
+
+
+def _check_apart(jobs: Sequence[Job]) -> None:
+    """Refuses sources of which one's file of some form would be another's: `a.mp4` and `a_ball.mp4`."""
+    owners: dict[str, Job] = {}
+    problems = []
+    for job in jobs:
+        for ending in (*ENDINGS.values(), OVERLAY_ENDING, PARTIAL_ENDING):
+            owner = owners.setdefault(f"{job.name}{ending}".lower(), job)
+            if owner is not job:
+                problems.append(f"{owner.spec} and {job.spec}: {job.name}{ending}")
+    if problems:
+        raise UserError(
+            "files of two sources would have one name",
+            problems=problems,
+            remedy="predict them into different folders: one command each, with --out",
+        )
 
 
 def _in_folder(folder: Path) -> list[Path]:
@@ -92,6 +111,11 @@ def _names(sources: Sequence[str]) -> list[str]:
     """Names as short as can be told apart: `x`, or `a_x` and `b_x`, or `x-mp4` and `x-avi`."""
     parts = [_parts(source) for source in sources]
     names = [own[-1] for own in parts]
+    for same in _groups(names):
+        # `full.mp4` and `full.avi` of one folder.
+        if len({tuple(parts[number][:-1]) for number in same}) == 1:
+            for number in same:
+                names[number] += "-" + Path(sources[number]).suffix.lower().lstrip(".")
     for depth in range(2, max((len(own) for own in parts), default=0) + 1):
         for number in _clashing(names):
             names[number] = "_".join(parts[number][-depth:])
@@ -102,12 +126,16 @@ def _names(sources: Sequence[str]) -> list[str]:
     return names
 
 
-def _clashing(names: Sequence[str]) -> Iterable[int]:
+def _groups(names: Sequence[str]) -> list[list[int]]:
     """The places of names whose files would meet, also where upper and lower case are one."""
     owners: dict[str, list[int]] = {}
     for number, name in enumerate(names):
         owners.setdefault(name.lower(), []).append(number)
-    return [number for same in owners.values() if len(same) > 1 for number in same]
+    return [same for same in owners.values() if len(same) > 1]
+
+
+def _clashing(names: Sequence[str]) -> list[int]:
+    return [number for same in _groups(names) for number in same]
 
 
 def _parts(source: str) -> list[str]:

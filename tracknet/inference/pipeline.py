@@ -15,7 +15,7 @@ from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 
-from tracknet.inference.frame_source import FrameSource
+from tracknet.inference.frame_source import FrameSource, PictureFolder
 from tracknet.inference.points import PointBlock, read_points
 from tracknet.inference.predictor import InputFrame, Predictor
 from tracknet.inference.stages import Stages
@@ -33,6 +33,14 @@ class FrameRange:
     first: int = 0
     end: int | None = None
 
+    def __post_init__(self) -> None:
+        """Refuses a range without a frame."""
+        if self.first < 0 or (self.end is not None and self.end <= self.first):
+            raise UserError(
+                f"--frames {self} holds no frame: it starts at {self.first} and ends before {self.end}",
+                remedy="the first number is the first frame (from 0), the second one past the last",
+            )
+
     @classmethod
     def parse(cls, text: str) -> FrameRange:
         """`A:B`, `A:` or `:B`, as Python's slices without steps and negative numbers.
@@ -47,11 +55,6 @@ class FrameRange:
                 remedy="write 100:200 for the frames 100 to 199, 100: for all from 100 on",
             )
         first, end = int(match[1] or 0), int(match[2]) if match[2] else None
-        if end is not None and end <= first:
-            raise UserError(
-                f"--frames {text} holds no frame: it ends before {end} and starts at {first}",
-                remedy="the first number is the first frame (from 0), the second one past the last",
-            )
         return cls(first, end)
 
     def __contains__(self, number: int) -> bool:
@@ -83,6 +86,9 @@ def input_frames(
         reach: frames beyond them that are given as well, so that those asked for come out as if all had been.
         images: hand the frames themselves on as well.
     """
+    if isinstance(source, PictureFolder):
+        # Videos are decoded from their beginning, pictures need not be.
+        source.first_wanted = wanted.first - reach
     with closing(source):
         for frame in source:
             if frame.number < wanted.first - reach:

@@ -143,7 +143,7 @@ class Predictions:
             source: what was predicted; where not given, as `about` names it.
 
         Raises:
-            UserError: it is not known what was predicted, or it is not there any more.
+            UserError: it is not known what was predicted, it is not there any more, or `path` is no `.mp4`, or is it.
             RunError: it is another video, or cannot be read twice.
         """
         from tracknet.inference.drawing import draw_predictions
@@ -154,6 +154,8 @@ class Predictions:
         if not is_url(str(source)) and not Path(source).exists():
             raise UserError(f"there is no file or folder {source}", remedy="draw(path, source=...)")
         path = Path(path)
+        if path.suffix.lower() != ".mp4":
+            raise UserError(f"{path}: what is drawn is an MP4", remedy=f"name it {path.stem}.mp4")
         path.parent.mkdir(parents=True, exist_ok=True)
         draw_predictions(source, self, path, fps=self.about.get("frame_rate") or DEFAULT_FPS)
         return path

@@ -14,6 +14,7 @@ from tracknet.inference.heatmap_model import HeatmapModel
 from tracknet.inference.window_logits import WindowLogits
 from tracknet.models.precision import Precision, resolve_device
 from tracknet.models.window_overlap import FrameMaps, Rows, resolve_overlap
+from tracknet.utils.errors import UserError
 from tracknet.utils.geometry import Size
 from tracknet.utils.images import RGBImage
 
@@ -88,7 +89,8 @@ class Predictor:
             candidates: how many places to give for each frame, the reported one included.
 
         Raises:
-            UserError: no such device or arithmetic, or windows are to be combined that have one map each.
+            UserError: no such device or arithmetic, a threshold beyond 0..1, or windows are to be combined that have
+                one map each.
         """
         self.model = model
         self.precision = Precision.resolve(amp, resolve_device(device))
@@ -96,6 +98,8 @@ class Predictor:
             model.to(self.precision.device).eval()
         self.batch_size = batch_size
         self.threshold = float(model.score_threshold if threshold is None else threshold)
+        if threshold is not None and not 0 <= threshold <= 1:
+            raise UserError(f"a threshold of {threshold:g}: scores are from 0 to 1")
         self.overlap = resolve_overlap(overlap, model.num_maps)
         self.flip = flip
         self.candidates = candidates

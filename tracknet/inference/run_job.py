@@ -7,7 +7,7 @@ from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from tracknet.inference.api import describe
+from tracknet.inference.api import describe, nothing_in
 from tracknet.inference.drawing import LiveOverlay, draw_predictions
 from tracknet.inference.finish import Finish
 from tracknet.inference.frame_source import DEFAULT_FPS, FrameSource
@@ -99,9 +99,12 @@ def run_job(
                     raise Interrupted(f"{source.name}: {_kept(partial)}") from None
             except RunError as error:
                 raise _with_rows(error, partial) from error
+            except OSError as error:  # of the overlay; the partial file tells of its own
+                told = RunError(f"{job.overlay(out)} cannot be written: {error.strerror}")
+                raise _with_rows(told, partial) from None
             rate = progress.per_second()
         if not len(rows):
-            raise RunError(_nothing(source, wanted))
+            raise RunError(nothing_in(source, wanted))
         predictions = Predictions.of_points(
             rows.joined(), predictor.threshold, {**about, "notes": source.notes()}
         )
@@ -119,6 +122,8 @@ def run_job(
             written.append(path)
         partial.discard()
     notes = source.notes()
+    if live and finish != NOTHING:
+        notes.append("the overlay was drawn as the frames came, without --smooth and --events")
     if overlay and not live:
         notes += _draw(job, predictions, out, fps, predictor if inset else None)
     if overlay:
@@ -142,7 +147,10 @@ def _draw(
                 progress=lambda done: progress.advance(done - progress.done),
             )
         except OSError as error:
-            raise RunError(f"{path} cannot be written: {error.strerror}; the rows are all there") from None
+            what = f"{path} cannot be made: {error.filename or path}: {error.strerror}"
+            raise RunError(f"{what}; the rows are all there") from None
+        except KeyboardInterrupt:
+            raise Interrupted(f"{path} is not finished and not there; the rows are all there") from None
     return [] if sound is None else [sound]
 
 
@@ -156,9 +164,3 @@ def _with_rows(error: RunError, partial: PartialCsv) -> RunError:
     if not partial.rows or str(partial.path) in error.what:
         return error
     return RunError(f"{error.what}; {_kept(partial)}", problems=error.problems, remedy=error.remedy)
-
-
-def _nothing(source: FrameSource, wanted: FrameRange) -> str:
-    if wanted == ALL_FRAMES:
-        return f"{source.name} gave no frame" + "".join(f"; {note}" for note in source.notes())
-    return f"{source.name} has no frame in {wanted}"

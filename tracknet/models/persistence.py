@@ -80,6 +80,9 @@ def save(model: TrackNet, folder: Path, *, card: str | None = None, half: bool =
                 name: value.half() if value.is_floating_point() else value for name, value in weights.items()
             }
         save_file(weights, partial / WEIGHTS_NAME, metadata={"format": "pt"})
+        # safetensors lets nobody else read it; the other files are as the umask has it.
+        (partial / CARD_NAME).touch()
+        (partial / WEIGHTS_NAME).chmod((partial / CARD_NAME).stat().st_mode)
         (partial / CARD_NAME).write_text(model_card(model) if card is None else card, encoding="utf-8")
         text = json.dumps(to_plain(describe(model)), indent=2, ensure_ascii=False, default=str)
         (partial / CONFIG_NAME).write_text(text + "\n", encoding="utf-8")

@@ -130,8 +130,8 @@ def _problems(args: argparse.Namespace) -> Iterator[str]:
         yield f"--batch must be at least 1, got {args.batch}"
     if not (math.isfinite(args.fps) and args.fps > 0):
         yield f"--fps must be above 0, got {args.fps:g}"
-    if args.threshold is not None and not math.isfinite(args.threshold):
-        yield f"--threshold must be a number, got {args.threshold}"
+    if args.threshold is not None and not 0 <= args.threshold <= 1:
+        yield f"--threshold must be from 0 to 1, as scores are, got {args.threshold:g}"
     if args.heatmap and not args.overlay:
         yield "--heatmap is drawn into the overlay: give --overlay too"
     if args.out.exists() and not args.out.is_dir():

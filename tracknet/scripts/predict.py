@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -39,15 +41,20 @@ def run(argv: Sequence[str]) -> int:
     model = load_model(args.model, device=args.device)
     args.out.mkdir(parents=True, exist_ok=True)
     failed: list[str] = []
-    with _sigterm_like_ctrl_c():
+    with _stopped_by_signals() as stopped:
         for number, job in enumerate(jobs):
             try:
-                _tell(_predict(args, job, model, forms, wanted, finish))
-            except RunError as error:
+                _tell(_predict(args, job, model, forms, wanted, finish, stopped))
+            except (RunError, OSError) as error:
+                if stopped.is_set():  # see `_predict`
+                    raise KeyboardInterrupt from None
                 if len(jobs) == 1:
                     raise
-                print(f"error: {error}", file=sys.stderr)
-                failed.append(error.what)
+                print(
+                    f"error: {job.spec}: {error}" if isinstance(error, OSError) else f"error: {error}",
+                    file=sys.stderr,
+                )
+                failed.append(error.what if isinstance(error, RunError) else f"{job.spec}: {error}")
             except Interrupted as stop:
                 left = len(jobs) - number - 1
                 raise Interrupted(f"{stop}{f' ({left} more not begun)' if left else ''}") from None
@@ -77,6 +84,7 @@ def _predict(
     forms: Sequence[str],
     wanted: FrameRange,
     finish: Finish,
+    stopped: threading.Event,
 ) -> Done:
     from tracknet.inference.frame_source import open_frames
     from tracknet.inference.predictor import DEFAULT_BATCH, Predictor
@@ -84,6 +92,9 @@ def _predict(
 
     source = open_frames(job.spec, fps=args.fps)
     try:
+        if stopped.is_set():
+            # FFmpeg, while it looks at what a pipe holds, takes Ctrl-C for the pipe's end.
+            raise KeyboardInterrupt
         predictor = Predictor(
             model,
             device=args.device,
@@ -95,7 +106,7 @@ def _predict(
             flip=args.flip,
             candidates=finish.candidates,
         )
-    except UserError:
+    except (UserError, KeyboardInterrupt):
         source.close()
         raise
     return run_job(
@@ -150,22 +161,36 @@ def _tell(done: Done) -> None:
 
 
 @contextmanager
-def _sigterm_like_ctrl_c() -> Iterator[None]:
-    """SIGTERM stops what Ctrl-C stops."""
+def _stopped_by_signals() -> Iterator[threading.Event]:
+    """SIGTERM stops what Ctrl-C stops; the event says that one of them came, whoever swallowed it."""
+    came = threading.Event()
 
     def stop(number: int, frame: object) -> None:
+        came.set()
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, stop)
+    # A signal that is ignored stays ignored: a shell's background jobs do not hear Ctrl-C.
+    numbers = [
+        number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) is not signal.SIG_IGN
+    ]
+    before = {number: signal.signal(number, stop) for number in numbers}
     try:
-        yield
+        yield came
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def main() -> int:
     """Entry point."""
-    return cli_main(run)
+    code = cli_main(run)
+    # A thread that waits for a silent pipe, or is in the middle of a large batch, cannot be ended, and Python aborts
+    # (exit code 134) when it finds such a one at its own end. All files are closed by now.
+    if any(thread.daemon and thread.is_alive() for thread in threading.enumerate()):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
 
 
 if __name__ == "__main__":

@@ -56,9 +56,17 @@ class Sound:
 
     def write_up_to(self, time_s: Fraction) -> None:
         """Writes what begins before a time, counted from the first picture."""
+        from av.error import FFmpegError
+
         while (piece := self._next or self._advance()) is not None and piece[0] < time_s:
             self._next = None
-            self._out.mux(piece[1])
+            try:
+                self._out.mux(piece[1])
+            except FFmpegError as error:
+                if isinstance(error, OSError):
+                    raise
+                # Stamps that run backwards, as where streams were joined: the pictures go on without the rest.
+                self.left_out, self._pieces = str(error), iter(())
 
     def finish(self, end_s: Fraction | None) -> None:
         """Writes the rest: what begins before `end_s`, or all of it."""

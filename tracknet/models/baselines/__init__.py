@@ -1,6 +1,7 @@
-"""The field's networks, our own code of what was published, to be measured against on the same data. They are whole: pixels
-of a window in, a map of the input's size out. Adding one is one file, one line here and its name in
-`settings.ModelConfig.architecture`.
+"""The field's networks, our own code of what was published, to be measured against on the same data.
+
+They are whole: pixels of a window in, a map of the input's size out. Adding one is one file, one line here and its
+name in `settings.ModelConfig.architecture`.
 """
 
 from __future__ import annotations

@@ -74,7 +74,7 @@ def read_prediction_folder(folder: Path, table: FrameTable) -> tuple[Predictions
     given, scored, faults = 0, True, []
     clips_there = set(table.clip_id.tolist())
     for number in sorted(clips_there):
-        path = _file_of(files, *table.clips[number])
+        path = _file_of(files, table, number)
         if path is None:
             continue
         rows, has_score, wrong = _read(path)
@@ -103,20 +103,26 @@ def read_prediction_folder(folder: Path, table: FrameTable) -> tuple[Predictions
     return Predictions(frames=table, xy_px=xy_px, score=score, blob_score=score.copy()), notes
 
 
-def _file_of(files: Mapping[str, Path], game: str, clip: str) -> Path | None:
+def _file_of(files: Mapping[str, Path], table: FrameTable, number: int) -> Path | None:
+    """The file of a clip: `GAME_CLIP.csv`, or `CLIP.csv`, as `predict` names it, where no other clip is called so."""
+    game, clip = table.clips[number]
     # A key has no dots, and whoever names files by keys leaves them out as well.
-    name = f"{game}_{clip}"
-    return files.get(name) or files.get(name.replace(".", "-"))
+    names = [f"{game}_{clip}", f"{game}_{clip}".replace(".", "-")]
+    if sum(other == clip for _, other in table.clips) == 1:
+        names.append(clip)
+    return next((files[name] for name in names if name in files), None)
 
 
 def _check_files(folder: Path, files: Mapping[str, Path], table: FrameTable, clips: set[int]) -> None:
-    names = [table.clips[number] for number in sorted(clips)]
-    missing = [f"{game}_{clip}.csv" for game, clip in names if _file_of(files, game, clip) is None]
+    found = {number: _file_of(files, table, number) for number in sorted(clips)}
+    missing = ["_".join(table.clips[number]) + ".csv" for number, path in found.items() if path is None]
     if missing:
-        used = {_file_of(files, game, clip) for game, clip in names}
-        others = sorted((path.name for path in files.values() if path not in used), key=natural_key)
+        others = sorted(
+            {path.name for path in files.values()} - {path.name for path in found.values() if path},
+            key=natural_key,
+        )
         raise UserError(
-            f"{folder} has no file for {len(missing)} of {len(names)} clips of this split",
+            f"{folder} has no file for {len(missing)} of {len(found)} clips of this split",
             problems=[listed(missing, 20)],
             remedy="predict these clips too, or name the split that was predicted with --split"
             + (f"; {len(others)} other files are there, such as {others[0]}" if others else ""),
