@@ -47,6 +47,8 @@ TIMES = 10
 LANES = 24
 FLOOR = "cv2 decode alone, one core"
 OURS = "ours"
+AUGMENTED = f"{OURS}, augmented"
+AUGMENTED_IN_RUNS = f"{AUGMENTED} with data.augment.per=run"
 # Of a case that is measured: name, size, T, workers.
 Key = tuple[str, Size, int, int]
 
@@ -76,7 +78,8 @@ GOALS = (
     Goal(3, 2, "WebDataset, windows stored T times", 3.0),
     Goal(5, 2, "WebDataset, windows stored T times", 4.0),
     Goal(3, 2, "raw frames, full decode", 6.0),
-    Goal(3, 2, f"{OURS}, augmented", 1.0),
+    Goal(3, 2, AUGMENTED, 1.0),
+    Goal(3, 2, AUGMENTED_IN_RUNS, 1.0),
 )
 
 
@@ -139,11 +142,11 @@ def cases_of(
     config = AugmentConfig()
     plain = our_stream(shards, size, length, batch_size, None)
     augmented = our_stream(shards, size, length, batch_size, config)
-    per_window = our_stream(shards, size, length, batch_size, replace(config, per="window"))
+    in_runs = our_stream(shards, size, length, batch_size, replace(config, per="run"))
     cases = {
         OURS: serve_ours(plain, workers, "auto"),
-        f"{OURS}, augmented": serve_ours(augmented, workers, "auto"),
-        f"{OURS}, each window augmented by itself": serve_ours(per_window, workers, "auto"),
+        AUGMENTED: serve_ours(augmented, workers, "auto"),
+        AUGMENTED_IN_RUNS: serve_ours(in_runs, workers, "auto"),
         f"{OURS}, torch's own workers": serve_stock(plain, workers),
     }
     if workers:
@@ -379,9 +382,9 @@ def goals(figures: dict[Key, Figures]) -> Iterator[str]:
                 continue
             measured = ratio(figures, (OURS, *column), (goal.against, *column))
             where = f"{size}, T={goal.length}, {goal.workers} workers"
-            if goal.against == f"{OURS}, augmented":
+            if goal.against.startswith(AUGMENTED):
                 cost = 1.0 - 1.0 / measured
-                yield f"| {where} | what augmentation costs | under 30 % | {100 * cost:.0f} % |"
+                yield f"| {where} | what augmentation costs ({goal.against}) | under 30 % | {100 * cost:.0f} % |"
             else:
                 yield f"| {where} | {goal.against} | at least {goal.least:g} | {measured:.2f} |"
     yield ""

@@ -1,8 +1,8 @@
 """One geometric and one colour transform for all frames of a window, and for its points.
 
-The windows of one piece of the shuffle share theirs (`data.augment.per`), so that a frame is warped once and kept,
-not once for each of the T windows that it is in: a warp takes half as long as a decode. Those of a batch are of
-different pieces, and each epoch cuts and draws anew.
+Every window draws its own. With `data.augment.per=run` the windows of one piece of the shuffle share one, so that a
+frame is warped once and kept, not once for each of the T windows that it is in: a warp takes half as long as a decode.
+Those of a batch are then of different pieces, and each epoch cuts and draws anew.
 """
 
 from __future__ import annotations

@@ -45,9 +45,10 @@ class AugmentConfig:
     """One affine and one colour transform for all frames of a window. 0 switches a part off."""
 
     enabled: bool = True
-    per: Literal["run", "window"] = "run"
-    """What shares a transform: the windows of one piece of the shuffle (`loader.run_length`), whose frames are then
-    warped once each; or no two windows, whose frames are warped T times. Single images: no two, either way."""
+    per: Literal["run", "window"] = "window"
+    """What shares a transform: no two windows, whose frames are warped T times; or the windows of one piece of the
+    shuffle (`loader.run_length`), whose frames are then warped once, at the price of a point or two of F1 on a small set
+    (benchmarks/results/augment). Single images: no two, either way."""
     flip_prob: float = _bounded(0.5, 0.0, 1.0)
     scale: float = _bounded(0.1, 0.0, 0.9)
     """The picture is scaled by a log-uniform factor from [1 / (1 + scale), 1 + scale]."""
