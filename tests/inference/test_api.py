@@ -10,7 +10,7 @@ import pytest
 
 import tracknet
 from tests.videos import pictures, write_video
-from tracknet.utils.errors import UserError
+from tracknet.utils.errors import RunError, UserError
 
 
 @pytest.fixture(scope="module")
@@ -54,3 +54,24 @@ def test_what_cannot_be_had_is_said_at_once(model_folder: Path, video: Path):
         tracknet.track("none.mp4", model_folder, device="cpu")
     with pytest.raises(UserError, match="no model"):
         tracknet.track(video, Path("nowhere/at/all"), device="cpu")
+
+
+def test_what_makes_no_sense_is_refused(model_folder: Path, video: Path):
+    with pytest.raises(UserError, match="no such sport"):
+        tracknet.predict(video, model_folder, events="golf", device="cpu")  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="holds no frame"):
+        tracknet.predict(video, model_folder, frames=(9, 3), device="cpu")
+    with pytest.raises(RunError, match="has no frame in 900:"):
+        tracknet.predict(video, model_folder, frames=(900, None), smooth=True, device="cpu")
+    with pytest.raises(UserError, match="from 0 to 1"):
+        tracknet.predict(video, model_folder, threshold=7, device="cpu")
+
+
+def test_the_source_is_not_drawn_over(model_folder: Path, video: Path):
+    before = video.read_bytes()
+    found = tracknet.predict(video, model_folder, frames=(0, 3), device="cpu")
+    with pytest.raises(UserError, match="is the source itself"):
+        found.draw(video)
+    with pytest.raises(UserError, match="is an MP4"):
+        found.draw(video.with_suffix(".avi"))
+    assert video.read_bytes() == before

@@ -243,6 +243,12 @@ def test_ctrl_c_while_the_overlay_is_drawn_says_what_is_there(
     with pytest.raises(Interrupted, match=r"rally.overlay.mp4 is not finished.*rows are all there"):
         predict(model, video, "--overlay", out=tmp_path / "out")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["rally.csv"]
+    monkeypatch.undo()
+    rows = (tmp_path / "out" / "rally.csv").stat().st_mtime_ns
+    assert predict(model, video, "--overlay", "--skip-existing", out=tmp_path / "out") == 0
+    assert (tmp_path / "out" / "rally.csv").stat().st_mtime_ns == rows
+    with Video(tmp_path / "out" / "rally.overlay.mp4") as overlay:
+        assert len(list(overlay)) == 30
 
 
 def test_ctrl_c_keeps_the_rows_so_far(

@@ -125,16 +125,28 @@ def run_job(
     if live and finish != NOTHING:
         notes.append("the overlay was drawn as the frames came, without --smooth and --events")
     if overlay and not live:
-        notes += _draw(job, predictions, out, fps, predictor if inset else None)
+        notes += draw_rows(job, predictions, out, fps, predictor if inset else None)
     if overlay:
         written.append(job.overlay(out))
     return Done(predictions, tuple(written), tuple(notes), rate)
 
 
-def _draw(
-    job: Job, predictions: Predictions, out: Path, fps: float, predictor: Predictor | None
+def draw_rows(
+    job: Job, predictions: Predictions, out: Path, fps: float, predictor: Predictor | None = None
 ) -> list[str]:
-    """Draws into a file that can be read again; what there is to note. A predictor is for the heatmaps."""
+    """Draws into a source that can be read again, and returns what there is to note.
+
+    Args:
+        job: says the source and the overlay's name.
+        predictions: of it.
+        out: the folder.
+        fps: of a folder's pictures.
+        predictor: runs once more, for the heatmap in the corner; none is drawn without it.
+
+    Raises:
+        Interrupted: with what is there.
+        RunError: the source is another one or breaks, or the disk is full.
+    """
     path = job.overlay(out)
     with Progress(f"drawing {path.name}", len(predictions), "frames") as progress:
         try:

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tracknet.scripts._predict_options import parse, trajectory_settings
@@ -44,7 +45,10 @@ def run(argv: Sequence[str]) -> int:
     with _stopped_by_signals() as stopped:
         for number, job in enumerate(jobs):
             try:
-                _tell(_predict(args, job, model, forms, wanted, finish, stopped))
+                if _only_overlay_lacks(args, job, forms):
+                    _draw(args, job)
+                else:
+                    _tell(_predict(args, job, model, forms, wanted, finish, stopped))
             except (RunError, OSError) as error:
                 if stopped.is_set():  # see `_predict`
                     raise KeyboardInterrupt from None
@@ -122,6 +126,27 @@ def _predict(
         inset=args.heatmap,
         fps=args.fps,
     )
+
+
+def _only_overlay_lacks(args: argparse.Namespace, job: Job, forms: Sequence[str]) -> bool:
+    """Whether an earlier run was stopped while it drew, and its rows say all that the overlay needs."""
+    return (
+        args.skip_existing
+        and args.overlay
+        and not args.heatmap
+        and Path(job.spec).exists()
+        and all(job.file(args.out, form).exists() for form in forms)
+    )
+
+
+def _draw(args: argparse.Namespace, job: Job) -> None:
+    from tracknet.inference.predictions import Predictions
+    from tracknet.inference.run_job import draw_rows
+
+    rows = job.file(args.out, args.format[0])
+    for note in draw_rows(job, Predictions.read(rows), args.out, args.fps):
+        print(f"note: {job.spec}: {note}", file=sys.stderr)
+    print(f"{job.spec}: drawn from {rows}: {job.overlay(args.out)}")
 
 
 def _to_do(args: argparse.Namespace, jobs: Sequence[Job], forms: Sequence[str]) -> list[Job]:

@@ -47,8 +47,8 @@ class AugmentConfig:
     enabled: bool = True
     per: Literal["run", "window"] = "window"
     """What shares a transform: no two windows, whose frames are warped T times; or the windows of one piece of the
-    shuffle (`loader.run_length`), whose frames are then warped once, at the price of a point or two of F1 on a small set
-    (benchmarks/results/augment). Single images: no two, either way."""
+    shuffle (`loader.run_length`), whose frames are then warped once, at the price of two points of F1 on a small
+    set (benchmarks/results/augment). Single images: no two, either way."""
     flip_prob: float = _bounded(0.5, 0.0, 1.0)
     scale: float = _bounded(0.1, 0.0, 0.9)
     """The picture is scaled by a log-uniform factor from [1 / (1 + scale), 1 + scale]."""

@@ -93,3 +93,10 @@ def test_a_clip_with_a_dot_may_be_named_by_its_key(tmp_path: Path):
     (tmp_path / "game1_v1-2.csv").write_text("Frame,Visibility,X,Y\n0,1,1,1\n")
     found, _ = read_prediction_folder(tmp_path, table(("v1.2", 1)))
     assert found.guessed.all()
+
+
+def test_a_file_named_by_its_clip_alone_where_no_other_clip_is_called_so(tmp_path: Path):
+    for name, x in (("00030", 3), ("game1_00038", 5), ("00038", 7)):
+        (tmp_path / f"{name}.csv").write_text(f"frame,visible,x,y\n0,1,{x},1\n")
+    found, _ = read_prediction_folder(tmp_path, table(("00030", 1), ("00038", 1)))
+    np.testing.assert_array_equal(found.xy_px[:, 0], [3, 5])
