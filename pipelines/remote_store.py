@@ -14,14 +14,16 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from pipelines.remote_lock import hold
-from pipelines.scratch import scratch_folder
 from pipelines.store import NO_ROOM, TEMPORARY, Lease, named_when_full, temporary_name
 from tracknet.datasets.schema import NOTES_NAME
 from tracknet.utils.errors import RunError, UserError
+from tracknet.utils.scratch import scratch_folder
 from tracknet.utils.urls import open_filesystem, shown
 
 WHOLE_OR_ABSENT = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "oci", "memory"})
 """Protocols whose uploads appear in one step, and whose renames are copies."""
+
+SCRATCH_PREFIX = "tracknet-build-"
 
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
@@ -95,7 +97,7 @@ class RemoteStore:
     @contextlib.contextmanager
     def scratch(self, name: str) -> Iterator[Path]:
         """See `Store`. In the system's temporary folder of whichever machine writes."""
-        with scratch_folder() as folder, named_when_full(folder / name):
+        with scratch_folder(SCRATCH_PREFIX) as folder, named_when_full(folder / name):
             yield folder / name
 
     @_explained

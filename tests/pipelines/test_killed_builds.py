@@ -22,8 +22,8 @@ import pytest
 
 from pipelines import remote_lock
 from pipelines.build import build
+from pipelines.remote_store import SCRATCH_PREFIX
 from pipelines.request import BuildRequest, prepare
-from pipelines.scratch import PREFIX
 from tests.pipelines.conftest import MakeDataset, contents, start
 from tracknet.utils.errors import EXIT_FAILED
 from tracknet.utils.geometry import Size
@@ -145,7 +145,7 @@ def test_killed_at_random_moments_again_and_again(
         assert len(list(out.glob("*.tar"))) - len(kept) <= 1
     assert killed > 1
     assert builder.build(f"{scheme}{out}" if scheme else out) == 0
-    assert not list(tmp_path.glob(f"{PREFIX}*"))
+    assert not list(tmp_path.glob(f"{SCRATCH_PREFIX}*"))
     assert contents(out) == builder.expected
     assert not [path for path in out.rglob("*") if ".tmp-" in path.name]
 

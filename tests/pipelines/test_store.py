@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import pickle
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,9 @@ from fsspec.registry import known_implementations
 from pipelines import remote_lock
 from pipelines.lock_record import new_record
 from pipelines.pool import StopWork
-from pipelines.remote_store import RemoteStore
-from pipelines.scratch import PREFIX, scratch_folder
+from pipelines.remote_store import SCRATCH_PREFIX, RemoteStore
 from pipelines.store import LOCK_NAME, LocalStore, Store, open_store
-from tests.pipelines.conftest import SMALL, MakeDataset, contents, run
+from tests.pipelines.conftest import SMALL, contents, run
 from tracknet.utils.errors import EXIT_DONE, EXIT_FAILED, EXIT_WRONG_REQUEST, RunError, UserError
 
 
@@ -228,7 +226,7 @@ def test_a_build_behind_a_url_has_the_same_bytes_and_is_reused(
     assert run(root, url, *SMALL[:-1], "2") == EXIT_DONE
     assert contents(far) == contents(out)
     assert f"next: python -m tracknet.train {url}/train-{{000..002}}.tar" in capsys.readouterr().out
-    assert not list(tmp_path.glob(f"{PREFIX}*"))
+    assert not list(tmp_path.glob(f"{SCRATCH_PREFIX}*"))
 
     read, asked = RemoteStore.read_all, list[str]()
     monkeypatch.setattr(RemoteStore, "read_all", lambda s, names: asked.extend(names) or read(s, names))
@@ -257,39 +255,8 @@ def test_a_build_that_lost_its_lock_writes_no_manifest(
     assert not (far / "manifest.json").exists()
 
 
-# ------------------------------------------------------------------ scratch
-
-
-def test_scratch_of_the_dead_goes_and_of_the_living_stays(make_dataset: MakeDataset, tmp_path: Path) -> None:
-    dead = tmp_path / f"{PREFIX}dead"
-    dead.mkdir()
-    (dead / "train-000.tar").write_bytes(b"half")
-    (tmp_path / f"{PREFIX}link").symlink_to(tmp_path)
-    with scratch_folder() as first:
-        assert not dead.exists()
-        (first / "file").touch()
-        with scratch_folder() as second:
-            assert (first / "file").exists()
-            assert second != first
-    assert not first.exists()
-    assert tmp_path.is_dir()
+def test_a_folder_is_a_store_here(tmp_path: Path) -> None:
     assert isinstance(open_store(tmp_path), LocalStore)
-
-
-def test_scratch_swept_away_before_it_was_locked_is_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = tempfile.mkdtemp
-    made = []
-
-    def swept(prefix: str) -> str:
-        made.append(real(prefix=prefix))
-        if len(made) == 1:
-            Path(made[0]).rmdir()
-        return made[-1]
-
-    monkeypatch.setattr(tempfile, "mkdtemp", swept)
-    with scratch_folder() as folder:
-        assert str(folder) == made[1]
-        assert folder.is_dir()
 
 
 def test_a_store_is_named_without_its_password() -> None:

@@ -71,4 +71,22 @@ def test_files_change_all_at_once(tmp_path: Path):
         (part / "metrics.json").write_text("2")
         assert content() == old
     assert content() == {"predictions.parquet": "2", "metrics.json": "2", "mine": "1"}
-    assert not (tmp_path / ".new").exists()
+    assert not list(tmp_path.glob(".new*"))
+
+
+def test_two_evaluations_into_one_folder_are_both_made_whole(tmp_path: Path):
+    names = ("predictions.parquet", "metrics.json")
+    dead = tmp_path / ".new-dead"
+    dead.mkdir()
+    (dead / names[0]).write_text("of a process that was killed")
+    with replaced_files(tmp_path) as first:
+        assert not dead.exists()
+        (first / names[0]).write_text("1")
+        with replaced_files(tmp_path) as second:
+            assert [path.name for path in first.iterdir()] == [names[0]]
+            for name in names:
+                (second / name).write_text("2")
+        assert {(tmp_path / name).read_text() for name in names} == {"2"}
+        (first / names[1]).write_text("1")
+    assert {(tmp_path / name).read_text() for name in names} == {"1"}
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)

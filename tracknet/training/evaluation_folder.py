@@ -8,18 +8,21 @@ An evaluation that was asked for without a folder never takes the place of one o
 
 from __future__ import annotations
 
+import fcntl
 import json
-import shutil
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tracknet.training.metrics.prediction_file import PREDICTIONS_NAME
 from tracknet.utils.errors import UserError
 from tracknet.utils.files import sync_folder
+from tracknet.utils.scratch import scratch_folder
 
 METRICS_NAME, PAGE_NAME, OVERLAYS_NAME = "metrics.json", "report.html", "overlays.png"
 _ID_DIGITS = 8
+_NEW_PREFIX = ".new-"
 
 
 def of_build(place: Path, build_id: str) -> Path:
@@ -74,22 +77,31 @@ def replaced_files(out: Path) -> Iterator[Path]:
     """A hidden folder to write an evaluation's files into; when the block ends well they take their places.
 
     Until then the evaluation that is there stays whole; then all its files go, also those that are not made
-    anew. metrics.json goes first and comes last: where it is, the rest belongs to it.
+    anew. metrics.json goes first and comes last: where it is, the rest belongs to it. Each process has a folder
+    of its own, so that of two evaluations into one folder both are made whole; the files of the last stay.
 
     Args:
         out: the folder, which exists.
     """
-    part = out / ".new"
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir()
-    try:
+    with scratch_folder(_NEW_PREFIX, out) as part:
         yield part
         new = sorted(part.iterdir(), key=lambda file: file.name == METRICS_NAME)
-        for name in (METRICS_NAME, PAGE_NAME, OVERLAYS_NAME):
-            (out / name).unlink(missing_ok=True)
-        sync_folder(out)
-        for file in new:
-            file.replace(out / file.name)
-        sync_folder(out)
+        with _alone_in(out):
+            for name in (METRICS_NAME, PAGE_NAME, OVERLAYS_NAME):
+                (out / name).unlink(missing_ok=True)
+            sync_folder(out)
+            for file in new:
+                file.replace(out / file.name)
+            sync_folder(out)
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Waits while another process is in here, so that the files of two evaluations do not mix."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with suppress(OSError):  # a disk that knows no locks
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
     finally:
-        shutil.rmtree(part, ignore_errors=True)
+        os.close(handle)

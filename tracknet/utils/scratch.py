@@ -1,4 +1,4 @@
-"""Temporary folders on local disk that do not outlive their process for long, however it ended."""
+"""Temporary folders that do not outlive their process for long, however it ended."""
 
 from __future__ import annotations
 
@@ -10,18 +10,25 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-PREFIX = "tracknet-build-"
-
 
 @contextlib.contextmanager
-def scratch_folder() -> Iterator[Path]:
-    """A folder of our own in the system's temporary folder (`TMPDIR`); those of killed processes are removed.
+def scratch_folder(prefix: str, parent: Path | None = None) -> Iterator[Path]:
+    """A folder of our own; those of the same prefix that killed processes left are removed.
 
     A folder is in use while its owner holds a lock on it. The lock ends with the process, and unlike a process
-    number it means the same in every container that shares the disk.
+    number it means the same in every container that shares the disk. Where the disk knows no such locks, folders
+    of the dead stay.
+
+    Args:
+        prefix: of its name.
+        parent: where it is made; `None` is the system's temporary folder (`TMPDIR`).
+
+    Raises:
+        OSError: it cannot be made.
     """
-    sweep()
-    path, handle = _claim()
+    parent = Path(tempfile.gettempdir()) if parent is None else parent
+    _sweep(prefix, parent)
+    path, handle = _claim(prefix, parent)
     try:
         yield path
     finally:
@@ -29,9 +36,9 @@ def scratch_folder() -> Iterator[Path]:
         os.close(handle)
 
 
-def sweep() -> None:
+def _sweep(prefix: str, parent: Path) -> None:
     """Removes what killed processes of this user left behind."""
-    for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+    for path in parent.glob(f"{prefix}*"):
         with contextlib.suppress(OSError):
             if path.is_symlink() or path.stat().st_uid != os.getuid():
                 continue
@@ -43,15 +50,16 @@ def sweep() -> None:
                 os.close(handle)
 
 
-def _claim() -> tuple[Path, int]:
+def _claim(prefix: str, parent: Path) -> tuple[Path, int]:
     while True:
-        path = Path(tempfile.mkdtemp(prefix=PREFIX))
+        path = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
         # Until it is locked, a sweep may take it for a leftover.
         try:
             handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
         except FileNotFoundError:
             continue
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        with contextlib.suppress(OSError):  # where no folder can be locked, no sweep takes it
+            fcntl.flock(handle, fcntl.LOCK_EX)
         if path.is_dir():
             return path, handle
         os.close(handle)
