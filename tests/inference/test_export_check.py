@@ -59,7 +59,7 @@ def test_equal_models_agree() -> None:
     logits = maps((3, 2.0), (9, 4.0), (20, -4.0), (4, 1.0), (5, 1.0))
     found = agreement(logits, logits.clone())
     assert (found.windows, found.maps, found.reported, found.ties) == (5, 5, 4, 0)
-    assert found.points_px == found.other_points_px == found.probability == found.logits == 0.0
+    assert found.points_px == found.other_points_px == found.probability == 0.0
     assert not found.problems(EXACT)
     assert "0 px apart where a ball is reported (4 maps), 0 px elsewhere (1)" in str(found)
 
@@ -137,7 +137,9 @@ def test_frames_of_shards_are_those_that_were_trained_on(
         check_frames(model, None)
 
 
-def test_frames_of_a_video(exportable: MakeModel, tmp_path: Path) -> None:
+def test_frames_of_a_video(
+    exportable: MakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("av")
     from tests.videos import write_video
 
@@ -156,3 +158,10 @@ def test_frames_of_a_video(exportable: MakeModel, tmp_path: Path) -> None:
         check_frames(model, tmp_path / "no.mp4")
     with pytest.raises(UserError, match="neither a video nor a folder of built shards"):
         check_frames(model, tmp_path)
+
+    def unreadable(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("tracknet.inference.check_frames.Video", unreadable)
+    with pytest.raises(UserError, match=r"v\.mp4 cannot be read: Permission denied"):
+        check_frames(model, tmp_path / "v.mp4")

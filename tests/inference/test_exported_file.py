@@ -18,7 +18,8 @@ from tracknet.inference import export, export_graph, exported_model
 from tracknet.inference.check_frames import CheckFrames, drawn_windows
 from tracknet.inference.export import export_file
 from tracknet.inference.export_graph import write_program
-from tracknet.inference.exported_model import is_exported, load_exported
+from tracknet.inference.exported_model import ExportedModel, is_exported, load_exported
+from tracknet.inference.heatmap_model import load_model
 from tracknet.models.model import TrackNet
 from tracknet.utils.errors import RunError, UserError
 from tracknet.utils.geometry import Size
@@ -217,9 +218,13 @@ def test_frames_that_do_not_fit_are_refused(program: Path) -> None:
 def test_files_that_are_no_export_of_ours(program: Path, tmp_path: Path) -> None:
     assert is_exported(program)
     assert is_exported("x/m.onnx")
+    assert is_exported("x/M.ONNX")
     assert not is_exported("runs/x")
     with pytest.raises(UserError, match="there is no exported model"):
         load_exported(tmp_path / "absent.onnx")
+    upper = tmp_path / "M.PT2"
+    upper.write_bytes(program.read_bytes())
+    assert isinstance(load_model(upper, device="cpu"), ExportedModel)
     (tmp_path / "other.zip").write_bytes(program.read_bytes())
     with pytest.raises(UserError, match=r"ends neither in \.onnx nor in \.pt2"):
         load_exported(tmp_path / "other.zip")

@@ -68,6 +68,8 @@ def test_everything_that_is_not_there_is_named(tmp_path: Path):
     assert len(wrong.value.problems) == 3
     with pytest.raises(UserError, match="one of several"):
         find_jobs(["-", *touch(tmp_path / "a.mp4")])
+    with pytest.raises(UserError, match="one of several"):
+        find_jobs(["0", *touch(tmp_path / "a.mp4")])
 
 
 def test_files_of_two_sources_never_meet(tmp_path: Path):
@@ -78,3 +80,10 @@ def test_files_of_two_sources_never_meet(tmp_path: Path):
     with pytest.raises(UserError, match="one name"):
         find_jobs(touch(tmp_path / "x.mp4", tmp_path / "x.partial.mp4"))
     assert names(touch(tmp_path / "a.mp4", tmp_path / "ab.mp4")) == ["a", "ab"]
+
+
+def test_a_file_that_is_named_like_a_camera_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    touch(tmp_path / "0", tmp_path / "a.mp4")
+    assert names(["0", "a.mp4"]) == ["0", "a"]
+    assert names(["1"]) == ["camera1"]

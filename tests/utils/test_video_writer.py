@@ -295,6 +295,18 @@ def test_a_writer_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
         VideoWriter(tmp_path / "none" / "out.mp4", Size(4, 4))
 
 
+def test_a_file_that_cannot_be_opened_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(av, "open", fail)
+    with pytest.raises(OSError, match="Too many open files"):
+        VideoWriter(tmp_path / "x.mp4", Size(64, 48))
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_size_that_h264_lacks_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"no H\.264 video can be made of pictures of 40000x20"):
         VideoWriter(tmp_path / "out.mp4", Size(40000, 20))

@@ -108,6 +108,8 @@ def _of_video(model: TrackNet, path: Path) -> CheckFrames:
             read = video.frames_read
     except VideoError as error:
         raise UserError(f"--check {path}: {error}") from None
+    except OSError as error:
+        raise UserError(f"--check {path} cannot be read: {error.strerror or error}") from None
     if not windows:
         raise UserError(f"--check {path}: {read} frames, and a window of this model spans {span}")
     return CheckFrames(_as_tensor(np.array(windows)), f"{len(windows)} windows of {path}")

@@ -48,7 +48,6 @@ class Agreement:
         points_px: between points, where a ball is reported and there is no tie; NaN where there are none such.
         other_points_px: between points in all other maps; NaN where there are none.
         probability: between cells of the heatmaps.
-        logits: likewise, before the sigmoid.
     """
 
     windows: int
@@ -58,7 +57,6 @@ class Agreement:
     points_px: float
     other_points_px: float
     probability: float
-    logits: float
 
     def problems(self, tolerance: Tolerance) -> list[str]:
         """What is further apart than it may be."""
@@ -124,7 +122,6 @@ def compare(model: TrackNet, answer: Answer, windows: torch.Tensor, tolerance: T
         points_px=_largest(apart[judged]),
         other_points_px=_largest(apart[~judged]),
         probability=_largest((expected.sigmoid() - found.sigmoid()).abs()),
-        logits=_largest((expected - found).abs()),
     )
 
 

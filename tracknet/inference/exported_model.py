@@ -123,8 +123,8 @@ class ExportedModel:
 
 
 def is_exported(path: str | Path) -> bool:
-    """Whether a name is that of an exported file: `.onnx` or `.pt2`."""
-    return Path(path).suffix in SUFFIXES.values()
+    """Whether a name is that of an exported file: `.onnx` or `.pt2`, in upper or lower case."""
+    return Path(path).suffix.lower() in SUFFIXES.values()
 
 
 def load_exported(path: str | Path, device: str = "auto") -> ExportedModel:
@@ -143,11 +143,12 @@ def load_exported(path: str | Path, device: str = "auto") -> ExportedModel:
         raise UserError(
             f"there is no exported model {path}", remedy="name the .onnx or .pt2 file that export wrote"
         )
+    suffix = path.suffix.lower()
     graph: Graph
-    if path.suffix == SUFFIXES["onnx"]:
+    if suffix == SUFFIXES["onnx"]:
         onnx_graph = OnnxGraph(path, device)
         graph, text = onnx_graph, onnx_graph.metadata
-    elif path.suffix == SUFFIXES["torch-export"]:
+    elif suffix == SUFFIXES["torch-export"]:
         text = _program_metadata(path)
         # First, so that no program of unknown origin is loaded.
         read_metadata(text, str(path))

@@ -52,7 +52,7 @@ def find_jobs(specs: Sequence[str]) -> list[Job]:
     problems: list[str] = []
     for spec in specs:
         path = Path(spec).expanduser()
-        if spec == STDIN or is_url(spec) or (spec.isdecimal() and not path.exists()):
+        if spec == STDIN or is_url(spec) or _is_camera(spec):
             sources.append(spec)
         elif path.is_dir():
             found = _in_folder(path)
@@ -66,7 +66,7 @@ def find_jobs(specs: Sequence[str]) -> list[Job]:
     if problems:
         raise UserError("nothing was predicted", problems=problems)
     sources = list(dict.fromkeys(sources))
-    if sum(source == STDIN or source.isdecimal() for source in sources) and len(sources) > 1:
+    if sum(source == STDIN or _is_camera(source) for source in sources) and len(sources) > 1:
         raise UserError(
             "a camera or standard input cannot be one of several sources: the others would wait for its end",
             remedy="run the command once for each",
@@ -91,6 +91,11 @@ def _check_apart(jobs: Sequence[Job]) -> None:
             problems=problems,
             remedy="predict them into different folders: one command each, with --out",
         )
+
+
+def _is_camera(source: str) -> bool:
+    """Whether a number is a camera's: a file or folder of that name comes first."""
+    return source.isdecimal() and not Path(source).exists()
 
 
 def _in_folder(folder: Path) -> list[Path]:
@@ -142,7 +147,7 @@ def _parts(source: str) -> list[str]:
     """The folders and the name without its ending, as file names may have them."""
     if source == STDIN:
         return ["stdin"]
-    if source.isdecimal() and not Path(source).exists():
+    if _is_camera(source):
         return [f"camera{source}"]
     if is_url(source):
         # Neither password nor query: they may be secret.

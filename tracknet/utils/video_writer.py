@@ -83,8 +83,9 @@ class VideoWriter:
         self._sound: Sound | None = None
         self._done = False
         self._part.touch()  # FFmpeg would open it with the first picture
-        self._out = av.open(str(self._part), "w", format="mp4", options={"movflags": "faststart"})
+        self._out: Any = None
         try:
+            self._out = av.open(str(self._part), "w", format="mp4", options={"movflags": "faststart"})
             self._stream = self._add_stream()
         except BaseException:
             self.abandon()
@@ -183,7 +184,8 @@ class VideoWriter:
         if self._sound is not None:
             self._sound.close()
         try:
-            self._out.close()
+            if self._out is not None:
+                self._out.close()
         except OSError:
             pass  # the disk is full, and was so before
         finally:
