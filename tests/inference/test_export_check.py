@@ -137,9 +137,7 @@ def test_frames_of_shards_are_those_that_were_trained_on(
         check_frames(model, None)
 
 
-def test_frames_of_a_video(
-    exportable: MakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_frames_of_a_video(exportable: MakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("av")
     from tests.videos import write_video
 

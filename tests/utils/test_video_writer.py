@@ -295,9 +295,7 @@ def test_a_writer_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
         VideoWriter(tmp_path / "none" / "out.mp4", Size(4, 4))
 
 
-def test_a_file_that_cannot_be_opened_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_that_cannot_be_opened_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:
         raise OSError(24, "Too many open files")
 

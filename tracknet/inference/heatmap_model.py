@@ -7,7 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 
-from tracknet.inference.exported_model import SUFFIXES, load_exported
+from tracknet.inference.exported_model import is_exported, load_exported
 from tracknet.models.model import TrackNet
 from tracknet.models.model_folder import resolve_model_folder
 from tracknet.utils.errors import UserError
@@ -66,10 +66,24 @@ def load_model(place: str | Path, *, device: str = "auto") -> HeatmapModel:
         RunError: it is damaged.
     """
     path = Path(place).expanduser()
-    if path.suffix.lower() in SUFFIXES.values():
-        if not path.is_file():
-            raise UserError(f"there is no file {path}")
-        return load_exported(path, device=device)
+    return load_exported(path, device=device) if is_exported(path) else load_trained(place)
+
+
+def load_trained(place: str | Path) -> TrackNet:
+    """The model that a person names, with weights that can be changed.
+
+    Args:
+        place: as `load_model` takes it, but no exported file.
+
+    Raises:
+        UserError: there is none, it is an exported file, or it is of another version; with what to name instead.
+        RunError: it is damaged.
+    """
+    path = Path(place).expanduser()
+    if is_exported(path):
+        raise UserError(
+            f"{place} is an exported file", remedy="give the run or model folder that it was made of"
+        )
     if path.is_dir():
         return TrackNet.from_pretrained(resolve_model_folder(path))
     if isinstance(place, Path) and looks_like_path(str(place)):

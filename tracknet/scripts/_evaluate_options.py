@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tracknet.datasets.shard_names import place_of
+from tracknet.scripts._choices import AMPS, OVERLAPS
 from tracknet.utils.errors import UserError
 
 
@@ -67,7 +68,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument(
         "--overlap",
-        choices=["mean", "max", "weighted", "none"],
+        choices=OVERLAPS,
         help="of models with a map per frame: how the maps of all windows that see a frame become one; weighted "
         "counts a window's middle most, none takes the window that the frame anchors. Default: mean",
     )
@@ -88,7 +89,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--amp", default="auto", choices=["auto", "bf16", "fp16", "off"])
+    parser.add_argument("--amp", default="auto", choices=AMPS)
     parser.add_argument("--traceback", action="store_true", help="show Python's traceback of an error")
     args = parser.parse_args(list(argv))
     if problems := list(_problems(args)):

@@ -6,12 +6,10 @@ import argparse
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, cast
 
+from tracknet.scripts._choices import AMPS, DEFAULT_FPS, OVERLAPS, RESULT_FORMATS, SPORTS
 from tracknet.utils.errors import UserError
-
-Sport = Literal["tennis", "badminton"]
-FORMATS = ("csv", "parquet", "json")
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -71,11 +69,13 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument(
         "--events",
-        choices=get_args(Sport),
+        choices=SPORTS,
         help="add the columns event (hit, bounce) and event_score, from the ball's path; best with --smooth",
     )
     parser.add_argument("--frames", default=":", metavar="A:B", help="only the frames A to B-1, from 0")
-    parser.add_argument("--fps", type=float, default=30.0, help="of folders of pictures; default: 30")
+    parser.add_argument(
+        "--fps", type=float, default=DEFAULT_FPS, help=f"of folders of pictures; default: {DEFAULT_FPS:g}"
+    )
     existing = parser.add_mutually_exclusive_group()
     existing.add_argument("--overwrite", action="store_true", help="replace results that are there")
     existing.add_argument(
@@ -86,7 +86,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument(
         "--overlap",
-        choices=["mean", "max", "weighted", "none"],
+        choices=OVERLAPS,
         help="of models with a map per frame: how the maps of all windows that see a frame become one. Default: mean",
     )
     parser.add_argument("--flip", action="store_true", help="average with the mirror image: twice the time")
@@ -94,7 +94,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         "--batch", type=int, metavar="N", help="windows at once; default: 8, of live sources 1"
     )
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--amp", default="auto", choices=["auto", "bf16", "fp16", "off"])
+    parser.add_argument("--amp", default="auto", choices=AMPS)
     parser.add_argument("--traceback", action="store_true", help="show Python's traceback of an error")
     args = parser.parse_args(list(argv))
     if problems := list(_problems(args)):
@@ -120,8 +120,8 @@ def trajectory_settings(args: argparse.Namespace) -> dict[str, Any] | None:
 
 def _formats(text: str) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(name.strip().lower() for name in text.split(",") if name.strip()))
-    if not names or set(names) - set(FORMATS):
-        raise argparse.ArgumentTypeError(f"{text!r}: give one or several of {', '.join(FORMATS)}")
+    if not names or set(names) - set(RESULT_FORMATS):
+        raise argparse.ArgumentTypeError(f"{text!r}: give one or several of {', '.join(RESULT_FORMATS)}")
     return names
 
 

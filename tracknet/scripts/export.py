@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tracknet.scripts._choices import EXPORT_SUFFIXES
 from tracknet.utils.errors import EXIT_DONE, UserError, cli_main
 
 if TYPE_CHECKING:
@@ -15,15 +16,16 @@ if TYPE_CHECKING:
     from tracknet.inference.export import Exported
     from tracknet.models.model import TrackNet
 
-_SUFFIXES = {"onnx": ".onnx", "torch-export": ".pt2", "safetensors": ""}
+_SUFFIXES = {**EXPORT_SUFFIXES, "safetensors": ""}
 
 
 def run(argv: Sequence[str]) -> int:
     """Writes, compares, and says how near the result is."""
     args = _parse(argv)
     from tracknet.inference.check_frames import check_frames
+    from tracknet.inference.heatmap_model import load_trained
 
-    model = _load(args.model)
+    model = load_trained(args.model)
     out = args.out or _default_out(args)
     frames = check_frames(model, args.check)
     print(f"exporting to {out}, compared on {frames.origin} before it is kept", file=sys.stderr)
@@ -63,7 +65,7 @@ def _export_folder(args: argparse.Namespace, model: TrackNet, out: Path, frames:
     from tracknet.models.model_card import model_card
     from tracknet.models.publishing import evaluations_of, push
 
-    evaluations, notes = evaluations_of(Path(args.model), model)
+    evaluations, notes = evaluations_of(Path(args.model).expanduser(), model)
     card = model_card(model, name=args.push, evaluations=evaluations, license=args.license)
     done = export_folder(model, out, frames, card=card, half=args.half, overwrite=args.overwrite)
     measured = ", ".join(str(evaluation.get("split")) for evaluation in evaluations)
@@ -81,19 +83,6 @@ def _export_folder(args: argparse.Namespace, model: TrackNet, out: Path, frames:
         )
         print(f"uploaded: {address}{'' if args.public else ' (private)'}")
     return done
-
-
-def _load(name: str) -> TrackNet:
-    from tracknet.inference.exported_model import is_exported
-    from tracknet.models.model import TrackNet
-    from tracknet.models.model_folder import resolve_model_folder
-
-    if is_exported(name):
-        raise UserError(
-            f"{name} is an exported file", remedy="give the run or model folder that it was made of"
-        )
-    path = Path(name).expanduser()
-    return TrackNet.from_pretrained(resolve_model_folder(path) if path.is_dir() else name)
 
 
 def _default_out(args: argparse.Namespace) -> Path:
