@@ -16,7 +16,8 @@ from tracknet.utils.settings import TrainingConfig
     ("copy", "original"),
     [
         (_choices.SPORTS, get_args(events.Sport)),
-        (_choices.RESULT_FORMATS, tuple(prediction_formats.FORMATS)),
+        # TrackNetV2's is an option of its own: it comes beside another.
+        ((*_choices.RESULT_FORMATS, "tracknetv2"), tuple(prediction_formats.FORMATS)),
         (_choices.OVERLAPS, window_overlap.OVERLAPS),
         (_choices.AMPS, get_args(get_type_hints(TrainingConfig)["amp"])),
         (_choices.DEFAULT_FPS, frame_source.DEFAULT_FPS),

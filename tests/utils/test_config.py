@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import typing
 from pathlib import Path
 from typing import Any
@@ -377,9 +378,24 @@ def test_there_and_back(config: Config, tmp_path: Path) -> None:
     assert overridden == dataclasses.replace(config, training=dataclasses.replace(config.training, epochs=77))
 
 
-def test_visibility_weights_survive_json() -> None:
-    import json
+def test_a_run_from_before_a_setting_goes_on_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    plain = to_plain(Config())
+    del plain["data"]["augment"]["per"]
+    for old in (plain, {"training": {"epochs": 3}}):
+        path.write_text(json.dumps(old))
+        assert load_saved_config(path).data.augment.per == "window"
+        assert load_saved_config(path, ["data.augment.per=run"]).data.augment.per == "run"
+    for said in ("run", "window"):
+        plain["data"]["augment"]["per"] = said
+        path.write_text(json.dumps(plain))
+        assert load_saved_config(path).data.augment.per == said
+    path.write_text("data: {augment: 3}\n")
+    with pytest.raises(UserError, match=r"data\.augment .*needs keys and values, got 3"):
+        load_saved_config(path)
 
+
+def test_visibility_weights_survive_json() -> None:
     assert from_plain(Config, json.loads(json.dumps(to_plain(SAVED)))) == SAVED
 
 

@@ -27,6 +27,10 @@ _KIND_NAMES = {int: "a whole number", float: "a number", bool: "true or false", 
 _T = TypeVar("_T")
 
 
+# Settings that came after the first runs, and what runs did before. A new default must not change what is resumed.
+_BEFORE_IT_WAS_SAID = {"data.augment.per": "window"}
+
+
 def config_folders() -> list[Path]:
     """Where `configs/GROUP/NAME.yaml` is looked for: the working folder, the checkout, the package."""
     package = Path(__file__).resolve().parent.parent
@@ -60,8 +64,13 @@ def load_config(
 
 
 def load_saved_config(path: Path, overrides: Sequence[str] = ()) -> Config:
-    """The configuration that a run wrote down, with overrides. Raises as `load_config` does."""
+    """The configuration that a run wrote down, with overrides. Raises as `load_config` does.
+
+    Where the run is older than a setting, it is what the run did then, whatever the default is now.
+    """
     tree = _read_yaml(path)
+    for key, value in _BEFORE_IT_WAS_SAID.items():
+        _set_default(tree, key, value)
     origin: dict[str, str] = {}
     _mark_origin(tree, "", str(path), origin)
     return _compose(tree, origin, overrides)
@@ -164,6 +173,17 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(loaded, dict):
         raise UserError(f"{path} must hold keys and values, it holds a {type(loaded).__name__}")
     return typing.cast(dict[str, Any], loaded)
+
+
+def _set_default(tree: dict[str, Any], key: str, value: str) -> None:
+    """Sets a dotted key where it is missing. What is no mapping on the way there is left to the checks."""
+    *parents, last = key.split(".")
+    place: Any = tree
+    for name in parents:
+        place = place.setdefault(name, {})
+        if not isinstance(place, dict):
+            return
+    place.setdefault(last, value)
 
 
 def _mark_origin(tree: Any, prefix: str, source: str, origin: dict[str, str]) -> None:
