@@ -1,4 +1,4 @@
-"""Every setting there is: its name, type, default and bounds. `configs/*.yaml` choose values, no more.
+"""Every setting of a run: its name, type, default and bounds. `configs/*.yaml` choose values, no more.
 
 Sizes are written `[width, height]` in YAML and arrive as `Size`. Bounds live in the field's metadata and are
 checked by `tracknet.utils.config`, all at once; what spans several fields is checked by a `problems` method.
@@ -10,15 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from tracknet.utils.bounds import bounded
 from tracknet.utils.geometry import Size
-
-
-def _bounded(
-    default: Any, low: float | None = None, high: float | None = None, *, above: float | None = None
-) -> Any:
-    """A field whose value must be within `low <= value <= high` and `> above`."""
-    return field(default=default, metadata={"low": low, "high": high, "above": above})
-
+from tracknet.utils.trajectory_settings import TrajectoryConfig as TrajectoryConfig
 
 # ---------------------------------------------------------------- data
 
@@ -27,9 +21,9 @@ def _bounded(
 class SequenceConfig:
     """Which frames make a window."""
 
-    length: int = _bounded(3, 1, 64)
+    length: int = bounded(3, 1, 64)
     """Frames per window, T. 1 means single images."""
-    stride: int = _bounded(1, 1, 64)
+    stride: int = bounded(1, 1, 64)
     """Distance between a window's frames."""
     anchor: Literal["middle", "last"] = "middle"
     """Which of the window's frames it stands for: `middle` sees both neighbours, `last` is causal."""
@@ -49,18 +43,18 @@ class AugmentConfig:
     """What shares a transform: no two windows, whose frames are warped T times; or the windows of one piece of the
     shuffle (`loader.run_length`), whose frames are then warped once, at the price of two points of F1 on a small
     set (benchmarks/results/augment). Single images: no two, either way."""
-    flip_prob: float = _bounded(0.5, 0.0, 1.0)
-    scale: float = _bounded(0.1, 0.0, 0.9)
+    flip_prob: float = bounded(0.5, 0.0, 1.0)
+    scale: float = bounded(0.1, 0.0, 0.9)
     """The picture is scaled by a log-uniform factor from [1 / (1 + scale), 1 + scale]."""
-    shift: float = _bounded(0.05, 0.0, 1.0)
+    shift: float = bounded(0.05, 0.0, 1.0)
     """Largest shift, as a fraction of the width and height."""
-    rotate_deg: float = _bounded(3.0, 0.0, 180.0)
-    brightness: float = _bounded(0.2, 0.0, 1.0)
-    contrast: float = _bounded(0.2, 0.0, 1.0)
-    saturation: float = _bounded(0.2, 0.0, 1.0)
-    hue_deg: float = _bounded(15.0, 0.0, 180.0)
+    rotate_deg: float = bounded(3.0, 0.0, 180.0)
+    brightness: float = bounded(0.2, 0.0, 1.0)
+    contrast: float = bounded(0.2, 0.0, 1.0)
+    saturation: float = bounded(0.2, 0.0, 1.0)
+    hue_deg: float = bounded(15.0, 0.0, 180.0)
     """Largest turn of the colours; courts differ in colour more than balls do."""
-    prob: float = _bounded(1.0, 0.0, 1.0)
+    prob: float = bounded(1.0, 0.0, 1.0)
     """Probability that a window is augmented at all, apart from the flip."""
 
 
@@ -68,23 +62,23 @@ class AugmentConfig:
 class LoaderConfig:
     """How the stream is served. Of a sound data set `lanes` and `run_length` alone change what a training sees."""
 
-    workers: int = _bounded(2, 0, 256)
+    workers: int = bounded(2, 0, 256)
     mode: Literal["auto", "threads", "processes"] = "auto"
     """What the workers are; `auto` takes threads for a few and processes for many."""
-    prefetch: int = _bounded(2, 1, 64)
+    prefetch: int = bounded(2, 1, 64)
     """Batches each worker keeps ready."""
-    memory_gb: float = _bounded(4.0, above=0.0)
+    memory_gb: float = bounded(4.0, above=0.0)
     """Most memory for decoded frames and batches, of all workers together (10^9 bytes)."""
     on_bad_frame: Literal["raise", "skip"] = "raise"
     """A damaged or unreadable frame ends the run, or its windows are masked and counted."""
-    max_bad_frames: int = _bounded(10, 0)
+    max_bad_frames: int = bounded(10, 0)
     """So many are skipped; one more ends the run."""
-    slow_read_s: float = _bounded(5.0, above=0.0)
+    slow_read_s: float = bounded(5.0, above=0.0)
     """A frame that takes longer to read is named in a warning."""
-    lanes: int | None = _bounded(None, 1, 4096)
+    lanes: int | None = bounded(None, 1, 4096)
     """Interleaved parts of the shuffled sequence; more mixes better, fewer decodes less. null: 24, or 16 where the
     data are few for the batch size."""
-    run_length: int | None = _bounded(None, 1, 4096)
+    run_length: int | None = bounded(None, 1, 4096)
     """Consecutive windows that stay together in the shuffle; null: 48 times the frames that neighbours share."""
 
 
@@ -94,11 +88,11 @@ class CacheConfig:
 
     dir: str | None = None
     """null: ~/.cache/tracknet/shards, or in $XDG_CACHE_HOME."""
-    max_gb: float = _bounded(50.0, above=0.0)
+    max_gb: float = bounded(50.0, above=0.0)
     """Most disk for them (10^9 bytes). Training shards that are more are streamed in blocks, in another order."""
-    timeout_s: float = _bounded(30.0, above=0.0)
+    timeout_s: float = bounded(30.0, above=0.0)
     """A connection that is silent for so long is given up, and tried again."""
-    attempts: int = _bounded(6, 1, 1000)
+    attempts: int = bounded(6, 1, 1000)
     """In a row without a byte gained, before the run ends."""
 
 
@@ -111,7 +105,7 @@ class FilterConfig:
     games: tuple[str, ...] | None = None
     """Only these games, by name or number; null takes all."""
     exclude_games: tuple[str, ...] = ()
-    every: int = _bounded(1, 1, 10_000)
+    every: int = bounded(1, 1, 10_000)
     """Every n-th window of a clip; its frames are as close together as ever."""
 
     def problems(self) -> Iterator[tuple[str, str]]:
@@ -126,7 +120,7 @@ class SourceConfig:
 
     shards: tuple[str, ...] = ()
     """A folder of built shards, or files, globs or brace patterns of one build; also behind a URL."""
-    weight: float | None = _bounded(None, above=0.0)
+    weight: float | None = bounded(None, above=0.0)
     """Its share of the windows is this over the sum of all; null (in every source) goes by size."""
 
     def problems(self) -> Iterator[tuple[str, str]]:
@@ -150,18 +144,18 @@ class DataConfig:
     """Size at which frames are stored and which the model sees; null takes the checkpoint's own."""
     decode: Literal["full", "scaled"] = "full"
     """`scaled` lets the JPEG decoder halve large frames: builds 1.8 times as fast, with a ball 11 % paler."""
-    jpeg_quality: int = _bounded(95, 50, 100)
-    max_megapixels: float = _bounded(64.0, above=0.0, high=2000.0)
+    jpeg_quality: int = bounded(95, 50, 100)
+    max_megapixels: float = bounded(64.0, above=0.0, high=2000.0)
     """Pictures in tars made elsewhere that state more are refused before they are decoded."""
-    num_shards: int = _bounded(32, 1, 1000)
+    num_shards: int = bounded(32, 1, 1000)
     """Training shards; fewer when there is too little data."""
-    segment_frames: int = _bounded(64, 1, 100_000)
+    segment_frames: int = bounded(64, 1, 100_000)
     """Consecutive frames that go into one shard together."""
     val_games: tuple[str, ...] | None = None
     """Games held out for validation, by name or number; null takes the last fifth of those not tested."""
     test_games: tuple[str, ...] = ()
     """Games kept for the test, by name or number: neither trained nor validated on."""
-    split_seed: int = _bounded(0, 0)
+    split_seed: int = bounded(0, 0)
     """Deals the segments to the shards."""
     layout: str = "auto"
     """Of the raw data: `auto`, `tracknet`, `video`, or another that `pipelines.sources` knows."""
@@ -228,9 +222,9 @@ class DecoderConfig:
     kind: Literal["deconv", "interpolate"] = "deconv"
     skip: Literal["none", "detail"] = "detail"
     """`detail` adds a shallow convolutional stem over the stacked frames, whose maps join every stage."""
-    detail_channels: int = _bounded(32, 4, 1024)
+    detail_channels: int = bounded(32, 4, 1024)
     """Width of the detail stem at stride 2; it doubles with every halving."""
-    detail_levels: int = _bounded(3, 1, 6)
+    detail_levels: int = bounded(3, 1, 6)
     """How often the stem may halve the picture. A model without a backbone starts from its last level, at
     stride 2^levels; beside a backbone only levels that join a stage are built."""
     detail_input: Literal["frames", "frames_and_differences"] = "frames_and_differences"
@@ -245,7 +239,7 @@ class HeadConfig:
 
     maps: Literal["one", "all"] = "one"
     """`one` heatmap for the window's anchor frame, or `all` T of them."""
-    prior: float = _bounded(0.01, above=0.0, high=0.5)
+    prior: float = bounded(0.01, above=0.0, high=0.5)
     """Probability that an untrained head gives every cell (its bias)."""
 
 
@@ -254,7 +248,7 @@ class HeatmapConfig:
     """The target, and how a point is read from a prediction."""
 
     size: Size = Size(256, 144)
-    sigma: float = _bounded(2.0, above=0.0, high=100.0)
+    sigma: float = bounded(2.0, above=0.0, high=100.0)
     """Standard deviation of the gaussian, in heatmap cells."""
     decode: Literal["argmax", "soft_argmax", "dark"] = "dark"
 
@@ -306,10 +300,10 @@ class OptimizerConfig:
     """AdamW."""
 
     name: Literal["adamw"] = "adamw"
-    lr: float = _bounded(5e-4, above=0.0)
-    backbone_lr: float | None = _bounded(None, above=0.0)
+    lr: float = bounded(5e-4, above=0.0)
+    backbone_lr: float | None = bounded(None, above=0.0)
     """The backbone's own learning rate; null takes a tenth of `lr` when pretrained, `lr` otherwise."""
-    weight_decay: float = _bounded(0.05, 0.0)
+    weight_decay: float = bounded(0.05, 0.0)
     betas: tuple[float, float] = (0.9, 0.999)
 
     def problems(self) -> Iterator[tuple[str, str]]:
@@ -323,8 +317,8 @@ class SchedulerConfig:
     """Linear warm-up, then a cosine down to a floor."""
 
     name: Literal["cosine", "constant"] = "cosine"
-    warmup_epochs: float = _bounded(5.0, 0.0)
-    min_lr_ratio: float = _bounded(0.01, 0.0, 1.0)
+    warmup_epochs: float = bounded(5.0, 0.0)
+    min_lr_ratio: float = bounded(0.01, 0.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -336,8 +330,8 @@ class LossConfig:
     """Frames without a ball: no loss, or an empty target."""
     visibility_weights: dict[int, float] = field(default_factory=lambda: {1: 1.0, 2: 1.0, 3: 1.0})
     """Loss weight per visibility class; a class left out weighs 1."""
-    focal_alpha: float = _bounded(2.0, 0.0)
-    focal_beta: float = _bounded(4.0, 0.0)
+    focal_alpha: float = bounded(2.0, 0.0)
+    focal_beta: float = bounded(4.0, 0.0)
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """Weights of classes that do not exist, or below zero."""
@@ -360,7 +354,7 @@ class MetricsConfig:
     """What validation reports; distances in frame pixels."""
 
     pck_px: tuple[float, ...] = (2.0, 5.0, 10.0, 20.0)
-    distance_px: float = _bounded(5.0, above=0.0)
+    distance_px: float = bounded(5.0, above=0.0)
     """A detection this near the truth counts as right, for precision, recall and F1."""
     monitor: Literal["pck", "f1", "l2"] = "pck"
     """What `best` means: PCK at `distance_px`, F1 over all frames, or mean L2."""
@@ -379,33 +373,33 @@ class TrainingConfig:
     scheduler: SchedulerConfig = field(default_factory=SchedulerConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     metrics: MetricsConfig = field(default_factory=MetricsConfig)
-    batch_size: int = _bounded(8, 1)
+    batch_size: int = bounded(8, 1)
     """Windows per step over all devices, before `accumulate`."""
-    accumulate: int = _bounded(1, 1)
-    epochs: int = _bounded(30, 1)
-    max_steps: int | None = _bounded(None, 1)
+    accumulate: int = bounded(1, 1)
+    epochs: int = bounded(30, 1)
+    max_steps: int | None = bounded(None, 1)
     """Trains for so many optimizer steps, whatever `epochs` says."""
     amp: Literal["auto", "bf16", "fp16", "off"] = "auto"
     """`auto` is bf16 (else fp16) on CUDA and off on a CPU."""
-    grad_clip: float | None = _bounded(1.0, above=0.0)
+    grad_clip: float | None = bounded(1.0, above=0.0)
     gradient_checkpointing: bool = False
-    seed: int = _bounded(0, 0, 2**32 - 1)
+    seed: int = bounded(0, 0, 2**32 - 1)
     device: str = "auto"
     """`auto` is CUDA where there is one, else the CPU; or a torch device name."""
-    threads: int | None = _bounded(None, 1)
+    threads: int | None = bounded(None, 1)
     """CPU threads of the model; null leaves the choice to torch."""
     log_dir: str = "runs"
     ckpt_dir: str | None = None
     """Where checkpoints go; null is `<log_dir>/<name>/checkpoints`."""
-    ckpt_every_steps: int | None = _bounded(None, 1)
+    ckpt_every_steps: int | None = bounded(None, 1)
     """Checkpoints within an epoch; one is written at the end of every epoch in any case."""
-    keep_checkpoints: int = _bounded(2, 1)
+    keep_checkpoints: int = bounded(2, 1)
     """How many of the newest to keep; the best one is kept beside them."""
-    val_every_epochs: int = _bounded(1, 1)
-    log_every_steps: int = _bounded(10, 1)
-    overlay_images: int = _bounded(4, 0, 64)
+    val_every_epochs: int = bounded(1, 1)
+    log_every_steps: int = bounded(10, 1)
+    overlay_images: int = bounded(4, 0, 64)
     """Validation frames drawn for TensorBoard after every validation."""
-    empty_map_steps: int = _bounded(500, 1)
+    empty_map_steps: int = bounded(500, 1)
     """A run that locates no balls in its first so many steps (or all, of a shorter run) is told so, with advice."""
     init_from: str | None = None
     """Start a new run from the weights of a model folder."""
@@ -418,44 +412,3 @@ class Config:
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
-
-
-# ---------------------------------------------------------------- inference
-
-
-@dataclass(frozen=True)
-class TrajectoryConfig:
-    """How the ball's way through a video is found among the candidates of its frames.
-
-    Costs are in log-odds of a candidate's score against the model's threshold: 1 is a score of 0.73 against 0.5.
-    The defaults were chosen on eleven clips of badminton; benchmarks/results/trajectory has what each is worth.
-    """
-
-    candidates: int = _bounded(5, 1, 64)
-    """At most so many candidates of a frame are looked at, the best first."""
-    max_speed: float = _bounded(2.5, above=0.0)
-    """No ball is faster, in picture diagonals per second. Of real ones 99.9 % are below 1.9, the fastest had 3.3."""
-    start_cost: float = _bounded(3.0, 0.0)
-    """Paid by every track: what stands alone must be so much surer than the threshold. 0 lets the ball jump."""
-    hysteresis: float = _bounded(0.5, 0.0)
-    """A candidate on a track may be so much less sure than the threshold."""
-    turn_cost: float = _bounded(0.3, 0.0)
-    """Paid for a change of velocity of `turn_speed`, times log 2, and for others by `log(1 + r^2)`."""
-    turn_speed: float = _bounded(0.2, above=0.0)
-    """Diagonals per second."""
-    max_gap: int = _bounded(2, 0, 60)
-    """A track may pass through so many frames without a candidate."""
-    lock_on_s: float | None = _bounded(2.0, above=0.0)
-    """A candidate that stays in its place for so long while a ball flies elsewhere is none; null looks for none. No
-    real ball of a rally rests for 1 s, and without this a track holds to a spot more firmly than to any ball."""
-    fill_frames: int = _bounded(0, 0, 60)
-    """Gaps of at most so many frames within a track are filled, and marked so. Off by default: of badminton's short
-    gaps most are frames without a ball, and one filled point in five is right."""
-
-    def problems(self) -> Iterator[tuple[str, str]]:
-        """Gaps to fill that no track has."""
-        if self.fill_frames > self.max_gap:
-            yield (
-                "fill_frames",
-                f"is {self.fill_frames}, but no track has a gap of more than max_gap: {self.max_gap}",
-            )
