@@ -122,26 +122,52 @@ def test_the_example_works(model: TrackNet, tmp_path: Path) -> None:
 
 
 def test_only_evaluations_of_these_weights_count(model: TrackNet, tmp_path: Path) -> None:
-    weights = model.save_pretrained(tmp_path / "checkpoints" / "best" / "model") / "model.safetensors"
+    run = tmp_path / "runs" / "a"
+    folders = {
+        name: model.save_pretrained(run / "checkpoints" / name / "model")
+        for name in ("step_000300", "step_000600")
+    }
+    for name, step in (("best", "step_000300"), ("last", "step_000600")):
+        (run / "checkpoints" / name).symlink_to(step)
+    weights = folders["step_000300"] / "model.safetensors"
+    best = {**EVALUATION, "model": str(run / "checkpoints" / "best" / "model")}
 
     def put(split: str, content: str) -> Path:
-        path = tmp_path / "evaluation" / split / "metrics.json"
+        path = run / "evaluation" / split / "metrics.json"
         path.parent.mkdir(parents=True)
         path.write_text(content)
         return path
 
-    put("a", json.dumps(EVALUATION))
-    put("b", json.dumps({**EVALUATION, "threshold": 0.5}))
-    old = put("c", json.dumps(EVALUATION))
+    same = [
+        best,
+        {**best, "model": str(folders["step_000300"])},
+        {**best, "model": "runs/a/checkpoints/best/model"},
+        {**best, "model": "checkpoints/best/model"},
+    ]
+    for number, evaluation in enumerate(same):
+        put(f"a{number}", json.dumps(evaluation))
+    put("b", json.dumps({**best, "threshold": 0.5}))
+    old = put("c", json.dumps(best))
     os.utime(old, (0, weights.stat().st_mtime - 10))
     put("d", "{")
     put("e", json.dumps({"a": {}, "b": {}}))
-    found, notes = evaluations_of(tmp_path, model)
-    assert found == [EVALUATION]
+    put("f", json.dumps({**best, "model": str(run / "checkpoints" / "last" / "model")}))
+    put("g", json.dumps({**best, "model": "runs/b/checkpoints/best/model"}))
+    put("h", json.dumps(EVALUATION))
+    found, notes = evaluations_of(run, model)
+    assert found == same
     assert [note.split("metrics.json ")[1][:20] for note in notes] == [
         "was made with thresh",
         "is older than the we",
         "is no JSON and was l",
         "holds no evaluation ",
+        "is of " + str(tmp_path)[:14],
+        "is of runs/b/checkpo",
+        "is of a model that i",
     ]
+    assert f"last/model, not of {run}/checkpoints/best/model: left out of the card" in notes[4]
+    # A run without a best checkpoint is its last one.
+    (run / "checkpoints" / "best").unlink()
+    found, _ = evaluations_of(run, model)
+    assert [evaluation["model"] for evaluation in found] == [str(run / "checkpoints" / "last" / "model")]
     assert evaluations_of(tmp_path / "nowhere", model) == ([], [])

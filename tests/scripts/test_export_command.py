@@ -27,7 +27,8 @@ def run_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     model.save_pretrained(run / "checkpoints" / "best" / "model")
     (run / "config.yaml").write_text("data: {}\n")
     (run / "evaluation" / "val").mkdir(parents=True)
-    evaluation = {**EVALUATION, "threshold": model.score_threshold}
+    folder = "runs/first/checkpoints/best/model"
+    evaluation = {**EVALUATION, "threshold": model.score_threshold, "model": folder}
     (run / "evaluation" / "val" / "metrics.json").write_text(json.dumps(evaluation))
     return run
 

@@ -13,6 +13,7 @@ from huggingface_hub.errors import EntryNotFoundError, HFValidationError
 
 from tracknet.models import persistence
 from tracknet.models.model_card import Evaluation, model_card
+from tracknet.models.model_folder import resolve_model_folder
 from tracknet.utils.errors import RunError, UserError
 
 if TYPE_CHECKING:
@@ -102,8 +103,12 @@ def evaluations_of(run: Path, model: TrackNet) -> tuple[list[Evaluation], list[s
 
     """
     found: list[Evaluation] = []
-    notes = []
-    for path in sorted(run.glob(_METRICS)):
+    notes: list[str] = []
+    paths = sorted(run.glob(_METRICS))
+    if not paths:
+        return found, notes
+    folder = resolve_model_folder(run)
+    for path in paths:
         try:
             plain: Any = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
@@ -112,21 +117,35 @@ def evaluations_of(run: Path, model: TrackNet) -> tuple[list[Evaluation], list[s
         if not isinstance(plain, dict) or "protocols" not in plain:
             notes.append(f"{path} holds no evaluation and was left out of the card")
             continue
-        if reason := _of_other_weights(plain, path, run, model):
+        if reason := _of_other_weights(plain, path, run, folder, model):
             notes.append(f"{path} {reason}: left out of the card; evaluate the model again")
             continue
         found.append(plain)
     return found, notes
 
 
-def _of_other_weights(evaluation: Evaluation, path: Path, run: Path, model: TrackNet) -> str | None:
+def _of_other_weights(
+    evaluation: Evaluation, path: Path, run: Path, folder: Path, model: TrackNet
+) -> str | None:
+    named = evaluation.get("model")
+    if not named or not _is_folder(str(named), run, folder):
+        return f"is of {named or 'a model that it does not name'}, not of {folder}"
     threshold = evaluation.get("threshold")
     if threshold != float(model.score_threshold):
         return f"was made with threshold {threshold}, and the model's is {model.score_threshold}"
-    weights = run / "checkpoints" / "best" / "model" / persistence.WEIGHTS_NAME
-    if weights.is_file() and path.stat().st_mtime < weights.stat().st_mtime:
+    if path.stat().st_mtime < (folder / persistence.WEIGHTS_NAME).stat().st_mtime:
         return "is older than the weights"
     return None
+
+
+def _is_folder(named: str, run: Path, folder: Path) -> bool:
+    """Whether the model that an evaluation names is that in `folder`.
+
+    It is named as it was typed, in the working folder of then: this one, or the run or one above it.
+    """
+    path, there = Path(named).expanduser(), folder.resolve()
+    bases = (Path.cwd(), run.resolve(), *run.resolve().parents)
+    return any((base / path).resolve() == there for base in bases)
 
 
 def _licence_there(api: HfApi, repo_id: str) -> str | None:
