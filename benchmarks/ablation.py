@@ -28,6 +28,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.ablation_plan import Request, read_experiment, requests
 from benchmarks.ablation_table import table
+from pipelines.plan import split_games
+from tracknet.datasets.schema import Manifest
 from tracknet.models.model import TrackNet
 from tracknet.models.model_folder import resolve_model_folder
 from tracknet.models.precision import Precision, resolve_device
@@ -72,7 +74,7 @@ def run(argv: Sequence[str]) -> int:
             print(f"{request.row}, seed {request.seed}: {file} is there", flush=True)
         else:
             try:
-                record = measure(request, _shards(request, args.shards, root, work), work)
+                record = measure(request, shards_for(request, args.shards, root, work), work)
             except (UserError, subprocess.CalledProcessError) as error:
                 print(f"{request.row}, seed {request.seed}: FAILED: {error}", file=sys.stderr, flush=True)
                 failed.append(request.row)
@@ -107,6 +109,7 @@ def measure(request: Request, shards: Path, work: Path) -> dict[str, Any]:
     device = str(config.training.device)
     how = ["--device", device, "--amp", config.training.amp, "--batch-size", str(config.training.batch_size)]
     how += ["--workers", str(config.data.loader.workers)]
+    evaluation = run_folder / "evaluation" / request.split
     _call(
         "tracknet.scripts.evaluate",
         [
@@ -115,6 +118,9 @@ def measure(request: Request, shards: Path, work: Path) -> dict[str, Any]:
             str(shards),
             "--split",
             request.split,
+            # By itself it would go beside one of another build, and that one would be read here.
+            "--out",
+            str(evaluation),
             "--no-report",
             "--pictures",
             "0",
@@ -122,7 +128,7 @@ def measure(request: Request, shards: Path, work: Path) -> dict[str, Any]:
         ],
         log,
     )
-    report = json.loads((run_folder / "evaluation" / request.split / "metrics.json").read_text())
+    report = json.loads((evaluation / "metrics.json").read_text())
     kept = ("f1", "precision", "recall", "accuracy", "ap")
     protocols = {
         name: {
@@ -184,13 +190,19 @@ def cost(run_folder: Path, config: Config) -> dict[str, Any]:
     }
 
 
-def _shards(request: Request, given: Path | None, root: Path | None, work: Path) -> Path:
-    """The folder of shards of the row's size: the one that was given, or one that is built in the work folder."""
+def shards_for(request: Request, given: Path | None, root: Path | None, work: Path) -> Path:
+    """The folder of shards of the row's size: the one that was given, or one that is built in the work folder.
+
+    Raises:
+        UserError: the one given holds other games in some split than the row asks for; or there is none of the
+            size, and no raw data to build one from.
+    """
     size = request.config().data.resize
     assert size is not None, "experiments say data.resize"
     if given is not None:
-        manifest = json.loads((given / "manifest.json").read_text())
-        if manifest["image_size"] == [size.width, size.height]:
+        manifest = Manifest.read(given)
+        if manifest.image_size == size:
+            _check_games(request, given, manifest)
             return given
     if root is None:
         raise UserError(
@@ -205,6 +217,25 @@ def _shards(request: Request, given: Path | None, root: Path | None, work: Path)
         None,
     )
     return out
+
+
+def _check_games(request: Request, folder: Path, manifest: Manifest) -> None:
+    """Refuses shards whose games are split otherwise than the table will say."""
+    data = request.config().data
+    every = [game for games in manifest.games.values() for game in games]
+    wanted = split_games(every, data.val_games, data.test_games)
+    problems = [
+        f"{split}: {', '.join(manifest.games.get(split, [])) or 'none'} where the row asks for "
+        f"{', '.join(wanted.get(split, [])) or 'none'}"
+        for split in ("train", "val", "test")
+        if sorted(manifest.games.get(split, [])) != sorted(wanted.get(split, []))
+    ]
+    if problems:
+        raise UserError(
+            f"{folder} holds other games than the row {request.row} asks for",
+            problems=problems,
+            remedy="leave --shards away and name the raw data with --root, or build shards of these games",
+        )
 
 
 def _rendered(work: Path) -> Path:

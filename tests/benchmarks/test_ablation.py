@@ -1,0 +1,125 @@
+"""What the ablation trains on is what its table says, and what it reports is what it has just measured."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import ablation
+from benchmarks.ablation_plan import Request, read_experiment, requests
+from tracknet.datasets.schema import MANIFEST_NAME, Manifest
+from tracknet.training.evaluation_folder import place_for
+from tracknet.utils.errors import UserError
+from tracknet.utils.geometry import Size
+
+GAMES = {"train": [f"match{n}" for n in (1, 2, 3, 4, 5, 7)], "val": ["match6", "match8"]}
+
+
+def built(folder: Path, games: dict[str, list[str]], size: Size = Size(512, 288)) -> Path:
+    """As much of a build as is looked at: its manifest."""
+    manifest = Manifest(
+        build_id="1111aaaa" * 8,
+        image_size=size,
+        config={},
+        games=games,
+        shards=(),
+        index_sha256="0" * 64,
+        totals={},
+    )
+    folder.mkdir()
+    (folder / MANIFEST_NAME).write_text(manifest.to_json())
+    return folder
+
+
+def asked(experiment: str = "badminton", *overrides: str) -> Request:
+    (request,) = requests(*read_experiment(experiment), only=["detail_small"], seeds=[0], overrides=overrides)
+    return request
+
+
+def test_a_build_of_the_rows_games_is_taken(tmp_path: Path) -> None:
+    shards = built(tmp_path / "shards", GAMES)
+    assert ablation.shards_for(asked(), shards, None, tmp_path) == shards
+    assert ablation.shards_for(asked("badminton", "data.val_games=[6,8]"), shards, None, tmp_path) == shards
+    # Without a word on them the last fifth are the validation's.
+    last = built(tmp_path / "last", {"train": GAMES["train"], "val": ["match8", "match9"]})
+    request = asked("badminton", "data.val_games=null")
+    assert ablation.shards_for(request, last, None, tmp_path) == last
+
+
+def test_a_build_of_other_games_is_refused(tmp_path: Path) -> None:
+    other = {"train": [f"match{n}" for n in range(1, 7)], "val": ["match7", "match8"]}
+    shards = built(tmp_path / "shards", other)
+    # Also where others could be built: whoever names shards wants these.
+    for root in (None, tmp_path):
+        with pytest.raises(UserError, match="holds other games than the row detail_small") as refused:
+            ablation.shards_for(asked(), shards, root, tmp_path)
+        assert refused.value.problems == (
+            "train: match1, match2, match3, match4, match5, match6 where the row asks for "
+            "match1, match2, match3, match4, match5, match7",
+            "val: match7, match8 where the row asks for match6, match8",
+        )
+    tested = built(
+        tmp_path / "tested", {"train": GAMES["train"][1:], "val": GAMES["val"], "test": ["match1"]}
+    )
+    with pytest.raises(UserError) as refused:
+        ablation.shards_for(asked(), tested, None, tmp_path)
+    assert "test: match1 where the row asks for none" in refused.value.problems
+    lacking = built(tmp_path / "lacking", {"train": ["match1"], "val": ["match6"]})
+    with pytest.raises(UserError, match="not all there"):
+        ablation.shards_for(asked(), lacking, None, tmp_path)
+
+
+def test_a_build_of_another_size_is_left_aside(tmp_path: Path) -> None:
+    shards = built(tmp_path / "shards", GAMES, Size(640, 352))
+    with pytest.raises(UserError, match="needs shards of 512x288"):
+        ablation.shards_for(asked(), shards, None, tmp_path)
+    with pytest.raises(UserError, match="holds no finished build"):
+        ablation.shards_for(asked(), tmp_path, None, tmp_path)
+
+
+def test_what_is_reported_was_just_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    request, now = asked(), "2222bbbb" * 8
+
+    def report(build_id: str, f1: float) -> str:
+        figures = dict.fromkeys(("f1", "precision", "recall", "accuracy", "ap"), f1)
+        figures_of_all: dict[str, Any] = {**figures, "intervals": {"f1": None, "ap": None}}
+        names = (
+            "protocols",
+            "decoders",
+            "false_alarms",
+            "frames",
+            "clips",
+            "optimistic_because",
+            "threshold",
+        )
+        return json.dumps(
+            {
+                **{name: {} for name in names},
+                "protocols": dict.fromkeys(ablation.PROTOCOLS, figures_of_all),
+                "bootstrap": {"caution": None},
+                "build_id": build_id,
+            }
+        )
+
+    run = tmp_path / request.name
+    usual = run / "evaluation" / "val"
+    usual.mkdir(parents=True)
+    (usual / "metrics.json").write_text(report("1111aaaa" * 8, 0.1))
+
+    def call(module: str, arguments: Sequence[str], log: Path | None) -> None:
+        if module == "tracknet.scripts.evaluate":
+            # As the command chooses its folder.
+            given = list(arguments)
+            out = Path(given[given.index("--out") + 1]) if "--out" in given else place_for(usual, now)
+            out.mkdir(exist_ok=True)
+            (out / "metrics.json").write_text(report(now, 0.9))
+
+    monkeypatch.setattr(ablation, "_call", call)
+    monkeypatch.setattr(ablation, "cost", lambda *_: {})
+    (run / "checkpoints" / "last").mkdir(parents=True)
+    measured = ablation.measure(request, tmp_path / "shards", tmp_path)
+    assert (measured["build_id"], measured["protocols"]["wasb"]["f1"]) == (now, 0.9)
