@@ -12,7 +12,6 @@ from typing import Any, Literal
 
 from tracknet.utils.bounds import bounded
 from tracknet.utils.geometry import Size
-from tracknet.utils.trajectory_settings import TrajectoryConfig as TrajectoryConfig
 
 # ---------------------------------------------------------------- data
 
