@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,10 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # No test may reach for a network.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+# A shell's background jobs are started with Ctrl-C ignored, and their children inherit it; tests send it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A busy machine is no fault of an example's.
 hypothesis.settings.register_profile("tracknet", deadline=None)

@@ -282,6 +282,8 @@ def test_windows_of_a_piece_are_augmented_alike_and_each_frame_is_read_and_warpe
         return apply(self, frame, out)
 
     monkeypatch.setattr(Augmentation, "apply", counted)
+    assert spec.augment is not None
+    spec = replace(spec, augment=replace(spec.augment, per="run"))
     table, ids = table_of(list(range(12))), np.arange(2, 8)
     draws = np.array([2, 2, 2, 2, 6, 6])
     assembler = BatchAssembler(table, make_windows(table, spec.sequence), spec)
@@ -297,7 +299,6 @@ def test_windows_of_a_piece_are_augmented_alike_and_each_frame_is_read_and_warpe
     # As without a cache, and for the piece's first window as drawn for itself.
     assert_equal(assembler.assemble(Painted(), ids, epoch=3, draws=draws), batch)
     assert_equal(take(batch, 0), assembler.assemble(Painted(), ids[:1], epoch=3))
-    assert spec.augment is not None
     per_window = replace(spec, augment=replace(spec.augment, per="window"))
     other = BatchAssembler(table, make_windows(table, spec.sequence), per_window)
     assert_equal(other.assemble(Painted(), ids, epoch=3, draws=draws), batch)

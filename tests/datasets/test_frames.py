@@ -89,7 +89,7 @@ def test_training_batches_equal_the_raw_windows_of_the_same_epoch(
     for epoch in (0, 3):
         raw, plan = RawFrames(small_build.clips(), spec, epoch=epoch), stream.plan_of(epoch)
         for batch in batches(stream, epoch):
-            for slot, first in enumerate(plan.pieces(batch.step).tolist()):
+            for slot, first in enumerate(stream.windows_of(plan, batch.step).draws.tolist()):
                 row = int(batch.rows[slot, 0])
                 expected = raw.sample(row, first)
                 assert_same_sample(window(batch, slot), expected, f"epoch {epoch}, {shards.table.keys[row]}")

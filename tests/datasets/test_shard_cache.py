@@ -14,6 +14,7 @@ import pytest
 
 from tests.datasets.http_server import Fault, Site, serve
 from tracknet.datasets import remote_file
+from tracknet.datasets.fetch_ahead import FetchAhead
 from tracknet.datasets.remote_file import Patience, RemoteFile
 from tracknet.datasets.shard_cache import ShardCache
 from tracknet.utils.errors import RunError, UserError
@@ -183,3 +184,21 @@ def test_urls_are_named_without_secrets_and_pipes_refused() -> None:
         open_filesystem("pipe:curl x")
     with pytest.raises(UserError, match="nosuch://h/a"):
         open_filesystem("nosuch://h/a")
+
+
+def test_a_full_disk_while_fetching_ahead_names_shard_and_folder(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, cache = put(site, "a.tar"), ShardCache(tmp_path, 10_000, QUICK)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(cache, "ensure", full)
+    ahead = FetchAhead(cache, [[file]], lambda step: 0, 0)
+    deadline_s = time.monotonic() + 20
+    with pytest.raises(RunError, match=r"a\.tar cannot be kept in .*: No space left on device"):
+        while time.monotonic() < deadline_s:
+            ahead.reach(1)
+            time.sleep(0.01)
+    ahead.close()

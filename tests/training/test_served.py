@@ -40,6 +40,7 @@ def serve(small_shards: Path) -> Serve:
         first: int = 0,
         until: int | None = None,
         twice: bool = False,
+        masked: int = 0,
         visible_only: bool = False,
     ) -> Coverage | None:
         shards = open_sources(DataConfig(shards=str(small_shards))).train
@@ -50,6 +51,9 @@ def serve(small_shards: Path) -> Serve:
         served = ServedWindows(stream)
         served.begin(0, first, 10 * first)
         batches: list[Batch] = list(StreamLoader(stream, config).epoch(0, first))
+        for batch in batches[:masked]:
+            # As where a frame was bad and is skipped.
+            batch.valid[0] = False
         end = stream.num_steps if until is None else until
         for batch in batches[: end - first]:
             assert served.take(batch) is batch
@@ -141,4 +145,31 @@ def test_what_is_missing_is_counted(serve: Serve) -> None:
     assert (
         short.text
         == "every window seen once: NO (28 of 32, 4 left for other epochs; 28 windows served, not 32)"
+    )
+
+
+def test_masked_windows_are_not_seen(serve: Serve) -> None:
+    coverage = serve(4, masked=3)
+    assert coverage is not None
+    assert (coverage.served, coverage.different, coverage.masked) == (32, 29, 3)
+    assert coverage.text == (
+        "every window seen once: NO (29 of 32; "
+        "3 masked, because frames of theirs are bad: nothing was learned from them)"
+    )
+
+
+def test_windows_that_no_epoch_serves_are_not_left_for_others() -> None:
+    coverage = Coverage(
+        served=136,
+        different=136,
+        windows=160,
+        never=8,
+        masked=0,
+        since_step=None,
+        whole=True,
+        mixed=False,
+        problems=(),
+    )
+    assert coverage.text == (
+        "every window seen once: yes (136 of 160, 16 left for other epochs, 8 for none: they lie in several blocks)"
     )

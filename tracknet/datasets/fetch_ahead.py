@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from tracknet.datasets.remote_file import RemoteFile
 from tracknet.datasets.shard_cache import ShardCache
+from tracknet.utils.errors import RunError
 
 # A request that hangs ends by `data.cache.timeout_s`; nobody waits for that.
 _CLOSE_S = 2.0
@@ -104,7 +105,13 @@ class FetchAhead:
             # What goes to make room is what was used longest ago, but not what is waited for.
             for other in wanted:
                 self._cache.touch(other)
-            self._cache.ensure(file, self._check_stop)
+            try:
+                self._cache.ensure(file, self._check_stop)
+            except OSError as error:
+                raise RunError(
+                    f"{file} cannot be kept in {self._cache.folder}: {error.strerror or error}",
+                    remedy="make room there, or name another folder with data.cache.dir",
+                ) from None
 
     def _check_stop(self) -> None:
         if self._stopped:

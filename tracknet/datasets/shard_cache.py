@@ -118,7 +118,7 @@ class ShardCache:
         """Removes what was used longest ago until the file fits, and claims the room by making its part."""
         if file.bytes > self.max_bytes:
             raise UserError(
-                f"{file} has {file.bytes / GB:.2f} GB, data.cache.max_gb allows {self.max_bytes / GB:.2f}",
+                f"{file} has {file.bytes / GB:.2g} GB, data.cache.max_gb allows {self.max_bytes / GB:.2g}",
                 remedy=f"set data.cache.max_gb to at least {_round_up(2 * file.bytes)}, for this shard and the next",
             )
         give_up_at = time.monotonic() + self.patience.timeout_s

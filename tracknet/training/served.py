@@ -24,6 +24,8 @@ class Coverage:
         served: windows, repeated ones as often as they came.
         different: windows that came at all.
         windows: that there are to serve.
+        never: windows among them that no epoch serves, since their frames lie in several blocks of shards.
+        masked: windows that came with bad frames, so that nothing was learned from them; not in `different`.
         since_step: the part began after this optimizer step; `None` for a whole epoch.
         whole: the epoch's end was reached.
         mixed: of several sources, a small one may be passed over several times.
@@ -33,6 +35,8 @@ class Coverage:
     served: int
     different: int
     windows: int
+    never: int
+    masked: int
     since_step: int | None
     whole: bool
     mixed: bool
@@ -45,8 +49,9 @@ class Coverage:
         since = "" if self.since_step is None else f" since step {self.since_step}"
         once = "once a pass" if self.mixed else "once"
         answer = "NO" if self.problems else "yes"
-        left = self.windows - self.different
-        rest = f", {left:,} left for other epochs" if left and not at_most else ""
+        left = self.windows - self.different - self.never - self.masked
+        rest = f", {left:,} left for other epochs" if left > 0 and not at_most else ""
+        rest += f", {self.never:,} for none: they lie in several blocks" if self.never else ""
         problems = "".join(f"; {problem}" for problem in self.problems)
         return (
             f"every window seen {at_most}{once}{since}: {answer} "
@@ -67,17 +72,21 @@ class ServedWindows:
         spec = stream.spec
         self._column = spec.map_frames.index(spec.sequence.anchor_index)
         self._counts = np.zeros(len(stream.windows), np.int32)
+        self._masked = 0
         self._epoch, self._first_batch, self._step = 0, 0, 0
 
     def begin(self, epoch: int, batch: int, step: int) -> None:
         """Counts anew: an epoch, from a batch of it on, after an optimizer step."""
         self._epoch, self._first_batch, self._step = epoch, batch, step
         self._counts.fill(0)
+        self._masked = 0
 
     def take(self, batch: Batch) -> Batch:
         """Counts the windows of a batch of this rank, and gives it back."""
         # A window is known by its anchor: window i is the one anchored at row i.
-        np.add.at(self._counts, batch.rows[:, self._column].numpy(), 1)
+        seen = batch.valid.cpu().numpy()
+        np.add.at(self._counts, batch.rows[:, self._column].numpy()[seen], 1)
+        self._masked += int(np.count_nonzero(~seen))
         return batch
 
     def coverage(self, batches: int, ranks: Ranks, *, whole: bool) -> Coverage | None:
@@ -92,15 +101,23 @@ class ServedWindows:
         if not expected:
             return None
         counts = ranks.total(torch.from_numpy(self._counts)).numpy()
-        problems = [] if counts.sum() == expected else [f"{counts.sum():,} windows served, not {expected:,}"]
+        masked = int(ranks.total(torch.tensor([self._masked])).item())
+        served = int(counts.sum()) + masked
+        problems = [] if served == expected else [f"{served:,} windows served, not {expected:,}"]
+        if masked:
+            problems.append(
+                f"{masked:,} masked, because frames of theirs are bad: nothing was learned from them"
+            )
         repeated = np.flatnonzero(counts > self._allowed())
         if len(repeated):
             keys = [self._stream.table.keys[row] for row in repeated.tolist()]
             problems.append(f"too often: {listed(keys, _SHOWN)}")
         return Coverage(
-            served=int(counts.sum()),
+            served=served,
             different=int(np.count_nonzero(counts)),
             windows=sum(map(len, self._stream.sources)),
+            never=self._stream.blocks.left_out if self._stream.blocks is not None else 0,
+            masked=masked,
             since_step=self._step if self._first_batch else None,
             whole=whole,
             mixed=len(self._stream.sources) > 1,

@@ -36,7 +36,7 @@ from tracknet.training.run_log import RunLog, StreamCounts
 from tracknet.training.served import ServedWindows
 from tracknet.training.stop import StopRequest
 from tracknet.training.watch import EmptyMapWatch
-from tracknet.utils.errors import Interrupted, RunError
+from tracknet.utils.errors import Interrupted, UserError
 from tracknet.utils.files import finite_or_none
 from tracknet.utils.progress import Progress
 from tracknet.utils.settings import Config
@@ -121,7 +121,7 @@ class Trainer:
 
         Raises:
             Interrupted: Ctrl-C or SIGTERM came; a checkpoint was written first.
-            RunError: the loss is no number, data is damaged, or another process was lost.
+            RunError: the loss is no number, data is damaged, or another process was lost; a checkpoint is there then.
         """
         assert self.run is not None, "a training without a run folder has nowhere to save"
         written = self.run if self.ranks.is_main else None
@@ -131,8 +131,9 @@ class Trainer:
                     while not self.complete:
                         self._train_epoch(log)
                         self._end_epoch(log)
-            except RunError:
-                # Damaged data, a loss that is no number, a lost rank: the weights are those of the last good step.
+            except (UserError, OSError):
+                # Damaged data, a loss that is no number, a lost rank, a full disk, a cache that holds no shard of the
+                # validation: the weights are those of the last good step.
                 self._save_what_is_new()
                 raise
             finally:
