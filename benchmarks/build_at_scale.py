@@ -23,7 +23,8 @@ import pyarrow.parquet as pq
 
 from pipelines.plan import make_plan
 from pipelines.publish import index_bytes, make_manifest, sort_rows
-from pipelines.shard_writer import FrameTask, ShardTask
+from pipelines.shard_writer import FrameTask, ShardTask, index_row
+from pipelines.tar_file import Member
 from tracknet.datasets.schema import FrameLabel, LabelledClip, ShardEntry, Status, Visibility
 from tracknet.utils.geometry import Size
 
@@ -109,30 +110,8 @@ def make_rows(task: ShardTask, chance: random.Random) -> list[dict[str, Any]]:
     rows, offset = [], 512
     for frame in task.frames:
         size = chance.randrange(50_000, 70_000)
-        rows.append(
-            {
-                "key": frame.key,
-                "split": task.split,
-                "game": frame.game,
-                "clip": frame.clip,
-                "frame": frame.number,
-                "segment": frame.segment,
-                "shard": task.name,
-                "offset": offset,
-                "size": size,
-                "crc32c": chance.getrandbits(32),
-                "x_px": frame.xy_px[0],
-                "y_px": frame.xy_px[1],
-                "visibility": 1,
-                "status": 0,  # type: ignore[index]
-                "width": STORED.width,
-                "height": STORED.height,
-                "source_width": SOURCE.width,
-                "source_height": SOURCE.height,
-                "source": frame.source,
-                "source_sha256": chance.randbytes(32).hex(),
-            }
-        )
+        member = Member(frame.key, offset, size, chance.getrandbits(32))
+        rows.append(index_row(task, frame, member, chance.randbytes(32).hex()))
         offset += (size // 512 + 3) * 512
     return rows
 

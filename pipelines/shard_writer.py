@@ -146,7 +146,7 @@ def write_shard(task: ShardTask, check_stop: Callable[[], None] = lambda: None) 
                     continue  # nothing will be written; what is left to do is to find the other faults
                 member = tar.add(f"{frame.key}.jpg", jpeg)
                 tar.add(f"{frame.key}.json", _label_bytes(frame))
-                rows.append(_row(task, frame, member, sha256))
+                rows.append(index_row(task, frame, member, sha256))
             tar.close()
             file.flush()
             os.fsync(file.fileno())
@@ -190,7 +190,8 @@ def label_columns(frame: FrameTask) -> dict[str, Any]:
     return {"x_px": x_px, "y_px": y_px, "visibility": frame.visibility, "status": frame.status}
 
 
-def _row(task: ShardTask, frame: FrameTask, member: Member, sha256: str) -> dict[str, Any]:
+def index_row(task: ShardTask, frame: FrameTask, member: Member, sha256: str) -> dict[str, Any]:
+    """The index's row of a frame that was written; `sha256` is its source's."""
     return {
         "key": frame.key,
         "split": task.split,

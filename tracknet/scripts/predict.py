@@ -54,11 +54,10 @@ def run(argv: Sequence[str]) -> int:
                     raise KeyboardInterrupt from None
                 if len(jobs) == 1:
                     raise
-                print(
-                    f"error: {job.spec}: {error}" if isinstance(error, OSError) else f"error: {error}",
-                    file=sys.stderr,
-                )
-                failed.append(error.what if isinstance(error, RunError) else f"{job.spec}: {error}")
+                # The system's own errors do not say which source they are of.
+                told = error if isinstance(error, RunError) else RunError(f"{job.spec}: {error}")
+                print(f"error: {told}", file=sys.stderr)
+                failed.append(told.what)
             except Interrupted as stop:
                 left = len(jobs) - number - 1
                 raise Interrupted(f"{stop}{f' ({left} more not begun)' if left else ''}") from None
