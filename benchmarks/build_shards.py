@@ -109,8 +109,8 @@ def workers(root: Path, work: Path, count: int) -> list[str]:
 
     def with_workers(number: int) -> None:
         shutil.rmtree(work / "pool", ignore_errors=True)
-        with worker_pool(number) as executor:
-            build(plan, executor)
+        with worker_pool(number) as pool:
+            build(plan, pool)
 
     done = Rounds({"1 worker": lambda: with_workers(1), "2 workers": lambda: with_workers(2)}, count)
     frames = sum(shard.frames for shard in plan.plan.shards)

@@ -1,10 +1,10 @@
-"""The build as a function: labels -> plan -> shards on any executor -> index and manifest."""
+"""The build as a function: labels -> plan -> shards on any workers -> index and manifest."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
+from concurrent.futures import BrokenExecutor, Future
 from dataclasses import dataclass
 from itertools import islice
 
@@ -17,13 +17,14 @@ from pipelines.stage_clips import stage_clips
 from pipelines.staging import clear_staged
 from pipelines.store import Lease, LocalStore
 from pipelines.wording import counted
+from pipelines.workers import Workers
 from tracknet.datasets.label_csv import FaultKind, LabelFault, list_faults
 from tracknet.datasets.schema import Manifest
 from tracknet.utils.errors import Interrupted, RunError
 from tracknet.utils.progress import Progress
 
 TASKS_AT_ONCE = 256
-"""Tasks handed to an executor and not yet finished; more than any cluster's workers can do with at a time."""
+"""Tasks handed to workers and not yet finished; more than any cluster's workers can do with at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +49,12 @@ class BuildReport:
     seconds: float
 
 
-def build(prepared: Prepared, executor: Executor | None = None) -> BuildReport:
+def build(prepared: Prepared, workers: Workers | None = None) -> BuildReport:
     """Writes what is not written yet, then index and manifest.
 
     Args:
         prepared: see `prepare`.
-        executor: runs one task per shard; `None` runs them here.
+        workers: runs one task per shard; `None` runs them here.
 
     Raises:
         UserError: the output folder belongs to another build.
@@ -77,9 +78,9 @@ def build(prepared: Prepared, executor: Executor | None = None) -> BuildReport:
         to_do = [task for task in tasks if task.name not in done]
         if to_do:
             folder.begin(to_do)
-            _stage(prepared, tasks, done, executor, lease)
+            _stage(prepared, tasks, done, workers, lease)
             with full_disk_explained(folder.store, tasks, done):
-                _write(prepared, folder, tasks, done, executor, lease)
+                _write(prepared, folder, tasks, done, workers, lease)
         rows = sort_rows(row for shard in done.values() for row in shard.rows)
         index = index_bytes(rows)
         manifest = make_manifest(
@@ -109,7 +110,7 @@ def _stage(
     prepared: Prepared,
     tasks: Sequence[ShardTask],
     done: Mapping[str, FinishedShard],
-    executor: Executor | None,
+    workers: Workers | None,
     lease: Lease,
 ) -> None:
     """Stages the videos of which the shards that `done` lacks hold a frame; see `stage_clips`."""
@@ -120,7 +121,7 @@ def _stage(
             stage_clips(
                 [video for video in prepared.videos.values() if video.task.name in needed],
                 dropping=tasks[0].keep_going,
-                executor=executor,
+                workers=workers,
                 check_stop=lease,
             )
     except KeyboardInterrupt:
@@ -139,7 +140,7 @@ def _write(
     folder: BuildFolder,
     tasks: Sequence[ShardTask],
     done: dict[str, FinishedShard],
-    executor: Executor | None,
+    workers: Workers | None,
     lease: Lease,
 ) -> None:
     """Writes the shards that `done` lacks, and puts each there when it is noted."""
@@ -147,7 +148,7 @@ def _write(
     faults: list[LabelFault] = []
     try:
         with Progress("building", sum(len(task.frames) for task in to_do), "frames") as progress:
-            for task, result in _run(to_do, executor, lease, progress):
+            for task, result in _run(to_do, workers, lease, progress):
                 if result.entry is None:
                     faults += result.faults
                 else:
@@ -185,10 +186,10 @@ def _remedy(faults: Sequence[LabelFault], *, dropping: bool) -> str:
 
 
 def _run(
-    tasks: Sequence[ShardTask], executor: Executor | None, lease: Lease, progress: Progress
+    tasks: Sequence[ShardTask], workers: Workers | None, lease: Lease, progress: Progress
 ) -> Iterator[tuple[ShardTask, ShardResult]]:
     """The tasks with their results, in the order in which they end."""
-    if executor is None:
+    if workers is None:
         for task in tasks:
             yield task, write_shard(task, _advancing(task, lease, progress))
         return
@@ -199,10 +200,10 @@ def _run(
         while True:
             # Not all at once: a task is as large as its frames' labels, and a scheduler keeps what it is given.
             for task in islice(waiting, TASKS_AT_ONCE - len(running)):
-                running[executor.submit(write_shard, task, lease)] = task
+                running[workers.submit(write_shard, task, lease)] = task
             if not running:
                 return
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
+            for future in workers.wait_for_some(running):
                 task = running.pop(future)
                 progress.advance(len(task.frames))
                 yield task, future.result()

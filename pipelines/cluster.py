@@ -1,12 +1,13 @@
 """Shards on a running dask.distributed cluster (the extra `cluster`).
 
 Every machine must see the sources and the output under the same names and run the same versions, because the
-same task must give the same bytes everywhere: `cluster_executor` asks them all before any work is given out.
+same task must give the same bytes everywhere: `cluster_workers` asks them all before any work is given out.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import platform
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Executor
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pipelines.shard_writer import WRITER_VERSION, ShardTask
+from pipelines.workers import HeldInterrupts, Workers
 from tracknet.utils.errors import RunError, UserError
 from tracknet.utils.video import is_video
 
@@ -58,8 +60,8 @@ class SourceProbe:
 
 
 @contextlib.contextmanager
-def cluster_executor(scheduler: str, task: ShardTask) -> Iterator[Executor]:
-    """An executor that runs tasks on the workers of a scheduler.
+def cluster_workers(scheduler: str, task: ShardTask) -> Iterator[Workers]:
+    """The workers of a scheduler.
 
     Args:
         scheduler: `tcp://host:8786`, or a scheduler file.
@@ -73,12 +75,17 @@ def cluster_executor(scheduler: str, task: ShardTask) -> Iterator[Executor]:
     """
     probe = SourceProbe.of(task)
     client = _connect(scheduler)
+    # A task that is cancelled while its result is on the way: dask's adapter leaves that to the log of its loop.
+    log = logging.getLogger("tornado.application")
+    log.addFilter(_is_no_cancellation)
     try:
         _check_workers(client, scheduler, probe)
         from distributed.scheduler import KilledWorker
 
+        executor = _ClusterExecutor(client.get_executor(retries=RETRIES, pure=False), probe)
         try:
-            yield _ClusterExecutor(client.get_executor(retries=RETRIES, pure=False), probe)
+            with HeldInterrupts() as interrupts:
+                yield Workers(executor, interrupts)
         except KilledWorker as error:
             raise RunError(
                 f"{error.last_worker.address}: the workers that tried this shard or video died, one after "
@@ -93,6 +100,11 @@ def cluster_executor(scheduler: str, task: ShardTask) -> Iterator[Executor]:
             ) from None
     finally:
         client.close()
+        log.removeFilter(_is_no_cancellation)
+
+
+def _is_no_cancellation(record: logging.LogRecord) -> bool:
+    return not (record.exc_info and isinstance(record.exc_info[1], CancelledError))
 
 
 class _ClusterExecutor(Executor):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor
 from typing import Literal
 
 from pipelines.pool import usable_cpus, worker_pool
 from pipelines.request import BuildRequest
 from pipelines.shard_writer import ShardTask
+from pipelines.workers import Workers
 from tracknet.utils.errors import UserError
 
 ExecutorKind = Literal["auto", "serial", "processes", "dask"]
@@ -60,7 +60,7 @@ def open_executor(
     scheduler: str | None,
     shards: int,
     example: Callable[[], ShardTask],
-) -> Iterator[Executor | None]:
+) -> Iterator[Workers | None]:
     """What runs the tasks; `None` runs them in this process.
 
     Args:
@@ -73,14 +73,14 @@ def open_executor(
     """
     check_executor(kind, workers, scheduler)
     if scheduler is not None:
-        from pipelines.cluster import cluster_executor
+        from pipelines.cluster import cluster_workers
 
-        with cluster_executor(scheduler, example()) as executor:
-            yield executor
+        with cluster_workers(scheduler, example()) as there:
+            yield there
         return
     count = min(usable_cpus() if workers is None else workers, shards)
     if kind == "serial" or count == 0 or (kind == "auto" and count == 1):
         yield None
         return
-    with worker_pool(count) as executor:
-        yield executor
+    with worker_pool(count) as here:
+        yield here

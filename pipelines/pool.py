@@ -8,10 +8,12 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing.connection import wait
 from multiprocessing.synchronize import Event
 from typing import Any
+
+from pipelines.workers import HeldInterrupts, Workers
 
 _stop: Event | None = None
 
@@ -31,22 +33,23 @@ def interrupt_on_sigterm() -> None:
 
 
 @contextlib.contextmanager
-def worker_pool(workers: int) -> Iterator[Executor]:
-    """An executor of `workers` processes; leaving it by an exception stops the tasks in progress.
+def worker_pool(count: int) -> Iterator[Workers]:
+    """So many processes; leaving them by an exception stops the tasks in progress.
 
     Tasks stop where they call `check_stop`.
     """
     # Spawned, not forked: OpenCV's threads do not survive a fork.
     context = multiprocessing.get_context("spawn")
     stop = context.Event()
-    executor = _QuietPool(workers, context, _start_worker, (stop,))
-    try:
-        yield executor
-    except BaseException:
-        stop.set()
-        raise
-    finally:
-        executor.shutdown(wait=True, cancel_futures=True)
+    executor = _QuietPool(count, context, _start_worker, (stop,))
+    with HeldInterrupts() as interrupts:
+        try:
+            yield Workers(executor, interrupts)
+        except BaseException:
+            stop.set()
+            raise
+        finally:
+            executor.shutdown(wait=True, cancel_futures=True)
 
 
 class _QuietPool(ProcessPoolExecutor):

@@ -1,15 +1,15 @@
-"""The step of a build that stages videos: which ones, on which executor, and what was wrong with them."""
+"""The step of a build that stages videos: which ones, on which workers, and what was wrong with them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.reading import read_fault, size_and_time
 from pipelines.staging import StagedVideo, StageTask, clear_staged, stage_videos
 from pipelines.wording import counted
+from pipelines.workers import Workers
 from tracknet.datasets.label_csv import FaultKind, LabelFault, list_faults
 from tracknet.datasets.schema import LabelledClip
 from tracknet.utils.errors import RunError
@@ -57,7 +57,7 @@ def stage_clips(
     clips: Collection[ClipToStage],
     *,
     dropping: bool,
-    executor: Executor | None,
+    workers: Workers | None,
     check_stop: Callable[[], None],
 ) -> None:
     """Stages these clips; what is staged already is kept.
@@ -65,7 +65,7 @@ def stage_clips(
     Args:
         clips: those of which a frame is to be stored.
         dropping: whether damaged videos are used as far as they go; what is missing of them the shards leave out.
-        executor: runs one task per video; `None` runs them here.
+        workers: runs one task per video; `None` runs them here.
         check_stop: see `stage_video`.
 
     Raises:
@@ -80,7 +80,7 @@ def stage_clips(
     clear_staged(folder, keep={task.name for task in of_task})
     faults: list[LabelFault] = []
     with Progress("decoding videos", sum(clip.frames for clip in clips), "frames") as progress:
-        for task, result in stage_videos(of_task, executor, check_stop):
+        for task, result in stage_videos(of_task, workers, check_stop):
             clip = of_task[task]
             if result.video is None:
                 faults.append(read_fault(task.root / task.source, result.error or OSError("no result")))

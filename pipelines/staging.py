@@ -19,7 +19,6 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import Executor, as_completed
 from dataclasses import asdict, dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -28,6 +27,7 @@ from typing import BinaryIO
 import google_crc32c
 
 from pipelines.store import LocalStore, named_when_full, temporary_name
+from pipelines.workers import Workers
 from tracknet.datasets.schema import frame_key
 from tracknet.utils.errors import RunError
 from tracknet.utils.files import hash_stream, sync_folder
@@ -127,22 +127,18 @@ def stage_video(task: StageTask, check_stop: Callable[[], None] = lambda: None) 
 
 
 def stage_videos(
-    tasks: Collection[StageTask], executor: Executor | None, check_stop: Callable[[], None]
+    tasks: Collection[StageTask], workers: Workers | None, check_stop: Callable[[], None]
 ) -> Iterator[tuple[StageTask, StageResult]]:
-    """The tasks with their results, in the order in which they end; `executor` `None` runs them here."""
+    """The tasks with their results, in the order in which they end; `workers` `None` runs them here."""
     # The longest first, or all wait for it at the end.
     ordered = sorted(tasks, key=lambda task: (-task.bytes, task.name))
-    if executor is None:
+    if workers is None:
         for task in ordered:
             yield task, stage_video(task, check_stop)
         return
-    futures = {executor.submit(stage_video, task, check_stop): task for task in ordered}
-    try:
-        for future in as_completed(futures):
-            yield futures[future], future.result()
-    finally:
-        for future in futures:
-            future.cancel()
+    futures = {workers.submit(stage_video, task, check_stop): task for task in ordered}
+    for future in workers.results(futures):
+        yield futures[future], future.result()
 
 
 def read_staged(folder: Path, name: str) -> StagedVideo | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import BrokenExecutor, as_completed
+from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,7 +85,7 @@ def write_clips(
         return
     try:
         with worker_pool(min(workers, len(clips))) as pool:
-            for task in as_completed([pool.submit(write_clip, request, out, *clip) for clip in clips]):
+            for task in pool.results([pool.submit(write_clip, request, out, *clip) for clip in clips]):
                 task.result()
                 yield
     except BrokenExecutor as error:

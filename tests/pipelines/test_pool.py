@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import time
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -20,11 +20,10 @@ def _ignores(pid: int, number: signal.Signals) -> bool:
 
 
 def test_every_worker_leaves_ctrl_c_to_its_parent() -> None:
-    with worker_pool(3) as executor:
-        assert isinstance(executor, ProcessPoolExecutor)
-        for task in [executor.submit(time.sleep, 0.1) for _ in range(3)]:
+    with worker_pool(3) as workers:
+        for task in workers.results([workers.submit(time.sleep, 0.1) for _ in range(3)]):
             task.result()
-        pids = list(executor._processes)
+        pids = [child.pid for child in multiprocessing.active_children() if child.pid]
         assert len(pids) == 3
         deadline_s = time.monotonic() + 10
         while not all(_ignores(pid, signal.SIGINT) for pid in pids):
@@ -36,8 +35,8 @@ def test_every_worker_leaves_ctrl_c_to_its_parent() -> None:
 def test_an_exception_stops_the_tasks_in_progress(tmp_path: Path) -> None:
     started = tmp_path / "started"
     start_s = time.monotonic()
-    with pytest.raises(KeyboardInterrupt), worker_pool(1) as executor:
-        executor.submit(_work_for_a_minute, started)
+    with pytest.raises(KeyboardInterrupt), worker_pool(1) as workers:
+        workers.submit(_work_for_a_minute, started)
         while not started.exists():
             assert time.monotonic() < start_s + 20
             time.sleep(0.01)
