@@ -19,6 +19,7 @@ from tracknet.utils.settings import Config
 
 # A rehearsal's input, in cells of the coarsest grid: halved four times, or cut into patches, it has whole cells.
 _TOY_CELLS = Size(6, 3)
+_STEPS_KEY = "training.max_steps="
 _TOY_VIT = {"hidden_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
 
 
@@ -31,12 +32,19 @@ class Row:
         overrides: `key=value`, after those of the whole experiment.
         seeds: `null` takes the experiment's.
         about: what the row is to tell.
+        steps: optimizer steps; `null` takes the experiment's.
     """
 
     model: str = ""
     overrides: tuple[str, ...] = ()
     seeds: tuple[int, ...] | None = None
     about: str = ""
+    steps: int | None = field(default=None, metadata={"low": 1})
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Steps where they would not count."""
+        if any(item.startswith(_STEPS_KEY) for item in self.overrides):
+            yield "overrides", f"{_STEPS_KEY}... does not count here; say `steps: N` in the row instead"
 
 
 @dataclass(frozen=True)
@@ -47,7 +55,7 @@ class Experiment:
         about: the data, the split and the protocol, for whoever reads the table.
         data: of configs/data. `training` likewise.
         split: what is scored, by the best checkpoint and the threshold that validation chose.
-        steps: optimizer steps of every row.
+        steps: optimizer steps of every row that names none.
         overrides: of every row.
         seeds: of every row that names none.
         reference: the rows from whose better one (by F1 under `wasb`) differences are taken.
@@ -163,7 +171,7 @@ def requests(
         rows: likewise.
         only: names of rows; all where `None`.
         seeds: instead of the file's.
-        steps: instead of the file's.
+        steps: instead of the file's, a row's own among them.
         overrides: further ones of every row.
         weights: hub name -> folder that holds that backbone here.
         toy: everything as small as it goes, with random backbones and one seed: a rehearsal.
@@ -185,7 +193,7 @@ def requests(
             request = request.more(
                 *experiment.overrides,
                 *row.overrides,
-                f"training.max_steps={steps or experiment.steps}",
+                f"{_STEPS_KEY}{steps or row.steps or experiment.steps}",
                 f"training.seed={seed}",
                 *overrides,
             )

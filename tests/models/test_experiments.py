@@ -78,6 +78,40 @@ def test_rows_differ_as_their_file_says() -> None:
     assert again[0].name != wanted[0].name
 
 
+def written(tmp_path: Path, text: str) -> str:
+    (tmp_path / "mine.yaml").write_text(text)
+    return str(tmp_path / "mine.yaml")
+
+
+def test_a_row_has_steps_of_its_own(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        "steps: 400\nrows:\n  short: {model: detail_small}\n  long: {model: detail_small, steps: 8000}\n",
+    )
+    wanted = requests(*read_experiment(path))
+    assert [request.config().training.max_steps for request in wanted] == [400, 8000]
+    # A command's steps are those of every row: a trial of a few steps is one.
+    tried = requests(*read_experiment(path), steps=3)
+    assert [request.config().training.max_steps for request in tried] == [3, 3]
+    assert {
+        request.config().training.max_steps for request in requests(*read_experiment(path), toy=True)
+    } == {2}
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("overrides: [training.max_steps=8000]", "say `steps: N` in the row"),
+        ("steps: 0", "must be at least 1"),
+        ("steps: 2.5", "needs a whole number"),
+    ],
+)
+def test_steps_that_would_not_count_are_refused(tmp_path: Path, row: str, message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        read_experiment(written(tmp_path, f"rows:\n  a: {{model: detail_small, {row}}}\n"))
+    assert message in str(caught.value)
+
+
 def test_a_backbones_folder_reaches_its_rows_alone() -> None:
     experiment, rows = read_experiment("badminton")
     wanted = requests(
