@@ -28,11 +28,12 @@ class Row:
     """A line of the table.
 
     Attributes:
-        model: of configs/model.
-        overrides: `key=value`, after those of the whole experiment.
+        model: of configs/model; that of the row `base` where it is left out.
+        overrides: `key=value`, after those of the whole experiment and of the row `base`.
         seeds: `null` takes the experiment's.
         about: what the row is to tell.
         steps: optimizer steps; `null` takes the experiment's.
+        base: another row, whose model and overrides this one begins with; `null` for none.
     """
 
     model: str = ""
@@ -40,6 +41,7 @@ class Row:
     seeds: tuple[int, ...] | None = None
     about: str = ""
     steps: int | None = field(default=None, metadata={"low": 1})
+    base: str | None = None
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """Steps where they would not count."""
@@ -131,7 +133,7 @@ def _composed(data: str, model: str, training: str, overrides: tuple[str, ...]) 
 
 
 def read_experiment(name: str) -> tuple[Experiment, dict[str, Row]]:
-    """An experiment and its rows.
+    """An experiment and its rows, what they take from their bases among them.
 
     Args:
         name: in configs/experiments, or the path of a YAML file.
@@ -150,7 +152,32 @@ def read_experiment(name: str) -> tuple[Experiment, dict[str, Row]]:
         )
     experiment = from_plain(Experiment, OmegaConf.to_container(OmegaConf.load(path)), where=str(path))
     rows = {row: from_plain(Row, plain, where=f"{path}: {row}") for row, plain in experiment.rows.items()}
-    return experiment, rows
+    problems = [problem for row in rows if (problem := _base_problem(row, rows))]
+    if problems:
+        raise UserError(f"{path}: rows have bases that cannot be", problems=problems)
+    return experiment, {name: _with_base(row, rows) for name, row in rows.items()}
+
+
+def _base_problem(name: str, rows: Mapping[str, Row]) -> str | None:
+    """What is wrong with a row's base: it is none of the rows, or leads back to the row."""
+    base = rows[name].base
+    if base is None:
+        return None
+    if base not in rows:
+        return f"{name}: base: there is no row {base!r}{did_you_mean(base, rows)}"
+    chain = [name]
+    while base in rows and base not in chain:
+        chain.append(base)
+        base = rows[base].base
+    return f"{name}: base: {' -> '.join([*chain, name])} is a circle" if base == name else None
+
+
+def _with_base(row: Row, rows: Mapping[str, Row]) -> Row:
+    """A row with its base's model, unless it has its own, and the base's overrides before its own."""
+    if row.base is None:
+        return row
+    base = _with_base(rows[row.base], rows)
+    return replace(row, model=row.model or base.model, overrides=(*base.overrides, *row.overrides))
 
 
 def requests(
