@@ -270,7 +270,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--shards", type=Path, help="a build, for the rows of its size")
     parser.add_argument("--rows", nargs="+", metavar="NAME", help="only these")
     parser.add_argument("--seeds", nargs="+", type=int, metavar="N", help="instead of the experiment's")
-    parser.add_argument("--steps", type=int, help="of every row, instead of the experiment's")
+    parser.add_argument("--steps", type=int, help="of every row, instead of the file's")
     parser.add_argument(
         "--size", choices=["full", "toy"], default="full", help="toy: a rehearsal on rendered frames"
     )

@@ -19,6 +19,7 @@ from tracknet.utils.settings import Config
 
 # A rehearsal's input, in cells of the coarsest grid: halved four times, or cut into patches, it has whole cells.
 _TOY_CELLS = Size(6, 3)
+_STEPS_KEY = "training.max_steps="
 _TOY_VIT = {"hidden_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
 
 
@@ -27,16 +28,25 @@ class Row:
     """A line of the table.
 
     Attributes:
-        model: of configs/model.
-        overrides: `key=value`, after those of the whole experiment.
+        model: of configs/model; that of the row `base` where it is left out.
+        overrides: `key=value`, after those of the whole experiment and of the row `base`.
         seeds: `null` takes the experiment's.
         about: what the row is to tell.
+        steps: optimizer steps; `null` takes the experiment's.
+        base: another row, whose model and overrides this one begins with; `null` for none.
     """
 
     model: str = ""
     overrides: tuple[str, ...] = ()
     seeds: tuple[int, ...] | None = None
     about: str = ""
+    steps: int | None = field(default=None, metadata={"low": 1})
+    base: str | None = None
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Steps where they would not count."""
+        if any(item.startswith(_STEPS_KEY) for item in self.overrides):
+            yield "overrides", f"{_STEPS_KEY}... does not count here; say `steps: N` in the row instead"
 
 
 @dataclass(frozen=True)
@@ -47,7 +57,7 @@ class Experiment:
         about: the data, the split and the protocol, for whoever reads the table.
         data: of configs/data. `training` likewise.
         split: what is scored, by the best checkpoint and the threshold that validation chose.
-        steps: optimizer steps of every row.
+        steps: optimizer steps of every row that names none.
         overrides: of every row.
         seeds: of every row that names none.
         reference: the rows from whose better one (by F1 under `wasb`) differences are taken.
@@ -123,7 +133,7 @@ def _composed(data: str, model: str, training: str, overrides: tuple[str, ...]) 
 
 
 def read_experiment(name: str) -> tuple[Experiment, dict[str, Row]]:
-    """An experiment and its rows.
+    """An experiment and its rows, what they take from their bases among them.
 
     Args:
         name: in configs/experiments, or the path of a YAML file.
@@ -142,7 +152,32 @@ def read_experiment(name: str) -> tuple[Experiment, dict[str, Row]]:
         )
     experiment = from_plain(Experiment, OmegaConf.to_container(OmegaConf.load(path)), where=str(path))
     rows = {row: from_plain(Row, plain, where=f"{path}: {row}") for row, plain in experiment.rows.items()}
-    return experiment, rows
+    problems = [problem for row in rows if (problem := _base_problem(row, rows))]
+    if problems:
+        raise UserError(f"{path}: rows have bases that cannot be", problems=problems)
+    return experiment, {name: _with_base(row, rows) for name, row in rows.items()}
+
+
+def _base_problem(name: str, rows: Mapping[str, Row]) -> str | None:
+    """What is wrong with a row's base: it is none of the rows, or leads back to the row."""
+    base = rows[name].base
+    if base is None:
+        return None
+    if base not in rows:
+        return f"{name}: base: there is no row {base!r}{did_you_mean(base, rows)}"
+    chain = [name]
+    while base in rows and base not in chain:
+        chain.append(base)
+        base = rows[base].base
+    return f"{name}: base: {' -> '.join([*chain, name])} is a circle" if base == name else None
+
+
+def _with_base(row: Row, rows: Mapping[str, Row]) -> Row:
+    """A row with its base's model, unless it has its own, and the base's overrides before its own."""
+    if row.base is None:
+        return row
+    base = _with_base(rows[row.base], rows)
+    return replace(row, model=row.model or base.model, overrides=(*base.overrides, *row.overrides))
 
 
 def requests(
@@ -163,7 +198,7 @@ def requests(
         rows: likewise.
         only: names of rows; all where `None`.
         seeds: instead of the file's.
-        steps: instead of the file's.
+        steps: instead of the file's, a row's own among them.
         overrides: further ones of every row.
         weights: hub name -> folder that holds that backbone here.
         toy: everything as small as it goes, with random backbones and one seed: a rehearsal.
@@ -185,7 +220,7 @@ def requests(
             request = request.more(
                 *experiment.overrides,
                 *row.overrides,
-                f"training.max_steps={steps or experiment.steps}",
+                f"{_STEPS_KEY}{steps or row.steps or experiment.steps}",
                 f"training.seed={seed}",
                 *overrides,
             )

@@ -57,12 +57,9 @@ def table(experiment: Experiment, rows: Mapping[str, Row], results: Path, work: 
     some = next((record for seeds in records.values() for record in seeds), None)
     if some is None:
         return "nothing has been measured yet\n"
-    steps = next(
-        item for item in reversed(some["asked"]["options"]) if item.startswith("training.max_steps=")
-    )
     notes = [
         experiment.about,
-        f"{some['frames']} frames of {some['clips']} clips ({experiment.split}); {steps.partition('=')[2]} steps. "
+        f"{some['frames']} frames of {some['clips']} clips ({experiment.split}); {_steps_of_all(records)}. "
         "Shares in per cent with 95 % intervals over clips; differences in F1 under wasb"
         + (f" from {reference}, of the same seed." if reference else "."),
         *([some["caution"] + "."] if some.get("caution") else []),
@@ -85,6 +82,19 @@ def _records(results: Path, name: str) -> list[dict[str, Any]]:
     files = sorted(results.glob(f"{name}-s*.json"))
     records = [json.loads(file.read_text(encoding="utf-8")) for file in files]
     return sorted((record for record in records if record["row"] == name), key=lambda record: record["seed"])
+
+
+def _steps_of_all(records: Mapping[str, list[dict[str, Any]]]) -> str:
+    """`400 steps`, or `400 steps, detail_full_long 8000`: most rows' and those of the others."""
+    steps = {name: _steps(seeds[0]) for name, seeds in records.items() if seeds}
+    usual = statistics.mode(steps.values())
+    others = [f"{name} {count}" for name, count in steps.items() if count != usual]
+    return ", ".join([f"{usual} steps", *others])
+
+
+def _steps(record: dict[str, Any]) -> str:
+    options = reversed(record["asked"]["options"])
+    return next(item for item in options if item.startswith("training.max_steps=")).partition("=")[2]
 
 
 def _line(record: dict[str, Any], difference: str) -> str:

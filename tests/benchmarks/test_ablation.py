@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import ablation
+from benchmarks import ablation, ablation_table
 from benchmarks.ablation_plan import Request, read_experiment, requests
 from tracknet.datasets.schema import MANIFEST_NAME, Manifest
 from tracknet.training.evaluation_folder import place_for
@@ -79,6 +79,15 @@ def test_a_build_of_another_size_is_left_aside(tmp_path: Path) -> None:
         ablation.shards_for(asked(), shards, None, tmp_path)
     with pytest.raises(UserError, match="holds no finished build"):
         ablation.shards_for(asked(), tmp_path, None, tmp_path)
+
+
+def test_a_table_names_the_rows_of_other_steps() -> None:
+    def record(steps: int) -> dict[str, Any]:
+        return {"asked": {"options": ["training.max_steps=9", f"training.max_steps={steps}"]}}
+
+    records = {"a": [record(400)], "b": [record(8000), record(8000)], "c": [record(400)], "d": []}
+    assert ablation_table._steps_of_all(records) == "400 steps, b 8000"
+    assert ablation_table._steps_of_all({"a": [record(400)]}) == "400 steps"
 
 
 def test_what_is_reported_was_just_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,6 +78,91 @@ def test_rows_differ_as_their_file_says() -> None:
     assert again[0].name != wanted[0].name
 
 
+def written(tmp_path: Path, text: str) -> str:
+    (tmp_path / "mine.yaml").write_text(text)
+    return str(tmp_path / "mine.yaml")
+
+
+def test_a_row_has_steps_of_its_own(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        "steps: 400\nrows:\n  short: {model: detail_small}\n  long: {model: detail_small, steps: 8000}\n",
+    )
+    wanted = requests(*read_experiment(path))
+    assert [request.config().training.max_steps for request in wanted] == [400, 8000]
+    # A command's steps are those of every row: a trial of a few steps is one.
+    tried = requests(*read_experiment(path), steps=3)
+    assert [request.config().training.max_steps for request in tried] == [3, 3]
+    assert {
+        request.config().training.max_steps for request in requests(*read_experiment(path), toy=True)
+    } == {2}
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("overrides: [training.max_steps=8000]", "say `steps: N` in the row"),
+        ("steps: 0", "must be at least 1"),
+        ("steps: 2.5", "needs a whole number"),
+    ],
+)
+def test_steps_that_would_not_count_are_refused(tmp_path: Path, row: str, message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        read_experiment(written(tmp_path, f"rows:\n  a: {{model: detail_small, {row}}}\n"))
+    assert message in str(caught.value)
+
+
+def test_a_row_begins_with_what_its_base_says(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        """
+        overrides: [training.batch_size=4]
+        rows:
+          a: {base: b, overrides: [model.head.maps=all], seeds: [5]}
+          b: {base: c, model: vit_tiny, overrides: [model.heatmap.sigma=3.0], steps: 9, about: "b"}
+          c: {model: detail_small, overrides: [model.heatmap.sigma=1.5, model.heatmap.decode=argmax]}
+          d: {base: c}
+        """,
+    )
+    experiment, rows = read_experiment(path)
+    wanted = {request.row: request.config() for request in requests(experiment, rows)}
+    every = {
+        row: (config.model.backbone.name, config.model.head.maps, config.model.heatmap.sigma)
+        for row, config in wanted.items()
+    }
+    assert every == {
+        "a": ("vit", "all", 3.0),
+        "b": ("vit", "one", 3.0),
+        "c": ("none", "one", 1.5),
+        "d": ("none", "one", 1.5),
+    }
+    assert {(c.model.heatmap.decode, c.training.batch_size) for c in wanted.values()} == {("argmax", 4)}
+    # Seeds, steps and words are of the row that says them.
+    assert (rows["a"].seeds, rows["a"].steps, rows["a"].about) == ((5,), None, "")
+    # The same request by any way of writing it: what was measured is not measured again.
+    spelt = (
+        "rows: {d: {model: detail_small, overrides: [model.heatmap.sigma=1.5, model.heatmap.decode=argmax]}}"
+    )
+    again = requests(*read_experiment(written(tmp_path, f"overrides: [training.batch_size=4]\n{spelt}")))
+    assert again == [request for request in requests(experiment, rows) if request.row == "d"]
+
+
+def test_bases_that_cannot_be_are_all_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        read_experiment(
+            written(
+                tmp_path,
+                "rows: {a: {base: b}, b: {base: c}, c: {base: b}, e: {base: e}, one: {base: onne}, onme: {}}",
+            )
+        )
+    assert caught.value.problems == (
+        "b: base: b -> c -> b is a circle",
+        "c: base: c -> b -> c is a circle",
+        "e: base: e -> e is a circle",
+        "one: base: there is no row 'onne' (did you mean one?)",
+    )
+
+
 def test_a_backbones_folder_reaches_its_rows_alone() -> None:
     experiment, rows = read_experiment("badminton")
     wanted = requests(
