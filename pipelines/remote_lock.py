@@ -15,9 +15,9 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from pipelines.lock_record import is_dead, new_record, owner_of, read_record
 from pipelines.store import LOCK_NAME
 from tracknet.utils.errors import RunError, UserError
+from tracknet.utils.lock_record import is_dead, new_record, owner_of, read_record
 
 if TYPE_CHECKING:
     from pipelines.store import Store

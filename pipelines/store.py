@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
-import json
 import os
 import platform
 import re
@@ -19,13 +17,14 @@ import uuid
 from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Protocol
+from typing import Any, NoReturn, Protocol
 
-from pipelines.lock_record import new_record, owner_of, read_record
 from pipelines.pool import check_stop
 from tracknet.datasets.schema import NOTES_NAME
 from tracknet.utils.errors import RunError, UserError
+from tracknet.utils.file_lock import locked
 from tracknet.utils.files import replace_file, sync_folder
+from tracknet.utils.lock_record import owner_of, read_record
 from tracknet.utils.urls import is_url
 
 LOCK_NAME = f"{NOTES_NAME}/lock"
@@ -184,23 +183,16 @@ class LocalStore:
                 f"--out {self}: there is a file where the folder should be",
                 remedy="choose another --out",
             ) from None
-        with (self.path / LOCK_NAME).open("a+b") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.seek(0)
-                raise UserError(
-                    f"--out {self}: another build is writing there ({owner_of(read_record(file.read()))})",
-                    remedy="wait for it, stop it, or choose another --out",
-                ) from None
-            record = new_record()
-            try:
-                file.truncate(0)
-                file.write(json.dumps(record).encode())
-                file.flush()
-                yield Lease(self.path.resolve(), record["token"])
-            finally:
-                file.truncate(0)  # tells tasks on other machines that this build is over
+
+        def refuse(holder: dict[str, Any]) -> NoReturn:
+            raise UserError(
+                f"--out {self}: another build is writing there ({owner_of(holder)})",
+                remedy="wait for it, stop it, or choose another --out",
+            )
+
+        # Without the file, tasks on other machines know that this build is over.
+        with locked(self.path / LOCK_NAME, refuse, remove=True) as record:
+            yield Lease(self.path.resolve(), record["token"])
 
     def free_bytes(self) -> int | None:
         """See `Store`."""

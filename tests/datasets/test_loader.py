@@ -192,6 +192,25 @@ def test_a_killed_worker_ends_in_a_clean_error_at_once(small_build: SmallBuild, 
     assert not multiprocessing.active_children()
 
 
+def test_signals_to_the_whole_group_leave_the_workers_to_the_trainer(
+    small_build: SmallBuild, spec: SampleSpec
+) -> None:
+    """As a scheduler's SIGTERM and a terminal's Ctrl-C reach every process."""
+    loader = loader_of(small_build.open(), spec, "processes", 2)
+    expected = contents(loader.epoch(0))
+    batches = loader.epoch(0)
+    first = [next(batches)]
+    for worker in multiprocessing.active_children():
+        assert worker.pid
+        os.kill(worker.pid, signal.SIGTERM)
+        os.kill(worker.pid, signal.SIGINT)
+    assert contents(iter([*first, *batches])) == expected
+    workers = multiprocessing.active_children()
+    loader.close()
+    assert len(workers) == 2
+    assert not multiprocessing.active_children()
+
+
 def test_workers_of_a_killed_training_end_and_leave_no_memory(
     small_build: SmallBuild, tmp_path: Path
 ) -> None:

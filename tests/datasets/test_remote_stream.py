@@ -16,6 +16,7 @@ import pytest
 from pipelines import build_shards
 from tests.conftest import draw_dataset
 from tests.datasets.conftest import STORED
+from tests.datasets import http_server
 from tests.datasets.http_server import Fault, Site, serve
 from tests.datasets.test_stream import assert_equal
 from tracknet.datasets.batch import Batch, SampleSpec
@@ -28,7 +29,7 @@ from tracknet.datasets.shard_cache import ShardCache
 from tracknet.datasets.shard_names import expand_shards
 from tracknet.datasets.sources import join_shards, open_sources
 from tracknet.datasets.stream import WindowStream, evaluation_stream, training_stream
-from tracknet.utils.errors import RunError, UserError
+from tracknet.utils.errors import Interrupted, RunError, UserError
 from tracknet.utils.settings import CacheConfig, DataConfig, LoaderConfig
 
 QUICK = Patience(attempts=3, timeout_s=0.5, pause_s=0.01)
@@ -341,6 +342,71 @@ def test_a_shard_that_cannot_be_had_ends_the_run_by_name(
     with pytest.raises(RunError, match=r"/shards/train-003\.tar: "):
         list(loader.epoch())
     assert not [thread for thread in threading.enumerate() if thread.name == "fetch-ahead"]
+
+
+@pytest.mark.parametrize(("mode", "workers"), [("threads", 0), ("threads", 2), ("processes", 2)])
+def test_a_stop_does_not_wait_for_a_silent_server(
+    site: Site, tmp_path: Path, spec: SampleSpec, monkeypatch: pytest.MonkeyPatch, mode: str, workers: int
+) -> None:
+    monkeypatch.setattr(http_server, "STALL_S", 60.0)
+    patient = ShardCache(tmp_path, 10**9, Patience(attempts=3, timeout_s=60.0))
+    shards = open_split(RemotePath(f"{site.url}/shards", patient), "train")
+    site.faults = {f"/shards/{name}": ["stall"] * 3 for name in shards.shard_names}
+    loader = loader_of(shards, spec, mode, workers)
+    began = time.monotonic()
+
+    def stop() -> None:
+        if time.monotonic() > began + 0.5:
+            raise Interrupted("enough")
+
+    loader.check_wait = stop
+    with pytest.raises(Interrupted):
+        next(loader.epoch())
+    # Far below the timeout; not a measurement.
+    assert time.monotonic() - began < 30
+    assert not [
+        thread.name for thread in threading.enumerate() if thread.name.startswith(("loader", "fetch"))
+    ]
+    assert not multiprocessing.active_children()
+
+
+@pytest.mark.parametrize(("mode", "workers"), [("threads", 0), ("threads", 2), ("processes", 2)])
+def test_a_shard_that_cannot_be_had_may_be_skipped(
+    site: Site, tmp_path: Path, local: ShardSet, spec: SampleSpec, mode: str, workers: int
+) -> None:
+    """Exactly the windows with a frame of it are masked; it is named once, and its frames count."""
+    del site.files["/shards/train-003.tar"]
+    lost = set((local.shard_id == 3).nonzero()[0].tolist())
+    said: list[str] = []
+    config = replace(CONFIG, mode=mode, workers=workers, on_bad_frame="skip", max_bad_frames=len(lost))
+    loader = StreamLoader(stream_of(remote(site, tmp_path), spec), config, warn=said.append)
+    windows = loader.stream.windows
+    masked = 0
+    for batch in loader.epoch():
+        rows = windows.rows(batch.rows[:, 0].numpy())
+        expected = [not lost & set(of_window) for of_window in rows.tolist()]
+        assert batch.valid.tolist() == expected
+        masked += expected.count(False)
+    loader.close()
+    assert masked >= len(lost) == len(loader.faults) > 10
+    assert [line for line in said if "train-003.tar" in line] == said
+    assert len(said) == 1
+    assert "there is no such file; its windows are masked (number 1 of at most" in said[0]
+
+
+def test_more_frames_of_lost_shards_than_may_be_skipped_name_the_shard(
+    site: Site, tmp_path: Path, spec: SampleSpec
+) -> None:
+    del site.files["/shards/train-003.tar"]
+    config = replace(CONFIG, workers=0, on_bad_frame="skip", max_bad_frames=2)
+    loader = StreamLoader(stream_of(remote(site, tmp_path), spec), config, warn=lambda line: None)
+    with pytest.raises(
+        RunError, match=r"3 bad frames are more than data\.loader\.max_bad_frames=2"
+    ) as caught:
+        list(loader.epoch())
+    assert caught.value.problems == (
+        f"{site.url}/shards/train-003.tar: there is no such file (3 frames so far)",
+    )
 
 
 def test_a_flaw_in_the_cache_is_found_and_says_what_to_delete(

@@ -12,12 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.datasets import http_server
 from tests.datasets.http_server import Fault, Site, serve
-from tracknet.datasets import remote_file
+from tracknet.datasets import remote_file, shard_cache
 from tracknet.datasets.fetch_ahead import FetchAhead
 from tracknet.datasets.remote_file import Patience, RemoteFile
-from tracknet.datasets.shard_cache import ShardCache
-from tracknet.utils.errors import RunError, UserError
+from tracknet.datasets.shard_cache import CacheError, ShardCache
+from tracknet.utils.errors import Interrupted, RunError, UserError
+from tracknet.utils.file_lock import locked
 from tracknet.utils.urls import is_url, open_filesystem, shown
 
 QUICK = Patience(attempts=3, timeout_s=0.3, pause_s=0.01)
@@ -186,19 +188,92 @@ def test_urls_are_named_without_secrets_and_pipes_refused() -> None:
         open_filesystem("nosuch://h/a")
 
 
-def test_a_full_disk_while_fetching_ahead_names_shard_and_folder(
+def test_a_full_disk_names_shard_folder_and_room_whoever_fetches(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file, cache = put(site, "a.tar"), ShardCache(tmp_path, 10_000, QUICK)
 
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(cache, "ensure", full)
-    ahead = FetchAhead(cache, [[file]], lambda step: 0, 0)
+    monkeypatch.setattr(shard_cache, "fetch", full)
+    message = r"a\.tar cannot be kept in .*: No space left on device\n  remedy: free at least 0\.01 GB there"
+    with pytest.raises(CacheError, match=message):
+        cache.open(file)
+    # Frames may be skipped for a shard that is bad, not for a disk that is full.
+    ahead = FetchAhead(cache, [[file]], lambda step: 0, 0, skip=True)
     deadline_s = time.monotonic() + 20
-    with pytest.raises(RunError, match=r"a\.tar cannot be kept in .*: No space left on device"):
+    with pytest.raises(CacheError, match=message):
         while time.monotonic() < deadline_s:
             ahead.reach(1)
             time.sleep(0.01)
     ahead.close()
+
+
+def test_a_file_in_the_caches_place_is_named(site: Site, tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("mine")
+    for folder in (tmp_path / "cache", tmp_path / "cache" / "below"):
+        with pytest.raises(
+            CacheError, match=rf"a\.tar cannot be kept in {folder}: Not a directory"
+        ) as caught:
+            ShardCache(folder, 10_000, QUICK).open(put(site, "a.tar"))
+        assert "is a file: remove that, or name a folder with data.cache.dir" in str(caught.value.remedy)
+    assert (tmp_path / "cache").read_text() == "mine"
+
+
+def test_who_is_waited_for_is_said_and_a_stop_ends_the_wait(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(shard_cache, "_SECONDS_BEFORE_A_WORD", 0.0)
+    file, cache = put(site, "a.tar"), ShardCache(tmp_path, 10_000, QUICK)
+    lock = cache.path_of(file).with_suffix(".lock")
+    lock.parent.mkdir()
+    looks = iter([None, None])
+
+    def stop() -> None:
+        if next(looks, "end") == "end":
+            raise Interrupted("enough")
+
+    with locked(lock, lambda holder: None), pytest.raises(Interrupted):
+        cache.ensure(file, stop)
+    said = capsys.readouterr().err
+    assert said.count("waiting for") == 1
+    assert f"waiting for process {os.getpid()}, which holds {lock} since 20" in said
+    assert f"to fetch {file}. The lock ends with that process: if it hangs, end it" in said
+    cache.ensure(file)
+
+
+def test_a_stop_does_not_wait_for_a_silent_server_nor_for_a_pause(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_server, "STALL_S", 60.0)
+    started = time.monotonic()
+
+    def stop() -> None:
+        if time.monotonic() > started + 0.5:
+            raise Interrupted("enough")
+
+    for fault, patience in (
+        ("stall", Patience(attempts=3, timeout_s=60.0)),
+        ("503", Patience(attempts=3, timeout_s=60.0, pause_s=60.0)),
+    ):
+        file = put(site, f"{fault}.tar")
+        site.faults[f"/{fault}.tar"] = [fault]  # type: ignore[list-item]
+        with pytest.raises(Interrupted):
+            ShardCache(tmp_path, 10_000, patience).open(file, stop)
+    # Far below a timeout or a pause; not a measurement.
+    assert time.monotonic() - started < 30
+
+
+def test_a_shard_that_is_not_there_is_not_asked_for_again_at_once(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shard_cache, "_LOST_FOR", 1e6)
+    file, cache = put(site, "a.tar"), ShardCache(tmp_path, 10_000, QUICK)
+    content = site.files.pop("/a.tar")
+    for _ in range(3):
+        with pytest.raises(RunError, match=r"a\.tar: there is no such file"):
+            cache.open(file)
+    assert site.asked_for("/a.tar") == 1
+    site.files["/a.tar"] = content
+    assert read(ShardCache(tmp_path, 10_000, QUICK), file) == content

@@ -13,12 +13,12 @@ import pytest
 from fsspec.registry import known_implementations
 
 from pipelines import remote_lock
-from pipelines.lock_record import new_record
 from pipelines.pool import StopWork
 from pipelines.remote_store import SCRATCH_PREFIX, RemoteStore
 from pipelines.store import LOCK_NAME, LocalStore, Store, open_store
 from tests.pipelines.conftest import SMALL, contents, run
 from tracknet.utils.errors import EXIT_DONE, EXIT_FAILED, EXIT_WRONG_REQUEST, RunError, UserError
+from tracknet.utils.lock_record import new_record
 
 
 @pytest.fixture(params=["folder", "file", "memory"])

@@ -16,6 +16,7 @@ from tracknet.datasets.faults import Fault
 from tracknet.datasets.layout import BatchLayout
 from tracknet.datasets.plan import window_rng
 from tracknet.datasets.reader import AS_STORED, CachedFrames, FrameSource, Version
+from tracknet.datasets.shard_cache import CacheError
 from tracknet.datasets.table import FrameTable
 from tracknet.datasets.windows import Windows
 from tracknet.utils.errors import RunError
@@ -294,6 +295,8 @@ class BatchAssembler:
                 continue
             try:
                 frame = source.read(row, version, augmentation.apply) if shared else source.read(row)
+            except CacheError:
+                raise
             except RunError as error:
                 if not self._skip:
                     raise

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
+from queue import SimpleQueue
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -15,6 +18,8 @@ from tracknet.datasets.slots import Slot
 
 # Opens what one worker needs; takes the worker's number.
 MakerFactory = Callable[[int], BatchMaker]
+# What is left of a task that was given up ends in milliseconds, unless a disk hangs; nobody waits for that.
+_CLOSE_S = 2.0
 
 
 class Task(NamedTuple):
@@ -31,6 +36,10 @@ class Task(NamedTuple):
     epoch: int
     step: int
     slot: Slot
+
+
+class TaskLeft(Exception):
+    """The epoch of a task was left while a shard for it was waited for."""
 
 
 class Crew(Protocol):
@@ -54,19 +63,42 @@ class Crew(Protocol):
         ...
 
 
-def work_on(maker: BatchMaker, task: Task, order: npt.NDArray[np.int64]) -> Made | None:
-    """Does a task, unless its epoch was left; `order` int64 `[1]` is that of the present one."""
-    if task.order != order[0]:
+def work_on(
+    maker: BatchMaker,
+    task: Task,
+    order: npt.NDArray[np.int64],
+    check_wait: Callable[[], None] = lambda: None,
+) -> Made | None:
+    """Does a task, unless its epoch was left or is left while a shard is waited for.
+
+    Args:
+        maker: of the worker.
+        task: see there.
+        order: int64 `[1]`, that of the present epoch; may change at any time.
+        check_wait: called too while a shard is waited for; may raise.
+    """
+
+    def check_stop() -> None:
+        if task.order != order[0]:
+            raise TaskLeft
+        check_wait()
+
+    try:
+        check_stop()
+        return maker.make(task.epoch, task.step, task.slot.array, check_stop)
+    except TaskLeft:
         return None
-    return maker.make(task.epoch, task.step, task.slot.array)
 
 
 class Alone:
     """No workers: a batch is made when it is asked for."""
 
-    def __init__(self, new_maker: MakerFactory, order: npt.NDArray[np.int64]) -> None:
+    def __init__(
+        self, new_maker: MakerFactory, order: npt.NDArray[np.int64], check_wait: Callable[[], None]
+    ) -> None:
         self._maker = new_maker(0)
         self._order = order
+        self._check_wait = check_wait
         self._tasks: deque[Task] = deque()
 
     def submit(self, worker: int, task: Task) -> None:
@@ -77,7 +109,7 @@ class Alone:
     def receive(self, worker: int, timeout_s: float) -> Made | None:
         """Does the task."""
         del worker, timeout_s
-        return work_on(self._maker, self._tasks.popleft(), self._order)
+        return work_on(self._maker, self._tasks.popleft(), self._order, self._check_wait)
 
     def close(self) -> None:
         """Forgets the tasks."""
@@ -90,14 +122,14 @@ class ThreadCrew:
     def __init__(self, workers: int, new_maker: MakerFactory, order: npt.NDArray[np.int64]) -> None:
         self._makers = [new_maker(number) for number in range(workers)]
         self._order = order
-        # One pool each: a worker's tasks are done one after the other, by the thread that has its frames.
-        self._pools = [ThreadPoolExecutor(1, f"loader-{number}") for number in range(workers)]
+        # A worker's tasks are done one after the other, by the thread that has its frames.
+        self._threads = [_Thread(f"loader-{number}") for number in range(workers)]
         self._replies: list[deque[Future[Made | None]]] = [deque() for _ in range(workers)]
 
     def submit(self, worker: int, task: Task) -> None:
         """Queues the task for the worker's thread."""
-        future = self._pools[worker].submit(work_on, self._makers[worker], task, self._order)
-        self._replies[worker].append(future)
+        maker = self._makers[worker]
+        self._replies[worker].append(self._threads[worker].submit(maker, task, self._order))
 
     def receive(self, worker: int, timeout_s: float) -> Made | None:
         """Waits for the oldest task."""
@@ -109,9 +141,44 @@ class ThreadCrew:
                 self._replies[worker].popleft()
 
     def close(self) -> None:
-        """Waits for the batches in hand; the others are not begun."""
+        """Waits for the batches in hand, but not for a disk that hangs; the others are not begun."""
         self._order[0] += 1
-        for pool in self._pools:
-            pool.shutdown(cancel_futures=True)
+        for thread in self._threads:
+            thread.end()
+        deadline_s = time.monotonic() + _CLOSE_S
+        for thread in self._threads:
+            thread.join(max(0.0, deadline_s - time.monotonic()))
         for replies in self._replies:
             replies.clear()
+
+
+_Job = tuple[Future[Made | None], BatchMaker, Task, npt.NDArray[np.int64]]
+
+
+class _Thread:
+    """Does tasks one after the other. A daemon, unlike an executor's: Python's exit waits for no hanging disk."""
+
+    def __init__(self, name: str) -> None:
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._thread = threading.Thread(target=_do, args=(self._jobs,), name=name, daemon=True)
+        self._thread.start()
+        self.join = self._thread.join
+
+    def submit(self, maker: BatchMaker, task: Task, order: npt.NDArray[np.int64]) -> Future[Made | None]:
+        future: Future[Made | None] = Future()
+        self._jobs.put((future, maker, task, order))
+        return future
+
+    def end(self) -> None:
+        self._jobs.put(None)
+
+
+def _do(jobs: SimpleQueue[_Job | None]) -> None:
+    while (job := jobs.get()) is not None:
+        future, maker, task, order = job
+        try:
+            future.set_result(work_on(maker, task, order))
+        except BaseException as error:
+            future.set_exception(error)
+        # While it waits for the next, it holds neither batch nor maker.
+        del job, future, maker, task, order

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -59,7 +60,12 @@ class FaultLog:
             return False
         known[fault.row] = fault.what
         if len(self.bad) > self.most_bad:
-            shown = list(self.bad.values())[-_SHOWN:]
+            # All frames of a shard that cannot be had lack for one reason.
+            frames_of = Counter(self.bad.values())
+            shown = [
+                what if frames_of[what] == 1 else f"{what} ({frames_of[what]} frames so far)"
+                for what in list(frames_of)[-_SHOWN:]
+            ]
             raise RunError(
                 f"{len(self.bad)} bad frames are more than data.loader.max_bad_frames={self.most_bad}",
                 problems=shown,

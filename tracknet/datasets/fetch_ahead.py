@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tracknet.datasets.remote_file import RemoteFile
-from tracknet.datasets.shard_cache import ShardCache
+from tracknet.datasets.shard_cache import CacheError, ShardCache
 from tracknet.utils.errors import RunError
 
-# A request that hangs ends by `data.cache.timeout_s`; nobody waits for that.
+# What it waits for looks ten times a second whether it is to stop; a disk that hangs does not.
 _CLOSE_S = 2.0
 
 
@@ -41,6 +41,8 @@ class FetchAhead:
         groups: Sequence[Sequence[RemoteFile]],
         place_of: Callable[[int], int],
         start_step: int,
+        *,
+        skip: bool = False,
     ) -> None:
         """Starts to fetch.
 
@@ -49,10 +51,12 @@ class FetchAhead:
             groups: of shards that are read together, in the order in which they are read.
             place_of: the group, as a place in that order, that a step of the epoch reads.
             start_step: that is served first.
+            skip: leave out shards that cannot be had; who reads one learns it there.
         """
         self._cache = cache
         self._groups = groups
         self._place_of = place_of
+        self._skip = skip
         self._place = place_of(start_step)
         self._stopped = False
         self._moved = threading.Condition()
@@ -75,7 +79,7 @@ class FetchAhead:
                 self._moved.notify()
 
     def close(self) -> None:
-        """Ends the thread, at the latest with the request that it is in."""
+        """Ends the thread, and whatever it waits for."""
         with self._moved:
             self._stopped = True
             self._moved.notify()
@@ -107,11 +111,11 @@ class FetchAhead:
                 self._cache.touch(other)
             try:
                 self._cache.ensure(file, self._check_stop)
-            except OSError as error:
-                raise RunError(
-                    f"{file} cannot be kept in {self._cache.folder}: {error.strerror or error}",
-                    remedy="make room there, or name another folder with data.cache.dir",
-                ) from None
+            except CacheError:
+                raise
+            except RunError:
+                if not self._skip:
+                    raise
 
     def _check_stop(self) -> None:
         if self._stopped:

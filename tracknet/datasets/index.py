@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -119,13 +119,22 @@ class ShardSet:
         """Where shards behind URLs are kept; `None` where all are local."""
         return next((folder.cache for folder in self.folders() if isinstance(folder, RemotePath)), None)
 
-    def open_shard(self, shard_id: int) -> int:
-        """A file descriptor of a shard, fetched first where it is behind a URL. Raises OSError, RunError."""
+    def open_shard(self, shard_id: int, check_stop: Callable[[], None] = lambda: None) -> int:
+        """A file descriptor of a shard, fetched first where it is behind a URL.
+
+        Args:
+            shard_id: which.
+            check_stop: called while it is fetched or waited for; may raise.
+
+        Raises:
+            OSError: a local file cannot be opened.
+            RunError: it cannot be fetched.
+        """
         folder, entry = self.locate(shard_id)
         if isinstance(folder, RemotePath):
             file = self._remote[shard_id]
             assert file is not None, "a remote folder's shard is a remote file"
-            return folder.cache.open(file)
+            return folder.cache.open(file, check_stop)
         return os.open(folder / entry.name, os.O_RDONLY)
 
 

@@ -57,6 +57,7 @@ class StreamLoader:
         faults: bad and slow frames so far.
         windows: served so far.
         decodes: frames decoded for them.
+        check_wait: called now and then while a batch is waited for; what it raises ends the epoch.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class StreamLoader:
         self.mode = _mode(config.mode, self.workers)
         self.faults = FaultLog(config.max_bad_frames)
         self.windows = self.decodes = 0
+        self.check_wait: Callable[[], None] = _nothing
         self._config = config
         self._pin_memory = pin_memory
         self._warn = warn
@@ -114,6 +116,7 @@ class StreamLoader:
         # Given to workers and not yet received: step and slot.
         self._pending: deque[tuple[int, Slot]] = deque()
         self._stalls: set[int] = set()
+        self._said: set[str] = set()
 
     @property
     def num_steps(self) -> int:
@@ -129,7 +132,8 @@ class StreamLoader:
         order = self._begin()
         steps = iter(range(start_step, self.num_steps))
         # After the workers were forked, so that none has a copy of its connections and locks.
-        self._fetching = self.stream.fetch_ahead(epoch, start_step) if start_step < self.num_steps else None
+        if start_step < self.num_steps:
+            self._fetching = self.stream.fetch_ahead(epoch, start_step, skip=self._skip)
         try:
             self._submit(order, epoch, steps)
             while self._pending:
@@ -192,14 +196,27 @@ class StreamLoader:
             self._crew = (
                 ThreadCrew(self.workers, self._new_maker, self._order)
                 if threads
-                else Alone(self._new_maker, self._order)
+                else Alone(self._new_maker, self._order, self._wait_checker())
             )
         self._stop_crew = weakref.finalize(self, self._crew.close)
 
+    def _wait_checker(self) -> Callable[[], None]:
+        """Calls `check_wait`, as it is then; held by the crew, it must not keep the loader alive."""
+        loader = weakref.ref(self)
+
+        def check() -> None:
+            if (there := loader()) is not None:
+                there.check_wait()
+
+        return check
+
     def _new_maker(self, worker: int) -> BatchMaker:
         watch = ReadWatch(self._reads[worker], self._config.slow_read_s)
-        skip = self._config.on_bad_frame == "skip"
-        return BatchMaker(self.stream, self.memory, watch, skip_bad_frames=skip)
+        return BatchMaker(self.stream, self.memory, watch, skip_bad_frames=self._skip)
+
+    @property
+    def _skip(self) -> bool:
+        return self._config.on_bad_frame == "skip"
 
     def _submit(self, order: int, epoch: int, steps: Iterator[int]) -> None:
         """Keeps the workers busy."""
@@ -225,6 +242,7 @@ class StreamLoader:
             try:
                 return self._crew.receive(worker, _LOOK_S)
             except TimeoutError:
+                self.check_wait()
                 stall = stalled(self._reads[worker], self._config.slow_read_s)
                 if stall is not None and stall[0] not in self._stalls:
                     self._stalls.add(stall[0])
@@ -235,7 +253,10 @@ class StreamLoader:
         self.windows += self.stream.batch_size
         self.decodes += made.decodes
         for fault in made.faults:
-            if self.faults.note(fault):
+            said = fault.what in self._said
+            self._said.add(fault.what)
+            # A shard that cannot be had is one fault of all its frames.
+            if self.faults.note(fault) and not said:
                 if fault.kind == "bad":
                     skipped = f"number {len(self.faults)} of at most {self.faults.most_bad} that are skipped"
                     self._warn(f"{fault.what}; its windows are masked ({skipped})")

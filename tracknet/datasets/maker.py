@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from tracknet.datasets.batch import BatchAssembler
@@ -9,7 +10,7 @@ from tracknet.datasets.faults import Fault, ReadWatch
 from tracknet.datasets.layout import Buffer
 from tracknet.datasets.memory import CachePlan
 from tracknet.datasets.plan import Plan
-from tracknet.datasets.reader import CachedFrames
+from tracknet.datasets.reader import CachedFrames, ShardReader
 from tracknet.datasets.stream import StepWindows, WindowStream
 
 
@@ -42,7 +43,7 @@ class BatchMaker:
         """
         self._stream = stream
         self._watch = watch
-        source = stream.open_source()
+        source = self._source = stream.open_source()
         self._cached = CachedFrames(source, cache.frames_per_worker, watch)
         uncached = CachedFrames(source, 0, watch)
         kept = cache.kept_slots
@@ -54,12 +55,22 @@ class BatchMaker:
         self._layout = self._assembler.layout(stream.batch_size)
         self._plan: tuple[int, Plan] | None = None
 
-    def make(self, epoch: int, step: int, buffer: Buffer) -> Made:
+    def make(
+        self, epoch: int, step: int, buffer: Buffer, check_stop: Callable[[], None] = lambda: None
+    ) -> Made:
         """Writes the batch of a step into a buffer of the stream's layout.
+
+        Args:
+            epoch: of the stream.
+            step: of the epoch.
+            buffer: what it is written into.
+            check_stop: called while a shard is fetched or waited for; what it raises ends the work.
 
         Raises:
             RunError: a frame cannot be had, and is not to be skipped.
         """
+        if isinstance(self._source, ShardReader):
+            self._source.check_stop = check_stop
         plan = self._plan_of(epoch)
         windows = self._stream.windows_of(plan, step)
         decodes = self.decodes

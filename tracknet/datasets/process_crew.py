@@ -5,6 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
+import time
 import traceback
 from collections.abc import Sequence
 from multiprocessing.connection import Connection, wait
@@ -20,6 +22,9 @@ from tracknet.utils.errors import RunError
 
 # A worker looks this often whether its parent still lives.
 _LOOK_FOR_PARENT_S = 1.0
+# A worker whose pipe is closed leaves after its frame; one that hangs in a read, on a network disk that is gone, is
+# killed. All that it holds, its cache locks among it, ends with it.
+_LEAVE_S = 0.5
 _EXIT_S = 5.0
 # What goes over a pipe for a task: its order, epoch, step, and the slot's number.
 _Message = tuple[int, int, int, int]
@@ -84,13 +89,12 @@ class ProcessCrew:
 
     def close(self) -> None:
         """Ends the processes."""
-        for process in self._processes:
-            process.terminate()
-        for process, pipe in zip(self._processes, self._pipes, strict=True):
+        for pipe in self._pipes:
             pipe.close()
-            process.join(_EXIT_S)
+        deadline_s = time.monotonic() + _LEAVE_S
+        for process in self._processes:
+            process.join(max(0.0, deadline_s - time.monotonic()))
             if process.is_alive():
-                # Stuck in a read that no signal interrupts, as on a network disk that is gone.
                 process.kill()
                 process.join(_EXIT_S)
             if not process.is_alive():
@@ -119,9 +123,10 @@ def _serve(
     parent: int,
 ) -> None:
     """A worker's life."""
-    # Ctrl-C reaches the whole process group; only the trainer may decide what happens then.
+    # Ctrl-C, and a scheduler's SIGTERM, reach the whole process group; only the trainer may decide what happens then.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(parent,), name="parent-watch", daemon=True).start()
     # While another process held the parent's ends, they would not close with the parent.
     for other in of_parent:
         other.close()
@@ -130,9 +135,6 @@ def _serve(
     maker = new_maker(number)
     while True:
         try:
-            while not pipe.poll(_LOOK_FOR_PARENT_S):
-                if os.getppid() != parent:
-                    return
             order_of_task, epoch, step, slot = pipe.recv()
             answer: _Answer
             try:
@@ -142,6 +144,13 @@ def _serve(
             pipe.send(answer)
         except (EOFError, OSError):
             return
+
+
+def _end_with(parent: int) -> None:
+    """Ends this process once its parent is gone, whatever it is doing."""
+    while os.getppid() == parent:
+        time.sleep(_LOOK_FOR_PARENT_S)
+    os._exit(1)
 
 
 def _portable(error: Exception) -> Exception:

@@ -41,10 +41,15 @@ class ShardReader:
 
     Shards of the cache are opened for every read, which costs about 0.02 ms: one that is held open cannot make
     room for the next.
+
+    Attributes:
+        shards: what is read.
+        check_stop: called while a shard is fetched or waited for; may raise.
     """
 
     def __init__(self, shards: ShardSet) -> None:
         self.shards = shards
+        self.check_stop: Callable[[], None] = lambda: None
         self._files: OrderedDict[int, int] = OrderedDict()
         self._size = shards.manifest.image_size
 
@@ -111,7 +116,7 @@ class ShardReader:
         if not isinstance(self.shards.locate(shard_id)[0], RemotePath):
             yield self._file(shard_id)
             return
-        file = self.shards.open_shard(shard_id)
+        file = self.shards.open_shard(shard_id, self.check_stop)
         try:
             yield file
         finally:

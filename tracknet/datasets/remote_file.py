@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from tracknet.utils.urls import open_filesystem, shown
 
 PART_BYTES = 8 << 20
 _LONGEST_PAUSE_S = 30.0
+_LOOK_S = 0.1
 # Nothing that comes later will make these right.
 _FINAL = (FileNotFoundError, PermissionError, IsADirectoryError)
 
@@ -75,7 +78,8 @@ def fetch(
         file: what to fetch.
         part: where to put it; stays behind when the work ends early.
         patience: see there.
-        check_stop: called before every request; may raise.
+        check_stop: called before every request and every 0.1 s of it; may raise, and the request is left to end
+            by itself.
         on_trouble: told about every attempt that failed.
 
     Raises:
@@ -164,8 +168,12 @@ def _patiently(
     failures = 0
     while True:
         check_stop()
+        answer = _in_thread(request)
+        while not answer.done():
+            wait([answer], _LOOK_S)
+            check_stop()
         try:
-            return request()
+            return answer.result()
         except _FINAL as error:
             if isinstance(error, FileNotFoundError):
                 raise
@@ -183,4 +191,21 @@ def _patiently(
                 ) from error
             pause_s = patience.pause(failures)
             on_trouble(f"{name}: {what}; attempt {failures + 1} of {patience.attempts} in {pause_s:g} s")
-            time.sleep(pause_s)
+            again_at_s = time.monotonic() + pause_s
+            while (left_s := again_at_s - time.monotonic()) > 0:
+                check_stop()
+                time.sleep(min(left_s, _LOOK_S))
+
+
+def _in_thread(request: Callable[[], Any]) -> Future[Any]:
+    """What becomes of a request. Its thread is a daemon: nobody waits for a server that is silent."""
+    answer: Future[Any] = Future()
+
+    def run() -> None:
+        try:
+            answer.set_result(request())
+        except BaseException as error:
+            answer.set_exception(error)
+
+    threading.Thread(target=run, name="remote-request", daemon=True).start()
+    return answer

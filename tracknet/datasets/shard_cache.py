@@ -12,22 +12,32 @@ ends: what a killed process used can be removed, and nothing it left behind stop
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from tracknet.datasets.remote_file import Patience, RemoteFile, fetch
 from tracknet.utils.errors import RunError, UserError
+from tracknet.utils.file_lock import locked
+from tracknet.utils.lock_record import owner_of, since
 from tracknet.utils.settings import CacheConfig
 
 GB = 10**9
 _SECONDS_BETWEEN_LOOKS = 0.1
 _SECONDS_BEFORE_A_WORD = 10.0
-# Locks that this process holds or waits for. A child forked meanwhile would hold them for as long as it lives.
-_LOCKS: set[int] = set()
+# A shard that cannot be had is not asked for again for so many times as long as that took to learn, so that those
+# who skip its frames wait for no more than a twentieth of their time; and for ten minutes at most.
+_LOST_FOR = 20
+_LOST_AT_MOST_S = 600.0
+
+
+class CacheError(RunError):
+    """The cache itself fails: no shard or frame is to blame, and none may be skipped for it."""
 
 
 class ShardCache:
@@ -44,6 +54,8 @@ class ShardCache:
         self.folder = folder
         self.max_bytes = max_bytes
         self.patience = patience
+        # Of shards that could not be had, by hash: until when that is believed, and what was wrong.
+        self._lost: dict[str, tuple[float, RunError]] = {}
 
     @classmethod
     def of(cls, config: CacheConfig) -> ShardCache:
@@ -53,19 +65,25 @@ class ShardCache:
         patience = Patience(attempts=config.attempts, timeout_s=config.timeout_s)
         return cls(folder, round(config.max_gb * GB), patience)
 
-    def open(self, file: RemoteFile) -> int:
+    def open(self, file: RemoteFile, check_stop: Callable[[], None] = lambda: None) -> int:
         """A file descriptor of the whole shard, fetched first where it is not there.
 
         Until it is closed the shard stays.
 
+        Args:
+            file: the shard.
+            check_stop: called while it is fetched or waited for; may raise.
+
         Raises:
-            RunError: it cannot be fetched, or there is no room that could be made for it.
+            RunError: it cannot be fetched.
+            CacheError: the cache cannot keep it, or there is no room that could be made for it.
         """
         path = self.path_of(file)
         while True:
-            if (descriptor := self._take(path)) is not None:
-                return descriptor
-            self.ensure(file)
+            with self._named_faults(file):
+                if (descriptor := self._take(path)) is not None:
+                    return descriptor
+            self.ensure(file, check_stop)
 
     def ensure(self, file: RemoteFile, check_stop: Callable[[], None] = lambda: None) -> None:
         """Fetches a shard that is not there; returns once it is, whoever fetches it.
@@ -75,17 +93,29 @@ class ShardCache:
             check_stop: called while waiting and between requests; may raise.
 
         Raises:
-            RunError: see `open`.
+            RunError, CacheError: see `open`.
         """
-        path = self.path_of(file)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(path.with_suffix(".lock"), f"another process to fetch {file}", check_stop):
-            if path.exists():
-                return
-            part = path.with_suffix(f".{file.bytes}.part")
-            self._make_room(file, part, check_stop)
-            fetch(file, part, self.patience, check_stop=check_stop, on_trouble=_say)
-            part.replace(path)
+        until_s, known = self._lost.get(file.sha256, (0.0, None))
+        if known is not None and time.monotonic() < until_s:
+            raise RunError(known.what, remedy=known.remedy)
+        path, began_s = self.path_of(file), time.monotonic()
+        with self._named_faults(file):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with _locked(path.with_suffix(".lock"), f"to fetch {file}", check_stop):
+                if path.exists():
+                    return
+                part = path.with_suffix(f".{file.bytes}.part")
+                self._make_room(file, part, check_stop)
+                try:
+                    fetch(file, part, self.patience, check_stop=check_stop, on_trouble=_say)
+                except RunError as error:
+                    now_s = time.monotonic()
+                    self._lost[file.sha256] = (
+                        now_s + min(_LOST_FOR * (now_s - began_s), _LOST_AT_MOST_S),
+                        error,
+                    )
+                    raise
+                part.replace(path)
 
     def holds(self, file: RemoteFile) -> bool:
         """Whether the shard is there, whole."""
@@ -99,6 +129,17 @@ class ShardCache:
     def path_of(self, file: RemoteFile) -> Path:
         """Where a shard lies once it is there."""
         return self.folder / file.sha256[:2] / f"{file.sha256}.tar"
+
+    @contextlib.contextmanager
+    def _named_faults(self, file: RemoteFile) -> Iterator[None]:
+        """What the system says of the cache's folder, with what helps there."""
+        try:
+            yield
+        except OSError as error:
+            raise CacheError(
+                f"{file} cannot be kept in {self.folder}: {error.strerror or error}",
+                remedy=_remedy(error.errno, file.bytes),
+            ) from None
 
     def _take(self, path: Path) -> int | None:
         try:
@@ -123,7 +164,7 @@ class ShardCache:
             )
         give_up_at = time.monotonic() + self.patience.timeout_s
         while True:
-            with _locked(self.folder / "lock", "another process to make room", check_stop):
+            with _locked(self.folder / "lock", f"to make room in {self.folder}", check_stop):
                 others = [entry for entry in self._entries() if entry[1] != part]
                 used = sum(size for _, _, size in others)
                 kept = []
@@ -141,7 +182,7 @@ class ShardCache:
             if any(path.suffix == ".part" for path in kept):
                 give_up_at = time.monotonic() + self.patience.timeout_s
             if time.monotonic() > give_up_at:
-                raise RunError(
+                raise CacheError(
                     f"{self.folder}: {used / GB:.2f} GB of shards are in use, {file} needs {file.bytes / GB:.2f} more "
                     f"and data.cache.max_gb allows {self.max_bytes / GB:.2f} in all",
                     remedy=f"set data.cache.max_gb to at least {_round_up(used + file.bytes)}, or give another "
@@ -180,33 +221,38 @@ def _remove(path: Path) -> bool:
 
 
 @contextlib.contextmanager
-def _locked(path: Path, waiting_for: str, check_stop: Callable[[], None]) -> Iterator[None]:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    _LOCKS.add(descriptor)
-    try:
-        word_at = time.monotonic() + _SECONDS_BEFORE_A_WORD
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                check_stop()
-                if time.monotonic() > word_at:
-                    _say(f"waiting for {waiting_for}")
-                    word_at = float("inf")
-                time.sleep(_SECONDS_BETWEEN_LOOKS)
+def _locked(path: Path, what_for: str, check_stop: Callable[[], None]) -> Iterator[None]:
+    """Waits for the lock as long as somebody holds it, and says after 10 s for whom."""
+    word_at = time.monotonic() + _SECONDS_BEFORE_A_WORD
+
+    def wait(holder: dict[str, Any]) -> None:
+        nonlocal word_at
+        check_stop()
+        if time.monotonic() > word_at:
+            word_at = float("inf")
+            _say(
+                f"waiting for {owner_of(holder)}, which holds {path} since {since(holder)}, {what_for}. The lock ends "
+                "with that process: if it hangs, end it, and this one goes on where it stopped"
+            )
+
+    with locked(path, wait):
         yield
-    finally:
-        _LOCKS.discard(descriptor)
-        os.close(descriptor)
 
 
-def _leave_locks_to_the_parent() -> None:
-    while _LOCKS:
-        os.close(_LOCKS.pop())
-
-
-os.register_at_fork(after_in_child=_leave_locks_to_the_parent)
+def _remedy(number: int | None, needed_bytes: int) -> str:
+    """What helps against a fault of the cache's folder."""
+    if number in (errno.ENOSPC, errno.EDQUOT):
+        return (
+            f"free at least {_round_up(needed_bytes)} GB there, set data.cache.max_gb to what that disk has room for, "
+            "or name a folder on another disk with data.cache.dir"
+        )
+    if number in (errno.ENOTDIR, errno.EEXIST):
+        return "it, or a part of its path, is a file: remove that, or name a folder with data.cache.dir"
+    if number in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return "give yourself permission to write there, or name another folder with data.cache.dir"
+    if number in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):
+        return "that disk knows no locks: name a folder on a local disk with data.cache.dir"
+    return "check that disk, or name a folder on another one with data.cache.dir"
 
 
 def _round_up(size: int) -> str:

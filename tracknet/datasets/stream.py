@@ -175,16 +175,22 @@ class WindowStream(IterableDataset[Any]):
             return [self.num_steps * self._global_batch_size]
         return windows_used(self.weights, self.num_steps, self.lanes, self._global_batch_size)
 
-    def fetch_ahead(self, epoch: int, start_step: int) -> FetchAhead | None:
-        """Starts to fetch the shards of an epoch; `None` where nothing is to be fetched."""
-        if self._remote is None or self.plan is None:
+    def fetch_ahead(self, epoch: int, start_step: int, *, skip: bool = False) -> FetchAhead | None:
+        """Starts to fetch the shards of an epoch; `None` where nothing is to be fetched.
+
+        Args:
+            epoch: of the stream.
+            start_step: that is served first.
+            skip: see `FetchAhead`.
+        """
+        if self._remote is None:
             return None
-        files = self._remote.files
-        if self.blocks is None:
-            return FetchAhead(self._remote.cache, [files], lambda step: 0, start_step)
+        cache, files = self._remote.cache, self._remote.files
+        if self.plan is None or self.blocks is None:
+            return FetchAhead(cache, [files], lambda step: 0, start_step, skip=skip)
         plan = BlockedPlan(self.blocks, self.plan, epoch)
         groups = [[files[shard] for shard in self.blocks.shards[block]] for block in plan.order]
-        return FetchAhead(self._remote.cache, groups, plan.place_of, start_step)
+        return FetchAhead(cache, groups, plan.place_of, start_step, skip=skip)
 
     def windows_of(self, plan: Plan, step: int) -> StepWindows:
         """What a step of one of `plan_of`'s plans serves."""

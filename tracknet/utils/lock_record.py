@@ -7,6 +7,7 @@ import os
 import platform
 import time
 import uuid
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ def new_record() -> dict[str, Any]:
         "pid": os.getpid(),
         "host": platform.node(),
         "pids": _pid_namespace(),
+        "since_s": time.time(),
         "beat_s": time.time(),
     }
 
@@ -35,6 +37,14 @@ def owner_of(record: dict[str, Any]) -> str:
     """The holder of a lock as a person would look for it."""
     host = record.get("host")
     return f"process {record.get('pid', 'unknown')}{'' if host == platform.node() else f' on {host}'}"
+
+
+def since(record: dict[str, Any]) -> str:
+    """When the holder took the lock, as `2026-11-23 04:11` of this machine's clock."""
+    try:
+        return datetime.fromtimestamp(float(record["since_s"])).strftime("%Y-%m-%d %H:%M")
+    except (KeyError, TypeError, ValueError, OverflowError, OSError):
+        return "an unknown time"
 
 
 def is_dead(record: dict[str, Any]) -> bool:
