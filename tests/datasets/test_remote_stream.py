@@ -15,11 +15,12 @@ import pytest
 
 from pipelines import build_shards
 from tests.conftest import draw_dataset
-from tests.datasets.conftest import STORED
 from tests.datasets import http_server
+from tests.datasets.conftest import STORED
 from tests.datasets.http_server import Fault, Site, serve
 from tests.datasets.test_stream import assert_equal
 from tracknet.datasets.batch import Batch, SampleSpec
+from tracknet.datasets.fetch_ahead import RemoteShards, room_wanted
 from tracknet.datasets.index import ShardSet, open_shards, open_split
 from tracknet.datasets.loader import StreamLoader
 from tracknet.datasets.reader import ShardReader
@@ -191,6 +192,31 @@ def test_evaluation_goes_through_the_cache(
 
 
 # ---------------------------------------------------------------- more shards than the cache holds
+
+
+def test_what_an_evaluation_needs_is_fetched_ahead_or_its_room_is_named(
+    site: Site, tmp_path: Path, spec: SampleSpec
+) -> None:
+    def both(max_bytes: int) -> tuple[RemoteShards, RemoteShards, bool]:
+        train, val = (remote(site, tmp_path, max_bytes, split) for split in ("train", "val"))
+        ahead = evaluation_stream(val, spec, batch_size=BATCH).fetch_ahead(0, 0)
+        if ahead is not None:
+            ahead.close()
+        one, other = RemoteShards.of(train), RemoteShards.of(val)
+        assert one is not None
+        assert other is not None
+        return one, other, ahead is not None
+
+    train, val, fetched = both(10**9)
+    assert (room_wanted(train, val), room_wanted(None, val), fetched) == (None, None, True)
+    train, val, fetched = both(train.bytes + 1)
+    assert "validation, and the epoch after it, fetch" in str(room_wanted(train, val))
+    assert fetched
+    train, val, fetched = both(val.bytes - 1)
+    assert "fetched again for nearly every clip: set data.cache.max_gb to at least 0.0" in str(
+        room_wanted(None, val)
+    )
+    assert not fetched
 
 
 @pytest.fixture

@@ -210,6 +210,27 @@ def test_a_full_disk_names_shard_folder_and_room_whoever_fetches(
     ahead.close()
 
 
+def test_training_and_validation_push_out_no_more_of_each_other_than_they_must(
+    site: Site, tmp_path: Path
+) -> None:
+    """Room for 9 of 6 + 4 shards: each validation, and each epoch after one, fetch one shard again."""
+    train, val = (
+        [put(site, f"{name}{number}.tar") for number in range(count)] for name, count in (("t", 6), ("v", 4))
+    )
+    cache = ShardCache(tmp_path, 9 * 2500, QUICK)
+    fetched = []
+    for _ in range(3):
+        for files in (train, val):
+            before = len(site.requests)
+            ahead = FetchAhead(cache, [files], lambda step: 0, 0)
+            for file in files * 2:
+                read(cache, file)
+            ahead.close()
+            fetched.append((len(site.requests) - before) / 3)
+            time.sleep(0.01)  # the time of the last use decides, which some disks keep coarsely
+    assert fetched == [6, 4, 1, 1, 1, 1]
+
+
 def test_a_file_in_the_caches_place_is_named(site: Site, tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("mine")
     for folder in (tmp_path / "cache", tmp_path / "cache" / "below"):

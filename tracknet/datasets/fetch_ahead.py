@@ -6,8 +6,9 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from tracknet.datasets.index import ShardSet
 from tracknet.datasets.remote_file import RemoteFile
-from tracknet.datasets.shard_cache import CacheError, ShardCache
+from tracknet.datasets.shard_cache import GB, CacheError, ShardCache, round_up
 from tracknet.utils.errors import RunError
 
 # What it waits for looks ten times a second whether it is to stop; a disk that hangs does not.
@@ -26,10 +27,45 @@ class RemoteShards:
     cache: ShardCache
     files: tuple[RemoteFile, ...]
 
+    @classmethod
+    def of(cls, shards: ShardSet) -> RemoteShards | None:
+        """Those of a set; `None` where all are local."""
+        return cls(shards.cache, tuple(shards.remote_shards())) if shards.cache else None
+
     @property
     def bytes(self) -> int:
         """Of all together."""
         return sum(file.bytes for file in self.files)
+
+    @property
+    def fit(self) -> bool:
+        """Whether the cache holds all of them at once."""
+        return self.bytes <= self.cache.max_bytes
+
+
+def room_wanted(train: RemoteShards | None, val: RemoteShards | None) -> str | None:
+    """What a cache that is too small for a validation costs, for the person; `None` where it is not.
+
+    Args:
+        train: what is trained on, if it is remote.
+        val: what is evaluated, if it is remote.
+    """
+    if val is None:
+        return None
+    room, both = val.cache.max_bytes, val.bytes + (train.bytes if train is not None else 0)
+    if not val.fit:
+        return (
+            f"the {val.bytes / GB:.2f} GB of shards to evaluate do not fit a cache of {room / GB:.2f} GB. Clip after "
+            "clip is read, each from many shards, which are fetched again for nearly every clip: set "
+            f"data.cache.max_gb to at least {round_up(val.bytes)}, or copy the shards to a disk"
+        )
+    if train is not None and train.fit and both > room:
+        return (
+            f"training and validation shards have {both / GB:.2f} GB together, the cache holds {room / GB:.2f}: every "
+            f"validation, and the epoch after it, fetch {(both - room) / GB:.2f} GB again; data.cache.max_gb="
+            f"{round_up(both)} would hold all"
+        )
+    return None
 
 
 class FetchAhead:

@@ -23,7 +23,7 @@ from typing import Any
 
 from tracknet.datasets.remote_file import Patience, RemoteFile, fetch
 from tracknet.utils.errors import RunError, UserError
-from tracknet.utils.file_lock import locked
+from tracknet.utils.file_lock import NO_LOCKS, locked
 from tracknet.utils.lock_record import owner_of, since
 from tracknet.utils.settings import CacheConfig
 
@@ -160,7 +160,7 @@ class ShardCache:
         if file.bytes > self.max_bytes:
             raise UserError(
                 f"{file} has {file.bytes / GB:.2g} GB, data.cache.max_gb allows {self.max_bytes / GB:.2g}",
-                remedy=f"set data.cache.max_gb to at least {_round_up(2 * file.bytes)}, for this shard and the next",
+                remedy=f"set data.cache.max_gb to at least {round_up(2 * file.bytes)}, for this shard and the next",
             )
         give_up_at = time.monotonic() + self.patience.timeout_s
         while True:
@@ -185,7 +185,7 @@ class ShardCache:
                 raise CacheError(
                     f"{self.folder}: {used / GB:.2f} GB of shards are in use, {file} needs {file.bytes / GB:.2f} more "
                     f"and data.cache.max_gb allows {self.max_bytes / GB:.2f} in all",
-                    remedy=f"set data.cache.max_gb to at least {_round_up(used + file.bytes)}, or give another "
+                    remedy=f"set data.cache.max_gb to at least {round_up(used + file.bytes)}, or give another "
                     "data.cache.dir to one of the trainings that share this one",
                 )
             check_stop()
@@ -243,19 +243,19 @@ def _remedy(number: int | None, needed_bytes: int) -> str:
     """What helps against a fault of the cache's folder."""
     if number in (errno.ENOSPC, errno.EDQUOT):
         return (
-            f"free at least {_round_up(needed_bytes)} GB there, set data.cache.max_gb to what that disk has room for, "
+            f"free at least {round_up(needed_bytes)} GB there, set data.cache.max_gb to what that disk has room for, "
             "or name a folder on another disk with data.cache.dir"
         )
     if number in (errno.ENOTDIR, errno.EEXIST):
         return "it, or a part of its path, is a file: remove that, or name a folder with data.cache.dir"
     if number in (errno.EACCES, errno.EPERM, errno.EROFS):
         return "give yourself permission to write there, or name another folder with data.cache.dir"
-    if number in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):
+    if number in NO_LOCKS:
         return "that disk knows no locks: name a folder on a local disk with data.cache.dir"
     return "check that disk, or name a folder on another one with data.cache.dir"
 
 
-def _round_up(size: int) -> str:
+def round_up(size: int) -> str:
     """Bytes as GB with two digits after the point, never less than they are."""
     return f"{-(-size // (GB // 100)) / 100:.2f}"
 

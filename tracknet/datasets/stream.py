@@ -263,9 +263,9 @@ def training_stream(
     windows = make_windows(shards.table, spec.sequence)
     chosen = choose_windows(shards.table, windows, filters, map_frames=spec.map_frames)
     sources = split_by_source(chosen, shards)
-    remote = RemoteShards(shards.cache, tuple(shards.remote_shards())) if shards.cache else None
+    remote = RemoteShards.of(shards)
     blocks = None
-    if remote is not None and remote.bytes > remote.cache.max_bytes:
+    if remote is not None and not remote.fit:
         if shards.parts:
             _refuse_mix(remote)
         blocks = make_blocks(
@@ -311,7 +311,12 @@ def _refuse_mix(remote: RemoteShards) -> NoReturn:
 def evaluation_stream(
     shards: ShardSet, spec: SampleSpec, *, batch_size: int, topology: Topology | None = None
 ) -> WindowStream:
-    """Every window of the shards once over all ranks, in canonical order."""
+    """Every window of the shards once over all ranks, in canonical order.
+
+    Remote shards are fetched ahead where the cache holds all of them. Else the first to go for each that is fetched
+    would be those of the last evaluation that are needed next; so it is others, such as a training's.
+    """
+    remote = RemoteShards.of(shards)
     return WindowStream(
         shards.table,
         functools.partial(ShardReader, shards),
@@ -319,6 +324,7 @@ def evaluation_stream(
         batch_size=batch_size,
         plan=None,
         topology=topology,
+        remote=remote if remote is not None and remote.fit else None,
     )
 
 

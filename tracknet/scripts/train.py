@@ -6,6 +6,7 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from shlex import quote
@@ -80,9 +81,10 @@ def run(argv: Sequence[str]) -> int:
     with Ranks.join() as ranks:
         if not alone:
             config = ranks.agreed(lambda: _asked_for(args, shards, overrides))
-        if args.resume is not None:
-            return _resume(args.resume, config, ranks)
-        return _train(args, config, ranks)
+        with ExitStack() as held:
+            if args.resume is not None:
+                return _resume(args.resume, config, ranks, held)
+            return _train(args, config, ranks, held)
 
 
 def _asked_for(args: argparse.Namespace, shards: list[str], overrides: list[str]) -> Config:
@@ -99,7 +101,7 @@ def _asked_for(args: argparse.Namespace, shards: list[str], overrides: list[str]
     return replace(config, data=replace(config.data, files=tuple(shards))) if shards else config
 
 
-def _train(args: argparse.Namespace, config: Config, ranks: Ranks) -> int:
+def _train(args: argparse.Namespace, config: Config, ranks: Ranks, held: ExitStack) -> int:
     from tracknet.models.model_folder import resolve_model_folder
     from tracknet.training.dry_run import dry_run
     from tracknet.training.run_folder import RunFolder, default_run_name
@@ -127,19 +129,23 @@ def _train(args: argparse.Namespace, config: Config, ranks: Ranks) -> int:
     facts = _facts(config, setup)
 
     def folder() -> RunFolder:
-        if ranks.is_main:
-            return RunFolder.create(config, name, facts)
-        return RunFolder(Path(config.training.log_dir) / name)
+        run = RunFolder(Path(config.training.log_dir) / name)
+        if not ranks.is_main:
+            return run
+        held.enter_context(run.lock(say))
+        return RunFolder.create(config, name, facts)
 
     return _fit(_trainer(config, setup, ranks.agreed(folder)))
 
 
-def _resume(path: Path, config: Config, ranks: Ranks) -> int:
+def _resume(path: Path, config: Config, ranks: Ranks, held: ExitStack) -> int:
     from tracknet.training.checkpoint import TrainingState, check_resumable, load_checkpoint
     from tracknet.training.run_folder import RunFolder
     from tracknet.training.setup import prepare
 
     run_folder = RunFolder(path)
+    # Before the checkpoint is chosen: another training may be about to write one.
+    ranks.agreed(lambda: held.enter_context(run_folder.lock(ranks.say(_say))) if ranks.is_main else None)
 
     def build() -> tuple[Setup, TrainingState, dict[str, Any]]:
         weights, state, tensors = load_checkpoint(run_folder.checkpoints)

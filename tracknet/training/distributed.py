@@ -12,8 +12,11 @@ the others find out at their next exchange, within a step, and say so (`LostRank
 from __future__ import annotations
 
 import os
+import platform
+import re
+import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from types import TracebackType
 from typing import Any, TypeVar
@@ -26,11 +29,15 @@ from torch.nn.parallel import DistributedDataParallel
 
 from tracknet.datasets.topology import Topology
 from tracknet.utils.errors import Interrupted, RunError, UserError
+from tracknet.utils.lock_record import is_dead, new_record
+from tracknet.utils.naming import listed
 
 T = TypeVar("T")
 _FAILED, _FINE = 1.0, 0.0
 # What torch's own messages of a broken connection have in common.
 _BROKEN = ("gloo", "nccl", "connection closed", "connection reset", "broken pipe")
+_TO_BE_GONE_S = 1.0
+_MOST_SAID = 80
 
 
 class LostRank(RunError):
@@ -49,6 +56,8 @@ class Ranks:
         """Describes; `join` also connects."""
         self.topology = topology or Topology()
         self.local_rank = local_rank
+        # Of every rank's process, to tell which is gone.
+        self._records: list[dict[str, Any]] = []
 
     @classmethod
     def join(cls) -> Ranks:
@@ -69,7 +78,9 @@ class Ranks:
                 remedy="start the processes with torchrun, which sets RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT; "
                 "to train in one process, unset WORLD_SIZE",
             ) from None
-        return cls(topology, local_rank=int(os.environ.get("LOCAL_RANK", "0")))
+        ranks = cls(topology, local_rank=int(os.environ.get("LOCAL_RANK", "0")))
+        ranks._records = ranks.objects(new_record())
+        return ranks
 
     # ------------------------------------------------------------ who this is
 
@@ -153,11 +164,35 @@ class Ranks:
             known = isinstance(error, distributed.DistError) or any(word in text for word in _BROKEN)
             if self.alone or not known:
                 raise
-            raise LostRank(
-                f"rank {self.topology.rank} lost another process of this training ({str(error).splitlines()[0]})",
-                remedy="its own message says why (none at all: it was killed, often for memory); "
-                "go on with --resume",
-            ) from None
+            raise self._lost(str(error)) from None
+
+    def _lost(self, said: str) -> LostRank:
+        """Which process ended, where that can be seen from here, and what to do."""
+        deadline_s = time.monotonic() + _TO_BE_GONE_S
+        # Its connections close a moment before it is gone.
+        while not (gone := self._ended()) and time.monotonic() < deadline_s:
+            time.sleep(0.05)
+        elsewhere = [rank for rank, record in enumerate(self._records) if record["host"] != platform.node()]
+        if gone:
+            which = f": {self._named(gone)}"
+        elif elsewhere:
+            which = f": one of {self._named(elsewhere)}, or the network to it"
+        else:
+            which = "; none on this machine has ended: one of them may hang"
+        # Without the place in torch's own source, at its beginning.
+        short = re.sub(r"^(\[[^\]]*\]\s*)+", "", said.strip().splitlines()[0])[:_MOST_SAID]
+        return LostRank(
+            f"rank {self.topology.rank} lost another process of this training{which}",
+            remedy="its own message says why (none at all: it was killed, often for memory); "
+            f"go on with --resume (torch: {short})",
+        )
+
+    def _ended(self) -> list[int]:
+        return [rank for rank, record in enumerate(self._records) if is_dead(record)]
+
+    def _named(self, ranks: Sequence[int]) -> str:
+        records = [(rank, self._records[rank]) for rank in ranks]
+        return listed([f"rank {rank} (process {one['pid']} on {one['host']})" for rank, one in records], 4)
 
     # ------------------------------------------------------------ how they fail
 
@@ -182,13 +217,13 @@ class Ranks:
         """
         if self.alone:
             return action()
-        error: UserError | None = None
+        error: UserError | Interrupted | None = None
         result: T | None = None
         wait = main_first and not self.is_main
         if not (wait and self.numbers(_FINE)[0, 0] == _FAILED):
             try:
                 result = action()
-            except UserError as raised:
+            except (UserError, Interrupted) as raised:
                 error = raised
         if main_first and self.is_main:
             self.numbers(_FAILED if error else _FINE)

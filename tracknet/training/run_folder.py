@@ -6,21 +6,27 @@ runs/NAME/
   metrics.jsonl    one line per logged step and per validation
   tensorboard/     the same, and overlay pictures
   checkpoints/     see checkpoint.py
+  .lock            while a training writes here
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from tracknet.utils.config import load_saved_config, to_yaml
 from tracknet.utils.errors import UserError
+from tracknet.utils.file_lock import NO_LOCKS, locked
 from tracknet.utils.files import finite_or_none, replace_file, write_json
+from tracknet.utils.lock_record import owner_of, since
 from tracknet.utils.settings import Config
 from tracknet.utils.urls import has_password, shown
+
+_LOCK_NAME = ".lock"
 
 
 def default_run_name(data: str, model: str, training: str) -> str:
@@ -46,13 +52,43 @@ class RunFolder:
         path = Path(config.training.log_dir) / name
         places = [path] if config.training.ckpt_dir is None else [path, Path(config.training.ckpt_dir) / name]
         for place in places:
-            if place.is_dir() and any(place.iterdir()):
+            if place.is_dir() and any(file.name != _LOCK_NAME for file in place.iterdir()):
                 raise UserError(
                     f"{place} exists already",
                     remedy=f"give this run another name (--name {name}-2), go on with that one (--resume {path}), "
                     "or remove the folder",
                 )
         return path
+
+    @contextmanager
+    def lock(self, say: Callable[[str], None]) -> Iterator[None]:
+        """Makes the folder, and keeps other trainings out of it until the block or the process ends, however it ends.
+
+        Args:
+            say: told where the disk knows no locks.
+
+        Raises:
+            UserError: another training holds it.
+        """
+
+        def refuse(holder: dict[str, Any]) -> NoReturn:
+            raise UserError(
+                f"{self.path}: another training is writing there: {owner_of(holder)}, since {since(holder)}",
+                remedy=f"wait for it, or stop it (kill {holder.get('pid', 'PID')}, on its machine) and go on from its "
+                f"checkpoint with --resume {self.path}; or start another run under another name",
+            )
+
+        self.path.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as held:
+            try:
+                held.enter_context(locked(self.path / _LOCK_NAME, refuse, remove=True))
+            except OSError as error:
+                if error.errno not in NO_LOCKS:
+                    raise
+                say(
+                    f"note: the disk of {self.path} knows no locks: see to it that no other training writes there"
+                )
+            yield
 
     @staticmethod
     def refuse_passwords(config: Config) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,7 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class Coverage:
-    """What an epoch, or the part of it since a resumption, served over all ranks.
+    """What an epoch, or the part of it that is known, served over all ranks.
 
     Attributes:
         served: windows, repeated ones as often as they came.
@@ -26,7 +27,8 @@ class Coverage:
         windows: that there are to serve.
         never: windows among them that no epoch serves, since their frames lie in several blocks of shards.
         masked: windows that came with bad frames, so that nothing was learned from them; not in `different`.
-        since_step: the part began after this optimizer step; `None` for a whole epoch.
+        since_step: the part began after this optimizer step, for the checkpoint that was gone on from knows of no
+            other: several ranks wrote it when one was lost; `None` for a whole epoch.
         whole: the epoch's end was reached.
         mixed: of several sources, a small one may be passed over several times.
         problems: what is not as it should be; empty if every window was seen once (in a mix: once a pass).
@@ -60,7 +62,11 @@ class Coverage:
 
 
 class ServedWindows:
-    """Counts per window what passes through `take`; 4 bytes a window."""
+    """Counts per window what passes through `take`; 4 bytes a window, and mostly 1 in a checkpoint.
+
+    A checkpoint within an epoch keeps the counts, so that what is said at its end is of the whole epoch, however often
+    the training was stopped in it.
+    """
 
     def __init__(self, stream: WindowStream) -> None:
         """Counts nothing yet.
@@ -74,9 +80,16 @@ class ServedWindows:
         self._counts = np.zeros(len(stream.windows), np.int32)
         self._masked = 0
         self._epoch, self._first_batch, self._step = 0, 0, 0
+        # Of the step under way: rows and masked windows, which a checkpoint of the step before does not count.
+        self._open: list[tuple[npt.NDArray[np.int64], int]] = []
+        self._restored: tuple[int, int] | None = None
 
     def begin(self, epoch: int, batch: int, step: int) -> None:
-        """Counts anew: an epoch, from a batch of it on, after an optimizer step."""
+        """Counts an epoch, from a batch of it on, after an optimizer step: anew, or on from what was restored."""
+        self._open.clear()
+        if self._restored == (epoch, batch):
+            self._restored = None
+            return
         self._epoch, self._first_batch, self._step = epoch, batch, step
         self._counts.fill(0)
         self._masked = 0
@@ -85,9 +98,47 @@ class ServedWindows:
         """Counts the windows of a batch of this rank, and gives it back."""
         # A window is known by its anchor: window i is the one anchored at row i.
         seen = batch.valid.cpu().numpy()
-        np.add.at(self._counts, batch.rows[:, self._column].numpy()[seen], 1)
-        self._masked += int(np.count_nonzero(~seen))
+        rows, masked = batch.rows[:, self._column].numpy()[seen], int(np.count_nonzero(~seen))
+        np.add.at(self._counts, rows, 1)
+        self._masked += masked
+        self._open.append((rows, masked))
         return batch
+
+    def step_taken(self) -> None:
+        """What was taken since the last call has been learned from."""
+        self._open.clear()
+
+    def state(self, ranks: Ranks) -> dict[str, Any]:
+        """What a checkpoint keeps: what all ranks together have learned from. All must call it."""
+        counts, masked = self._counts.copy(), self._masked
+        for rows, of_batch in self._open:
+            np.add.at(counts, rows, -1)
+            masked -= of_batch
+        total = ranks.total(torch.from_numpy(counts))
+        return {
+            "epoch": self._epoch,
+            "first_batch": self._first_batch,
+            "since_step": self._step,
+            "masked": int(ranks.total(torch.tensor([masked])).item()),
+            # Above 255 only where a mix passes over a small source so often.
+            "counts": total.to(torch.uint8) if int(total.max()) < 256 else total.clone(),
+        }
+
+    def restore(self, saved: dict[str, Any] | None, epoch: int, batch: int, *, is_main: bool) -> None:
+        """Goes on from what `state` gave, where a checkpoint has it.
+
+        Args:
+            saved: by `state`; `None` where the checkpoint has none.
+            epoch: that is gone on with.
+            batch: of that epoch.
+            is_main: this rank goes on from all ranks' counts, the others from nothing.
+        """
+        if saved is None or saved["epoch"] != epoch or len(saved["counts"]) != len(self._counts):
+            return
+        self._restored = epoch, batch
+        self._epoch, self._first_batch, self._step = epoch, saved["first_batch"], saved["since_step"]
+        self._counts[:] = saved["counts"].numpy() if is_main else 0
+        self._masked = saved["masked"] if is_main else 0
 
     def coverage(self, batches: int, ranks: Ranks, *, whole: bool) -> Coverage | None:
         """What came of it so far; `None` if nothing was to come.

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from tracknet.datasets.batch import SampleSpec
+from tracknet.datasets.fetch_ahead import RemoteShards, room_wanted
 from tracknet.datasets.index import ShardSet
 from tracknet.datasets.loader import StreamLoader
 from tracknet.datasets.sources import Sources, open_sources
@@ -119,6 +120,8 @@ def _streams(
     if val_shards is None:
         say("note: this build has no validation split; the last checkpoint will be the one to use")
         return train, None
+    if costs := room_wanted(RemoteShards.of(sources.train), RemoteShards.of(val_shards)):
+        say(f"note: {costs}")
     evaluation = evaluation_stream(
         val_shards, evaluation_spec(model), batch_size=training.batch_size, topology=topology
     )

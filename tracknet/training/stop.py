@@ -37,6 +37,11 @@ class StopRequest:
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
 
+    @property
+    def asked_for_s(self) -> float:
+        """How long ago the first signal came; 0 where none did."""
+        return time.monotonic() - self._noted_s if self.signal is not None else 0.0
+
     def _note(self, number: int, frame: FrameType | None) -> None:
         del frame
         if self.signal is not None:

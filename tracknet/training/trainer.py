@@ -43,6 +43,8 @@ from tracknet.utils.settings import Config
 
 # torchrun passes a signal on at once, and ends its processes 30 s later.
 _ECHO_S = 30.0
+# After a stop was asked for.
+_WAIT_FOR_DATA_S = 1.0
 
 
 class Trainer:
@@ -107,6 +109,9 @@ class Trainer:
         self._served = ServedWindows(train.stream)
         self._saved_step = 0
         self._stop = StopRequest(self.say, echo_s=0.0 if self.ranks.alone else _ECHO_S)
+        for loader in (train, val):
+            if loader is not None:
+                loader.check_wait = self._stop_waiting
 
     # ------------------------------------------------------------ the whole training
 
@@ -131,9 +136,9 @@ class Trainer:
                     while not self.complete:
                         self._train_epoch(log)
                         self._end_epoch(log)
-            except (UserError, OSError):
+            except (UserError, Interrupted, OSError):
                 # Damaged data, a loss that is no number, a lost rank, a full disk, a cache that holds no shard of the
-                # validation: the weights are those of the last good step.
+                # validation, a stop while data was waited for: the weights are those of the last good step.
                 self._save_what_is_new()
                 raise
             finally:
@@ -151,6 +156,7 @@ class Trainer:
             report = self.learner.step(batches, state.step + 1)
             state.step += 1
             state.batch += training.accumulate
+            self._served.step_taken()
             if report.skipped:
                 state.skipped_steps += 1
             log.took(report)
@@ -180,9 +186,11 @@ class Trainer:
         self._stop_if_asked()
 
     def _stream_counts(self) -> StreamCounts:
-        faults = self.train.faults
-        mine = (self.train.windows, self.train.decodes, len(faults.bad), len(faults.slow))
-        return StreamCounts(*map(int, self.ranks.numbers(*mine).sum(axis=0)))
+        windows, decodes = self.ranks.numbers(self.train.windows, self.train.decodes).sum(axis=0)
+        # A frame of windows on two ranks is one bad frame.
+        faults = self.ranks.objects((set(self.train.faults.bad), set(self.train.faults.slow)))
+        bad, slow = (len(set().union(*of_rank)) for of_rank in zip(*faults, strict=True))
+        return StreamCounts(int(windows), int(decodes), bad, slow)
 
     @property
     def _epoch_is_over(self) -> bool:
@@ -225,9 +233,10 @@ class Trainer:
 
     def _save(self, *, is_best: bool = False) -> None:
         """Writes a checkpoint; all ranks wait for it, and fail with it."""
-        self.ranks.agreed(lambda: self._write_checkpoint(is_best=is_best))
+        served = self._served.state(self.ranks) if self.state.batch else None
+        self.ranks.agreed(lambda: self._write_checkpoint(served, is_best=is_best))
 
-    def _write_checkpoint(self, *, is_best: bool = False) -> None:
+    def _write_checkpoint(self, served: dict[str, Any] | None, *, is_best: bool = False) -> None:
         assert self.run is not None
         if not self.ranks.is_main:
             self._saved_step = self.state.step
@@ -246,9 +255,8 @@ class Trainer:
             "versions": {"tracknet": __version__, "torch": torch.__version__},
         }
         keep = self.config.training.keep_checkpoints
-        save_checkpoint(
-            self.run.checkpoints, self.model, self.state, self.learner.tensors(), is_best=is_best, keep=keep
-        )
+        tensors = {**self.learner.tensors(), **({"served": served} if served is not None else {})}
+        save_checkpoint(self.run.checkpoints, self.model, self.state, tensors, is_best=is_best, keep=keep)
         self._saved_step = self.state.step
 
     def _best_on(self) -> ChosenOn:
@@ -278,22 +286,34 @@ class Trainer:
             # Another figure decides from here on: the old record says nothing of it.
             state.best, state.best_of = None, best_of
         self._saved_step = state.step
+        self._served.restore(tensors.get("served"), state.epoch, state.batch, is_main=self.ranks.is_main)
         self.last_validation = dict(self.model.provenance.get("validation") or {})
 
     def _save_what_is_new(self) -> None:
-        """Asks no other rank, which may be gone."""
+        """Asks no other rank, which may be gone; what the others served is not known then."""
         if self.state.step > self._saved_step:
-            self._write_checkpoint()
+            known = self.ranks.alone and self.state.batch
+            self._write_checkpoint(self._served.state(self.ranks) if known else None)
 
     def _stop_if_asked(self) -> None:
         """Stops all ranks at the same step, whichever of them was asked."""
         asked = int(self.ranks.numbers(self._stop.signal or 0).max())
         if not asked:
             return
-        assert self.run is not None
-        self._save_what_is_new()
+        if self.state.step > self._saved_step:
+            self._save()
         with self.ranks.on_all():
-            raise Interrupted(
-                f"{Signals(asked).name} at step {self.state.step}; a checkpoint is written. Go on with: "
-                f"python -m tracknet.scripts.train --resume {quote(str(self.run.path))}"
-            )
+            raise self._interrupted(Signals(asked))
+
+    def _stop_waiting(self) -> None:
+        """A stop waits for a batch that is nearly there, and for no server that is silent; see `fit` for what is kept."""
+        asked = self._stop.signal
+        if asked is not None and self._stop.asked_for_s > _WAIT_FOR_DATA_S:
+            raise self._interrupted(asked)
+
+    def _interrupted(self, asked: Signals) -> Interrupted:
+        assert self.run is not None
+        return Interrupted(
+            f"{asked.name} at step {self.state.step}; a checkpoint is written. Go on with: "
+            f"python -m tracknet.scripts.train --resume {quote(str(self.run.path))}"
+        )

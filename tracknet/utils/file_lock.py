@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -13,6 +14,8 @@ from typing import Any
 
 from tracknet.utils.lock_record import new_record, read_record
 
+# What disks say that know no such locks.
+NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
 _SECONDS_BETWEEN_LOOKS = 0.1
 # Locks that this process holds or waits for. A child forked meanwhile would hold them for as long as it lives.
 _OPEN: set[int] = set()

@@ -52,12 +52,15 @@ def is_dead(record: dict[str, Any]) -> bool:
     if (record.get("host"), record.get("pids")) != (platform.node(), _pid_namespace()):
         return False
     try:
-        os.kill(int(record["pid"]), 0)
+        pid = int(record["pid"])
+        os.kill(pid, 0)
+        # One that has ended is there in name until its parent has asked how.
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:1]
+        return state in (["Z"], ["X"])
     except ProcessLookupError:
         return True
-    except (PermissionError, KeyError, TypeError, ValueError):
+    except (OSError, KeyError, TypeError, ValueError):
         return False
-    return False
 
 
 def _pid_namespace() -> str:
