@@ -18,7 +18,7 @@ from pipelines.store import NO_ROOM, TEMPORARY, Lease, named_when_full, temporar
 from tracknet.datasets.schema import NOTES_NAME
 from tracknet.utils.errors import RunError, UserError
 from tracknet.utils.scratch import scratch_folder
-from tracknet.utils.urls import open_filesystem, shown
+from tracknet.utils.urls import hide_secrets, open_filesystem, shown
 
 WHOLE_OR_ABSENT = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "oci", "memory"})
 """Protocols whose uploads appear in one step, and whose renames are copies."""
@@ -48,7 +48,7 @@ def _explained(method: Callable[_Arguments, _Result]) -> Callable[_Arguments, _R
 
 def _refused(url: str, error: Exception) -> RunError:
     return RunError(
-        f"{url}: {type(error).__name__}: {error}",
+        f"{url}: {type(error).__name__}: {hide_secrets(str(error))}",
         remedy="check the address, your right to write there and the network; what is finished is kept, and the "
         "same command goes on from there",
     )

@@ -156,6 +156,18 @@ def test_wrong_urls_are_named_without_their_secrets(site: Site, tmp_path: Path) 
         open_shards(expand_shards([f"{site.url}/shards/train-009.tar"], cache))
 
 
+def test_a_librarys_message_is_told_without_the_query(
+    site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site.faults["/shards/manifest.json?token=hush"] = ["503"] * 9
+    with pytest.raises(
+        RunError, match=r"3 attempts failed, the last with ClientResponseError: 503"
+    ) as caught:
+        expand_shards([f"{site.url}/shards?token=hush"], ShardCache(tmp_path, 10**9, QUICK))
+    assert f"{site.url}/shards/manifest.json?***" in str(caught.value)
+    assert "hush" not in str(caught.value) + capsys.readouterr().err
+
+
 def test_a_query_goes_with_every_file(tmp_path: Path) -> None:
     folder = RemotePath("https://host/shards/?sig=a/b", ShardCache(tmp_path, 1, QUICK))
     assert (folder / "x.tar").url == "https://host/shards/x.tar?sig=a/b"

@@ -20,7 +20,7 @@ from tracknet.datasets.remote_file import Patience, RemoteFile
 from tracknet.datasets.shard_cache import CacheError, ShardCache
 from tracknet.utils.errors import Interrupted, RunError, UserError
 from tracknet.utils.file_lock import locked
-from tracknet.utils.urls import is_url, open_filesystem, shown
+from tracknet.utils.urls import hide_secrets, is_url, open_filesystem, shown
 
 QUICK = Patience(attempts=3, timeout_s=0.3, pause_s=0.01)
 PART = 1000
@@ -179,6 +179,11 @@ def test_urls_are_named_without_secrets_and_pipes_refused() -> None:
     assert (
         shown("https://me:secret@host:8080/a/b.tar?X-Amz-Signature=1") == "https://***@host:8080/a/b.tar?***"
     )
+    command = "train https://h/train-{0..3}.tar?sig=hush data.files=[https://h/a?t=hush,s3://me:hush@b/c] x=1"
+    assert hide_secrets(command) == (
+        "train https://h/train-{0..3}.tar?*** data.files=[https://h/a?***,s3://***@b/c] x=1"
+    )
+    assert hide_secrets("404, url='https://h/a?token=hush' a/b?c=d") == "404, url='https://h/a?***' a/b?c=d"
     assert [
         is_url(text) for text in ("s3://b/a", "pipe:cat x", "shards/train-000.tar", "C:/x", "file:///x")
     ] == [*(True, True, False, False, True)]

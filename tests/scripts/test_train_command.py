@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tracknet.scripts import train
+from tracknet.training.run_folder import RunFolder
 from tracknet.utils.errors import EXIT_DONE, EXIT_FAILED, EXIT_WRONG_REQUEST, cli_main
 
 
@@ -69,6 +71,21 @@ def test_a_run_that_exists_is_refused(small_train_args: list[str], tmp_path: Pat
     assert f"{folder} exists already" in message
     assert "--resume" in message
     assert (folder / "notes.txt").read_text() == "precious"
+
+
+def test_a_run_that_is_being_trained_is_not_gone_on_with(small_train_args: list[str], tmp_path: Path, capsys):
+    assert train.run([*small_train_args, "--name", "busy", "training.max_steps=1"]) == EXIT_DONE
+    folder = tmp_path / "runs" / "busy"
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    with RunFolder(folder).lock(print):
+        message = refused(capsys, ["--resume", str(folder), "training.max_steps=2"])
+    assert f"{folder}: another training is writing there: process {os.getpid()}, since " in message
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    # One that is just beginning has written nothing yet.
+    with RunFolder(tmp_path / "runs" / "new").lock(print):
+        message = refused(capsys, [*small_train_args, "--name", "new", "training.max_steps=1"])
+    assert "another training is writing there" in message
+    assert train.run(["--resume", str(folder), "training.max_steps=2"]) == EXIT_DONE
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import platform
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +19,7 @@ from safetensors.torch import load_file
 
 from tests.training.conftest import RunRanks
 from tracknet.datasets.batch import Batch
+from tracknet.datasets.index import open_split
 from tracknet.scripts import train
 from tracknet.training.checkpoint import load_checkpoint
 from tracknet.training.distributed import Ranks, step_seed
@@ -140,8 +144,9 @@ def test_a_run_goes_on_with_another_number_of_ranks(
     ends = [
         (r["step"], r["since_step"], r["windows_seen"], r["seen_once"]) for r in records(Path(parts), "epoch")
     ]
-    assert ends == [(5, 0, 20, True), (8, 5, 12, True), (11, 0, 12, True), (14, 11, 12, True)]
-    assert "epoch 1: every window seen at most once since step 5: yes (12 of 32)" in said(tmp_path, 0)
+    # What was served before a stop, by however many, is known after it.
+    assert ends == [(5, 0, 20, True), (8, 0, 32, True), (11, 0, 12, True), (14, 0, 24, True)]
+    assert "epoch 1: every window seen once: yes (32 of 32)" in said(tmp_path, 0)
 
 
 def test_a_signal_to_one_rank_stops_all_at_the_same_step(
@@ -218,6 +223,34 @@ def test_damaged_data_on_one_rank_stops_all(
     assert load_checkpoint(tmp_path / "runs" / "bad" / "checkpoints")[1].step == 2
 
 
+def test_bad_frames_are_skipped_and_counted_over_all_ranks(
+    small_train_args: list[str], small_shards: Path, tmp_path: Path, run_ranks: RunRanks
+) -> None:
+    """Each once, though windows of two ranks need it; the same windows teach nothing as in one process."""
+    shards = tmp_path / "damaged"
+    shutil.copytree(small_shards, shards)
+    whole = open_split(shards, "train")
+    for row in (3, 17, 18):
+        with (shards / whole.shard_names[whole.shard_id[row]]).open("r+b") as file:
+            file.seek(int(whole.offset[row]) + 40)
+            file.write(b"damaged")
+    args = [*small_train_args, *PLAIN, "training.max_steps=8", "data.loader.on_bad_frame=skip"]
+    args.append(f"data.shards={shards}")
+    assert train.run([*args, "--name", "one"]) == 0
+    assert run_ranks(lambda rank: cli_main(train.run, [*args, "--name", "two"])) == [0, 0], said(tmp_path, 0)
+    ends = [records(tmp_path / "runs" / name, "epoch") for name in ("one", "two")]
+    assert ends[0][0].pop("decodes_per_window") <= ends[1][0].pop("decodes_per_window")
+    assert ends[0] == ends[1]
+    assert (ends[0][0]["bad_frames"], ends[0][0]["windows_served"]) == (3, 32)
+    assert ends[0][0]["windows_seen"] < 32 - 3
+    steps = [[r["masked"] for r in records(tmp_path / "runs" / name, "train")] for name in ("one", "two")]
+    assert steps[0] == steps[1]
+    # One too many on either rank ends both.
+    few = [*args, "--name", "few", "data.loader.max_bad_frames=1"]
+    assert run_ranks(lambda rank: cli_main(train.run, few)) == [EXIT_FAILED] * 2
+    assert "2 bad frames are more than data.loader.max_bad_frames=1" in said(tmp_path, 0)
+
+
 @pytest.mark.parametrize("victim", [0, 1])
 def test_a_killed_rank_ends_the_job_with_a_message(
     small_train_args: list[str], tmp_path: Path, run_ranks: RunRanks, victim: int
@@ -241,7 +274,11 @@ def test_a_killed_rank_ends_the_job_with_a_message(
     assert time.monotonic() - started < 60
     assert codes[victim] == -signal.SIGKILL
     assert codes[1 - victim] == EXIT_FAILED
-    assert f"error: rank {1 - victim} lost another process of this training" in said(tmp_path, 1 - victim)
+    (line,) = [line for line in said(tmp_path, 1 - victim).splitlines() if line.startswith("error: ")]
+    lost = rf"error: rank {1 - victim} lost another process of this training: rank {victim} \(process \d+ on "
+    assert re.match(lost + re.escape(platform.node()) + r"\)$", line)
+    assert "third_party" not in said(tmp_path, 1 - victim)
+    assert "go on with --resume (torch: " in said(tmp_path, 1 - victim)
     if victim == 1:
         assert load_checkpoint(tmp_path / "runs" / "killed" / "checkpoints")[1].step == 2
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 from tracknet.datasets.batch import Batch, SampleSpec
 from tracknet.datasets.loader import StreamLoader
@@ -173,3 +176,44 @@ def test_windows_that_no_epoch_serves_are_not_left_for_others() -> None:
     assert coverage.text == (
         "every window seen once: yes (136 of 160, 16 left for other epochs, 8 for none: they lie in several blocks)"
     )
+
+
+def test_counts_go_on_from_a_checkpoint(small_shards: Path) -> None:
+    """Of the whole epoch, whatever it was stopped for; batches of a step that was not taken do not count."""
+    shards = open_sources(DataConfig(shards=str(small_shards))).train
+    config = LoaderConfig(workers=0, run_length=4)
+    stream = training_stream(shards, SPEC, config, batch_size=4, seed=0)
+    batches = list(StreamLoader(stream, config).epoch(2))
+    first = ServedWindows(stream)
+    first.begin(2, 0, 16)
+    for batch in batches[:3]:
+        batch.valid[1] = False
+        first.take(batch)
+        first.step_taken()
+    first.take(batches[3])
+    saved = first.state(Ranks())
+    assert (saved["counts"].dtype, int(saved["counts"].sum()), saved["masked"]) == (torch.uint8, 9, 3)
+
+    def rest(saved: dict[str, Any] | None, epoch: int = 2) -> Coverage:
+        second = ServedWindows(stream)
+        second.restore(saved, epoch, 3, is_main=True)
+        second.begin(2, 3, 19)
+        for batch in batches[3:]:
+            second.take(batch)
+        coverage = second.coverage(stream.num_steps, Ranks(), whole=True)
+        assert coverage is not None
+        return coverage
+
+    whole = rest(saved)
+    assert (whole.served, whole.different, whole.masked, whole.since_step) == (32, 29, 3, None)
+    assert whole.problems == ("3 masked, because frames of theirs are bad: nothing was learned from them",)
+    for unknown in (rest(None), rest(saved, epoch=1), rest({**saved, "counts": saved["counts"][:5]})):
+        assert (unknown.served, unknown.since_step, unknown.problems) == (20, 19, ())
+    # A window that came again after the stop is found.
+    twice = torch.from_numpy(np.bincount([row_of(batches[5])], minlength=len(saved["counts"])))
+    again = {**saved, "counts": saved["counts"] + twice.to(torch.uint8)}
+    assert any("too often" in problem for problem in rest(again).problems)
+
+
+def row_of(batch: Batch) -> int:
+    return int(batch.rows[0, SPEC.map_frames.index(1)])

@@ -13,7 +13,7 @@ from typing import Any
 
 from tracknet.utils.errors import RunError
 from tracknet.utils.files import hash_stream
-from tracknet.utils.urls import open_filesystem, shown
+from tracknet.utils.urls import hide_secrets, open_filesystem, shown
 
 PART_BYTES = 8 << 20
 _LONGEST_PAUSE_S = 30.0
@@ -178,11 +178,12 @@ def _patiently(
             if isinstance(error, FileNotFoundError):
                 raise
             raise RunError(
-                f"{name}: {type(error).__name__}: {error}", remedy="check your credentials and the address"
+                f"{name}: {type(error).__name__}: {hide_secrets(str(error))}",
+                remedy="check your credentials and the address",
             ) from error
         except Exception as error:  # every library behind fsspec has failures of its own
             failures += 1
-            what = f"{type(error).__name__}: {error}".rstrip(": ")
+            what = f"{type(error).__name__}: {hide_secrets(str(error))}".rstrip(": ")
             if failures >= patience.attempts:
                 raise RunError(
                     f"{name}: {failures} attempts failed, the last with {what}",

@@ -49,7 +49,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     scored = Scored(
         made.predictions,
         made.origin,
-        str(shards.folder),
+        shards.folder,
         shards.manifest.build_id,
         shards.split,
     )

@@ -98,7 +98,13 @@ def _asked_for(args: argparse.Namespace, shards: list[str], overrides: list[str]
         from tracknet.training.run_folder import RunFolder
 
         _, config = RunFolder.open(args.resume, overrides)
-    return replace(config, data=replace(config.data, files=tuple(shards))) if shards else config
+    if shards:
+        config = replace(config, data=replace(config.data, files=tuple(shards)))
+    if args.resume is not None:
+        from tracknet.training.run_folder import RunFolder
+
+        RunFolder.refuse_incomplete(config, args.resume)
+    return config
 
 
 def _train(args: argparse.Namespace, config: Config, ranks: Ranks, held: ExitStack) -> int:

@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from tracknet.datasets.index import open_split
-from tracknet.datasets.shard_names import place_of
 from tracknet.reporting.outcomes import Frames, disagreements, worst_frames
 from tracknet.reporting.overlays import sheet
 from tracknet.reporting.pictures import FramePicture, frame_picture
@@ -141,7 +140,7 @@ def _pictures(scored: Scored, rows: Sequence[int], made: ModelRun | None) -> lis
     """Pictures of some rows; none where the frames themselves are not at hand."""
     if scored.shards is None or not rows:
         return []
-    views = frame_views(open_split(place_of(scored.shards), scored.split), scored.predictions, rows, made)
+    views = frame_views(open_split(scored.shards, scored.split), scored.predictions, rows, made)
     pictures = []
     with Progress("drawing", len(views), "pictures") as progress:
         for view in views:

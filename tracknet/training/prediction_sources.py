@@ -43,7 +43,7 @@ def read_source(path: Path, *, shards: Path | RemotePath | None, split: str | No
         return Scored(predictions, origin, None, origin.build_id, origin.split)
     build = open_split(shards, split or origin.split)
     predictions, notes = onto(predictions, build.table, str(file))
-    return Scored(predictions, origin, str(shards), build.manifest.build_id, build.split, tuple(notes))
+    return Scored(predictions, origin, shards, build.manifest.build_id, build.split, tuple(notes))
 
 
 def with_threshold(scored: Scored, threshold: float | None) -> Scored:
@@ -65,7 +65,7 @@ def _read_csv(folder: Path, shards: Path | RemotePath, split: str) -> Scored:
         threshold=0.0,
         created_by="another program",
     )
-    return Scored(predictions, origin, str(shards), build.manifest.build_id, split, tuple(notes))
+    return Scored(predictions, origin, shards, build.manifest.build_id, split, tuple(notes))
 
 
 def _predictions_file(path: Path, split: str | None, shards: Path | RemotePath | None) -> Path | None:

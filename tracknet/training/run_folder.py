@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NoReturn
@@ -24,9 +25,11 @@ from tracknet.utils.file_lock import NO_LOCKS, locked
 from tracknet.utils.files import finite_or_none, replace_file, write_json
 from tracknet.utils.lock_record import owner_of, since
 from tracknet.utils.settings import Config
-from tracknet.utils.urls import has_password, shown
+from tracknet.utils.urls import has_password, is_url, shown
 
 _LOCK_NAME = ".lock"
+# How `shown` ends a URL whose query it leaves out.
+_NOT_KEPT = "?***"
 
 
 def default_run_name(data: str, model: str, training: str) -> str:
@@ -93,22 +96,24 @@ class RunFolder:
     @staticmethod
     def refuse_passwords(config: Config) -> None:
         """Raises UserError where a run's `config.yaml` and `run.json` would hold the password of a URL."""
-        data = config.data
-        places = {"data.shards": (data.shards,), "data.files": data.files or ()}
-        for number, source in enumerate(data.sources or ()):
-            places[f"data.sources[{number}].shards"] = source.shards
-        problems = [
-            f"{key}: {shown(place)}"
-            for key, of_key in places.items()
-            for place in of_key
-            if has_password(place)
-        ]
+        problems = [f"{key}: {shown(place)}" for key, place in _places(config) if has_password(place)]
         if problems:
             raise UserError(
                 "URLs with a password, which would lie in the run's folder for all to read",
                 problems=problems,
                 remedy="leave user and password out of the URL; fsspec takes them from its own configuration "
                 "(~/.config/fsspec/*.json, or variables such as FSSPEC_HTTPS)",
+            )
+
+    @staticmethod
+    def refuse_incomplete(config: Config, path: Path) -> None:
+        """Raises UserError where a run's URLs lack the query that `write_config` did not write down."""
+        problems = [f"{key}: {place}" for key, place in _places(config) if place.endswith(_NOT_KEPT)]
+        if problems:
+            raise UserError(
+                "the URLs of this run had a query, such as a signature, which is not kept",
+                problems=problems,
+                remedy=f"give them again: --resume {path} 'https://...?...', or data.sources=[...] where there are several",
             )
 
     @classmethod
@@ -141,8 +146,14 @@ class RunFolder:
         return cls(path), load_saved_config(file, overrides)
 
     def write_config(self, config: Config) -> None:
-        """Writes config.yaml: what the run is, or goes on as."""
-        replace_file(self.path / "config.yaml", to_yaml(config).encode())
+        """Writes config.yaml: what the run is, or goes on as; URLs without their query, which may be a secret."""
+        data = config.data
+        sources = data.sources and tuple(
+            replace(source, shards=_without_queries(source.shards)) for source in data.sources
+        )
+        (shards,), files = _without_queries((data.shards,)), data.files and _without_queries(data.files)
+        shown_data = replace(data, shards=shards, files=files, sources=sources)
+        replace_file(self.path / "config.yaml", to_yaml(replace(config, data=shown_data)).encode())
 
     def note_resumption(self, config: Config, step: int, facts: dict[str, Any]) -> None:
         """Writes down that and as what the run goes on, and drops metrics of steps that it will take again."""
@@ -171,3 +182,22 @@ class RunFolder:
             if record.get("step", 0) <= step:
                 kept.append(line + "\n")
         replace_file(file, "".join(kept).encode())
+
+
+def _places(config: Config) -> Iterator[tuple[str, str]]:
+    """Dotted key and value of all that says where a configuration's shards lie, and is used."""
+    data = config.data
+    for place in data.files or ():
+        yield "data.files", place
+    for number, source in enumerate(data.sources or ()):
+        for place in source.shards:
+            yield f"data.sources[{number}].shards", place
+    if not data.files and data.sources is None:
+        yield "data.shards", data.shards
+
+
+def _without_queries(places: Sequence[str]) -> tuple[str, ...]:
+    return tuple(
+        f"{place.partition('?')[0]}{_NOT_KEPT}" if is_url(place) and "?" in place else place
+        for place in places
+    )

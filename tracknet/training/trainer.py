@@ -176,6 +176,9 @@ class Trainer:
         coverage = self._served.coverage(state.batch, self.ranks, whole=self._epoch_is_over)
         if coverage is not None:
             log.epoch(coverage, self._stream_counts())
+            if coverage.whole:
+                # A training that is stopped in the validation does not tell of the epoch again.
+                self._served.begin(state.epoch, state.batch, state.step)
         wanted = state.step >= self.total_steps or (state.epoch + 1) % training.val_every_epochs == 0
         if self.val is not None and wanted and state.validated_step != state.step:
             is_best = self._validate(self.val, log)
@@ -306,7 +309,7 @@ class Trainer:
             raise self._interrupted(Signals(asked))
 
     def _stop_waiting(self) -> None:
-        """A stop waits for a batch that is nearly there, and for no server that is silent; see `fit` for what is kept."""
+        """A stop waits for a batch that is nearly there, not for a silent server; `fit` saves what is reached."""
         asked = self._stop.signal
         if asked is not None and self._stop.asked_for_s > _WAIT_FOR_DATA_S:
             raise self._interrupted(asked)

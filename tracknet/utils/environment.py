@@ -11,6 +11,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from tracknet.utils.urls import hide_secrets
+
 _PACKAGES = (
     "tracknet",
     "torch",
@@ -24,9 +26,9 @@ _PACKAGES = (
 
 
 def describe_environment() -> dict[str, Any]:
-    """Plain values: Python, packages, platform, cores, git commit of the software, the command."""
+    """Plain values: Python, packages, platform, cores, git commit of the software, the command without secrets."""
     return {
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": shlex.join([Path(sys.argv[0]).name, *map(hide_secrets, sys.argv[1:])]),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processor": _processor(),

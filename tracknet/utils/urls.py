@@ -16,6 +16,9 @@ _PACKAGES = {
     "smb": "smbprotocol",
 }
 
+# To the next space, quote or URL: brace and glob patterns are parts of ours.
+_URL_IN_TEXT = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"]+?(?=,[A-Za-z][A-Za-z0-9+.-]*:|[\s'\"]|$)")
+
 
 def is_url(place: str) -> bool:
     """Whether a place lies behind a URL. `file:///mnt/x` does: a folder treated as if it were remote."""
@@ -36,6 +39,11 @@ def shown(url: str) -> str:
     secret, at, host = parts.netloc.rpartition("@")
     hidden = "***@" if at or secret else ""
     return f"{parts.scheme}://{hidden}{host}{parts.path}" + ("?***" if parts.query else "")
+
+
+def hide_secrets(text: str) -> str:
+    """A text in which every URL is named as `shown` names it: a library's message, or a command line."""
+    return _URL_IN_TEXT.sub(lambda found: shown(found[0]), text)
 
 
 def has_password(place: str) -> bool:
@@ -82,13 +90,13 @@ def open_filesystem(url: str, *, timeout_s: float | None = None) -> tuple[Any, s
         ) from None
     except ValueError as error:
         raise UserError(
-            f"{shown(url)}: {error}",
+            f"{shown(url)}: {hide_secrets(str(error))}",
             remedy="give a folder, or a URL of a kind that fsspec knows: https://host/path, s3://bucket/path, "
             "gs://bucket/path, abfs://container/path, sftp://host/path, file:///mnt/shared/path",
         ) from None
     except Exception as error:  # some connect at once, each with failures of its own
         raise RunError(
-            f"{shown(url)}: {type(error).__name__}: {error}",
+            f"{shown(url)}: {type(error).__name__}: {hide_secrets(str(error))}",
             remedy="check the address, your credentials and the network",
         ) from error
     return fs, str(path)

@@ -69,14 +69,14 @@ def test_report_tells_what_was_scored_and_what_flatters_it():
     origin = PredictionOrigin(
         "m", "b1", "val", 0.5, decode="dark", provenance={"chosen_as_best_on": ["b1", "val"]}
     )
-    scored = Scored(predictions_of(FRAMES), origin, "shards", "b1", "val", ("a note",))
+    scored = Scored(predictions_of(FRAMES), origin, Path("shards"), "b1", "val", ("a note",))
     report = evaluation_report(scored, chosen_protocols(["tracknet", "design"]), resamples=5)
     assert report["optimistic"] is True
     assert report["optimistic_because"] == ["checkpoint"]
     assert report["notes"][0] == "a note"
     assert "checkpoint was chosen as the best on this very split" in report["notes"][1]
     # Built again with corrected labels, or its games dealt to another split: said, and not as "this very split".
-    again = Scored(scored.predictions, replace(origin, provenance=BEST_ON_G), "shards", "b2", "test")
+    again = Scored(scored.predictions, replace(origin, provenance=BEST_ON_G), Path("shards"), "b2", "test")
     report = evaluation_report(again, chosen_protocols(["tracknet", "design"]), resamples=5)
     assert report["optimistic_because"] == ["checkpoint"]
     assert "chosen as the best on games of these names, in another build or split" in report["notes"][0]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from tracknet.datasets.remote_path import RemotePath
 from tracknet.training.metrics.bootstrap import RESAMPLES
 from tracknet.training.metrics.origin import PredictionOrigin
 from tracknet.training.metrics.predictions import Predictions
@@ -28,7 +30,7 @@ class Scored:
     Attributes:
         predictions: of the split's frames.
         origin: what made them.
-        shards: folder of the build that the labels are from; `None` where they are the predictions file's own.
+        shards: where the build is that the labels are from; `None` where they are the predictions file's own.
         build_id: of that build; empty where not known.
         split: which was scored.
         notes: what did not fit, for people.
@@ -36,7 +38,7 @@ class Scored:
 
     predictions: Predictions
     origin: PredictionOrigin
-    shards: str | None
+    shards: Path | RemotePath | None
     build_id: str
     split: str
     notes: tuple[str, ...] = ()
@@ -108,7 +110,7 @@ def evaluation_report(
     return {
         "model": origin.model,
         "created_by": origin.created_by,
-        "shards": scored.shards,
+        "shards": None if scored.shards is None else str(scored.shards),
         "build_id": scored.build_id,
         "split": scored.split,
         "games": scored.games,
