@@ -175,6 +175,37 @@ def test_ranks_evaluate_every_window_once_and_in_order_when_laid_end_to_end(
     assert any(plan.valid(plan.num_steps - 1).any() for plan in plans)
 
 
+@given(st.integers(1, 200), st.integers(1, 20), st.integers(2, 9), st.integers(0, 30))
+def test_ranks_serve_the_batches_of_one_process_and_a_margin_around_their_own(
+    windows: int, each: int, ranks: int, margin: int
+) -> None:
+    alone = EvaluationPlan(windows, each)
+    batches = {tuple(alone.batch(step)) for step in range(alone.num_steps)}
+    plans = [
+        EvaluationPlan(windows, each * ranks, Topology(rank, ranks), margin=margin) for rank in range(ranks)
+    ]
+    assert len({plan.num_steps for plan in plans}) == 1
+    ends = [0]
+    for plan in plans:
+        first, end = plan.own
+        assert first == ends[-1]
+        ends.append(end)
+        served: list[int] = []
+        for step in range(plan.num_steps):
+            batch, valid = plan.batch(step), plan.valid(step)
+            if valid.any():
+                assert tuple(batch) in batches
+            served += batch[valid].tolist()
+        if first < end:
+            low, high = max(0, first - margin), min(windows, end + margin)
+            assert served[0] <= low
+            assert served[-1] >= high - 1
+            assert served == list(range(served[0], served[-1] + 1))
+        else:
+            assert served == []
+    assert ends[-1] == windows
+
+
 def test_evaluation_of_nothing_has_no_steps() -> None:
     assert EvaluationPlan(0, 4).num_steps == 0
 

@@ -13,18 +13,23 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.conftest import SMALL
 from tests.training.conftest import RunRanks
 from tracknet.datasets.batch import Batch
 from tracknet.datasets.index import open_split
-from tracknet.scripts import train
+from tracknet.scripts import evaluate, train
 from tracknet.training.checkpoint import load_checkpoint
 from tracknet.training.distributed import Ranks, step_seed
 from tracknet.training.learner import Learner
+from tracknet.training.metrics.prediction_file import read_predictions
 from tracknet.training.run_log import StepReport
+from tracknet.training.setup import prepare
+from tracknet.utils.config import load_config
 from tracknet.utils.errors import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
@@ -221,6 +226,43 @@ def test_damaged_data_on_one_rank_stops_all(
     assert "error: train-000.tar: game1_Clip1_0003 is damaged" in said(tmp_path, 0)
     assert said(tmp_path, 1) == ""
     assert load_checkpoint(tmp_path / "runs" / "bad" / "checkpoints")[1].step == 2
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_an_evaluation_by_ranks_is_that_of_one_process_to_the_last_digit(
+    small_shards: Path, tmp_path: Path, run_ranks: RunRanks, count: int
+) -> None:
+    """Of a model whose frames are scored from all windows that see them, those of other ranks too."""
+    torch.set_num_threads(1)
+    overrides = [*SMALL, f"data.shards={small_shards}", "model.head.maps=all", "data.sequence.length=5"]
+    config = load_config(data="tracknet", model="vit_tiny", training="cpu", overrides=overrides)
+    prepare(config, say=lambda line: None).model.save_pretrained(tmp_path / "model")
+    plain = ["--split", "val", "--no-report", "--batch-size", "4", "--workers", "0", "--resamples", "20"]
+    args = [str(tmp_path / "model"), "--shards", str(small_shards), *plain]
+    assert evaluate.run([*args, "--out", str(tmp_path / "one")]) == 0
+    codes = run_ranks(lambda rank: cli_main(evaluate.run, [*args, "--out", str(tmp_path / "many")]), count)
+    assert codes == [0] * count, said(tmp_path, 0)
+    reports, predicted = [], []
+    for name in ("one", "many"):
+        report = json.loads((tmp_path / name / "metrics.json").read_text())
+        reports.append(report)
+        predicted.append(read_predictions(tmp_path / name / "predictions.parquet")[0])
+    assert reports[1].pop("environment")["processes"] == count
+    del reports[0]["environment"]
+    assert reports[0] == reports[1]
+    assert predicted[0].frames.keys == predicted[1].frames.keys
+    for figures in ("xy_px", "score", "blob_score"):
+        assert np.array_equal(*(getattr(one, figures) for one in predicted)), figures
+    assert sorted(path.name for path in (tmp_path / "one").iterdir()) == sorted(
+        path.name for path in (tmp_path / "many").iterdir()
+    )
+    assert "written: " in said(tmp_path, 0)
+    assert said(tmp_path, 1) == ""
+    # A wrong request is refused once, and nobody waits.
+    wrong = run_ranks(lambda rank: cli_main(evaluate.run, [*args, "--batch-size", "0"]), count)
+    assert wrong == [EXIT_WRONG_REQUEST] * count
+    assert "--batch-size must be at least 1" in said(tmp_path, 0)
+    assert said(tmp_path, 1) == ""
 
 
 def test_bad_frames_are_skipped_and_counted_over_all_ranks(

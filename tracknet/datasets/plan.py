@@ -153,30 +153,46 @@ class RankPlan:
 
 
 class EvaluationPlan:
-    """Every window exactly once over all ranks, in canonical order; batches that are short are filled up.
+    """Every window exactly once over all ranks, in canonical order; a batch that is short is filled up.
 
-    Each rank serves a contiguous part of the windows. The ranks' valid windows laid end to end are all windows in
-    canonical order, and frames are decoded twice only at the parts' seams. All ranks take equally many steps.
+    Each rank's own windows are a contiguous part of the batches that one process with this rank's batch size would
+    serve. The ranks' own windows laid end to end are all windows in canonical order, and frames are decoded twice only
+    at the parts' seams. All ranks take equally many steps.
+
+    Attributes:
+        own: first and one past the last of this rank's windows. It serves more where there is a margin.
     """
 
-    def __init__(self, num_windows: int, batch_size: int, topology: Topology | None = None) -> None:
+    def __init__(
+        self, num_windows: int, batch_size: int, topology: Topology | None = None, *, margin: int = 0
+    ) -> None:
         """Describes this rank's part.
 
         Args:
             num_windows: over all ranks.
             batch_size: over all ranks; each takes its share, rounded up.
             topology: this process among all; alone where not given.
+            margin: how many windows to either side of its own this rank needs too, in whole batches.
         """
         topology = topology or Topology()
         ranks = topology.world_size
         self.num_windows = num_windows
-        self.batch_size = -(-batch_size // ranks)
-        largest_part = (num_windows + ranks - 1) // ranks
-        self.num_steps = (largest_part + self.batch_size - 1) // self.batch_size
-        self._first, self._end = topology.part(num_windows)
+        self.batch_size = size = -(-batch_size // ranks)
+        batches = -(-num_windows // size)
+
+        def served(rank: int) -> tuple[int, int]:
+            first, end = Topology(rank, ranks).part(batches)
+            more = -(-margin // size) if first < end else 0
+            return max(0, first - more), min(batches, end + more)
+
+        self.num_steps = max(end - first for first, end in map(served, range(ranks)))
+        first, end = (min(batch * size, num_windows) for batch in topology.part(batches))
+        self.own = first, end
+        first, end = served(topology.rank)
+        self._first, self._end = first * size, min(end * size, num_windows)
 
     def batch(self, step: int) -> WindowIds:
-        """The window ids of one step: int64 `[B / R]`. Those past the part's end repeat its last window."""
+        """The window ids of one step: int64 `[B / R]`. Those past what is served repeat its last window."""
         # A rank without windows of its own, where there are more ranks than windows, repeats its neighbour's.
         return np.minimum(self._wanted(step), max(0, self._end - 1))
 

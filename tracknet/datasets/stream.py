@@ -119,7 +119,7 @@ class WindowStream(IterableDataset[Any]):
         # Shared, because workers that live on between epochs must learn where the next one starts.
         self._position = torch.zeros(2, dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
         if plan is None:
-            evaluation = EvaluationPlan(len(self.windows), batch_size, self._topology)
+            evaluation = self._evaluation_plan()
             self.batch_size, self.num_steps = evaluation.batch_size, evaluation.num_steps
             return
         slots = self._topology.slots(batch_size)
@@ -144,7 +144,7 @@ class WindowStream(IterableDataset[Any]):
     def plan_of(self, epoch: int) -> Plan:
         """The batches of an epoch that this rank serves."""
         if self.plan is None:
-            return EvaluationPlan(len(self.windows), self._global_batch_size, self._topology)
+            return self._evaluation_plan()
         whole: Plan
         if self.blocks is not None:
             whole = BlockedPlan(self.blocks, self.plan, epoch)
@@ -153,6 +153,16 @@ class WindowStream(IterableDataset[Any]):
         else:
             whole = MixedPlan(self.sources, self.weights, self.plan, epoch)
         return RankPlan(whole, self._topology.slots(self._global_batch_size))
+
+    def own_rows(self) -> tuple[int, int]:
+        """First and one past the last of the frames, in the table, that this rank answers for in an evaluation."""
+        return self._evaluation_plan().own
+
+    def _evaluation_plan(self) -> EvaluationPlan:
+        # Where windows have several maps, those of the next rank see this one's last frames too.
+        sequence = self.spec.sequence
+        margin = (sequence.length - 1) * sequence.stride if len(self.spec.map_frames) > 1 else 0
+        return EvaluationPlan(len(self.windows), self._global_batch_size, self._topology, margin=margin)
 
     def describe_plan(self) -> dict[str, Any]:
         """What the order and content of the batches depend on besides the shards, as JSON would give it back.

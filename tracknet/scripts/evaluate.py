@@ -8,44 +8,78 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tracknet.datasets.topology import Topology
 from tracknet.scripts._evaluate_options import parse
 from tracknet.utils.errors import EXIT_DONE, cli_main
 
 if TYPE_CHECKING:
+    from tracknet.datasets.index import ShardSet
+    from tracknet.training.distributed import Ranks
     from tracknet.training.metrics.report import Scored
     from tracknet.training.model_evaluation import ModelRun
 
 
 def run(argv: Sequence[str]) -> int:
     """Does what was asked, writes its files and prints the figures."""
-    args = parse(argv)
-    if args.compare:
-        return _compare(args)
-    if args.calibrate:
-        return _calibrate(args)
-    if args.source:
-        return _score_files(args)
-    return _evaluate(args)
+    if Topology.of_torchrun().world_size == 1:
+        args = parse(argv)
+        return (_of_files if args.source or args.compare else _of_model)(args)
+    from tracknet.training.distributed import Ranks
+
+    with Ranks.join() as ranks:
+        args = ranks.agreed(lambda: parse(argv))
+        if args.source or args.compare:
+            # No model runs: there is nothing to share out.
+            ranks.agreed(lambda: _of_files(args) if ranks.is_main else EXIT_DONE)
+            return EXIT_DONE
+        return _of_model(args, ranks)
 
 
-def _evaluate(args: argparse.Namespace) -> int:
+def _of_files(args: argparse.Namespace) -> int:
+    return _compare(args) if args.compare else _score_files(args)
+
+
+def _of_model(args: argparse.Namespace, ranks: Ranks | None = None) -> int:
+    from tracknet.training.distributed import Ranks
+
+    return (_calibrate if args.calibrate else _evaluate)(args, ranks or Ranks())
+
+
+def _evaluate(args: argparse.Namespace, ranks: Ranks) -> int:
+    from tracknet.datasets.fetch_ahead import RemoteShards, room_wanted
     from tracknet.datasets.index import open_split
     from tracknet.models.model_folder import resolve_model_folder
     from tracknet.training.evaluation_folder import place_for
+    from tracknet.training.model_evaluation import run_model
+    from tracknet.training.prediction_sources import DEFAULT_SHARDS, DEFAULT_SPLIT
+
+    def prepare() -> tuple[Path, ShardSet, Path]:
+        folder = resolve_model_folder(args.model)
+        shards = open_split(args.shards or DEFAULT_SHARDS, args.split or DEFAULT_SPLIT)
+        if not ranks.is_main:
+            return folder, shards, Path()
+        if costs := room_wanted(None, RemoteShards.of(shards)):
+            print(f"note: {costs}", file=sys.stderr)
+        is_run = (args.model / "config.yaml").is_file()
+        usual = (args.model if is_run else Path()) / "evaluation" / shards.split
+        out = args.out or place_for(usual, shards.manifest.build_id, None if is_run else str(folder))
+        # Before minutes of evaluation, not after.
+        out.mkdir(parents=True, exist_ok=True)
+        return folder, shards, out
+
+    folder, shards, out = ranks.agreed(prepare)
+    made = run_model(folder, shards, **_how(args), pictures=args.pictures, ranks=ranks)
+    ranks.agreed(lambda: _score(args, made, shards, out) if ranks.is_main else None)
+    return EXIT_DONE
+
+
+def _score(args: argparse.Namespace, made: ModelRun, shards: ShardSet, out: Path) -> None:
+    """Writes what came of a model's run."""
     from tracknet.training.metrics import summarise
     from tracknet.training.metrics.report import Scored
-    from tracknet.training.model_evaluation import run_model
-    from tracknet.training.prediction_sources import DEFAULT_SHARDS, DEFAULT_SPLIT, with_threshold
+    from tracknet.training.prediction_sources import with_threshold
     from tracknet.utils.settings import MetricsConfig
 
-    folder = resolve_model_folder(args.model)
-    shards = open_split(args.shards or DEFAULT_SHARDS, args.split or DEFAULT_SPLIT)
-    is_run = (args.model / "config.yaml").is_file()
-    usual = (args.model if is_run else Path()) / "evaluation" / shards.split
-    out = args.out or place_for(usual, shards.manifest.build_id, None if is_run else str(folder))
-    # Before minutes of evaluation, not after.
-    out.mkdir(parents=True, exist_ok=True)
-    made = run_model(folder, shards, **_how(args), pictures=args.pictures)
     scored = Scored(
         made.predictions,
         made.origin,
@@ -59,7 +93,7 @@ def _evaluate(args: argparse.Namespace) -> int:
         name: summarise(predictions, metrics, threshold=scored.origin.threshold)
         for name, predictions in made.by_decoder.items()
     }
-    return _write(args, scored, out, made, decoders=decoders, environment=made.environment)
+    _write(args, scored, out, made, decoders=decoders, environment=made.environment)
 
 
 def _score_files(args: argparse.Namespace) -> int:
@@ -72,7 +106,8 @@ def _score_files(args: argparse.Namespace) -> int:
     out = args.out or place_for(usual, scored.build_id, scored.origin.model)
     out.mkdir(parents=True, exist_ok=True)
     scored = with_threshold(scored, args.threshold)
-    return _write(args, scored, out, None, environment=describe_environment())
+    _write(args, scored, out, None, environment=describe_environment())
+    return EXIT_DONE
 
 
 def _compare(args: argparse.Namespace) -> int:
@@ -106,7 +141,7 @@ def _compare(args: argparse.Namespace) -> int:
     return EXIT_DONE
 
 
-def _calibrate(args: argparse.Namespace) -> int:
+def _calibrate(args: argparse.Namespace, ranks: Ranks) -> int:
     from tracknet.datasets.index import open_split
     from tracknet.models.model_folder import resolve_model_folder
     from tracknet.training.metrics import chosen_protocols
@@ -116,26 +151,33 @@ def _calibrate(args: argparse.Namespace) -> int:
 
     (protocol,) = chosen_protocols(args.protocol or ["design"], design_distance_px=args.distance)
     split, *clips = args.calibrate
-    folder = resolve_model_folder(args.model)
-    shards = open_split(args.shards or DEFAULT_SHARDS, split)
-    if clips:
-        shards = only_clips(shards, clips)
-    made = run_model(folder, shards, **_how(args), decoders=())
-    predictions, before = made.predictions, made.origin.threshold
-    threshold = set_threshold(made, folder, protocol, shards, whole_split=not clips)
-    counted = protocol.with_all_frames()
-    was, now = (whole(Tally.of(predictions, counted, value))["f1"] for value in (before, threshold))
-    print(
-        f"score threshold {before:.4g} -> {threshold:.4g}, chosen on {len(predictions):,} frames of {split}"
-        f"{' (' + ', '.join(clips) + ')' if clips else ''}: F1 {was:.3f} -> {now:.3f} there under {protocol.name} "
-        f"({protocol.distance_text}, false alarms counted)\nstored in {folder}"
-    )
+
+    def prepare() -> tuple[Path, ShardSet]:
+        folder = resolve_model_folder(args.model)
+        shards = open_split(args.shards or DEFAULT_SHARDS, split)
+        return folder, only_clips(shards, clips) if clips else shards
+
+    folder, shards = ranks.agreed(prepare)
+    made = run_model(folder, shards, **_how(args), decoders=(), ranks=ranks)
+
+    def store() -> None:
+        predictions, before = made.predictions, made.origin.threshold
+        threshold = set_threshold(made, folder, protocol, shards, whole_split=not clips)
+        counted = protocol.with_all_frames()
+        was, now = (whole(Tally.of(predictions, counted, value))["f1"] for value in (before, threshold))
+        print(
+            f"score threshold {before:.4g} -> {threshold:.4g}, chosen on {len(predictions):,} frames of {split}"
+            f"{' (' + ', '.join(clips) + ')' if clips else ''}: F1 {was:.3f} -> {now:.3f} there under {protocol.name} "
+            f"({protocol.distance_text}, false alarms counted)\nstored in {folder}"
+        )
+
+    ranks.agreed(lambda: store() if ranks.is_main else None)
     return EXIT_DONE
 
 
 def _write(
     args: argparse.Namespace, scored: Scored, out: Path, made: ModelRun | None, **more: dict[str, Any]
-) -> int:
+) -> None:
     """Scores, writes every file and prints the figures."""
     from tracknet.reporting.score_table import evaluation_text
     from tracknet.training.evaluation_files import write_evaluation
@@ -147,7 +189,6 @@ def _write(
     written = write_evaluation(out, scored, protocols, report, made=made, page=args.page)
     print(evaluation_text(report))
     print("written: " + ", ".join(map(str, written)))
-    return EXIT_DONE
 
 
 def _how(args: argparse.Namespace) -> dict[str, Any]:

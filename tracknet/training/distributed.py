@@ -136,7 +136,7 @@ class Ranks:
         """The sum over all ranks of a small tensor, on its device."""
         if self.alone:
             return values
-        summed = values.detach().cpu()
+        summed = values.detach().cpu().clone()
         with self.exchange():
             distributed.all_reduce(summed)
         return summed.to(values.device)

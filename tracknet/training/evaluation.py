@@ -72,8 +72,8 @@ def predict_split(
 ) -> dict[str, Predictions]:
     """Predictions for every frame of an evaluation stream.
 
-    Of several ranks each combines the windows of its own part: the frames nearest to a seam, fewer than
-    `T * stride` on either side, are then seen by fewer windows than in one process.
+    Of several ranks each answers for a part of the frames, and runs the windows of its neighbours that see them too.
+    A rank's batches are those of one process with its batch size, so that the predictions are the same numbers.
 
     Args:
         model: put into evaluation mode, and back.
@@ -101,7 +101,12 @@ def predict_split(
     blobs: list[npt.NDArray[np.float64]] = []
     points: dict[str, list[npt.NDArray[np.float64]]] = {name: [] for name in decoders}
 
+    first, end = loader.stream.own_rows()
+
     def read(found: npt.NDArray[np.int64], maps: torch.Tensor) -> None:
+        mine = (found >= first) & (found < end)
+        if not mine.all():
+            found, maps = found[mine], maps[torch.from_numpy(mine).to(maps.device)]
         if not len(found):
             return
         if on_maps is not None:
@@ -134,6 +139,14 @@ def predict_split(
     rows, scores, blobs = _of_all(ranks, rows), _of_all(ranks, scores), _of_all(ranks, blobs)
     points = {name: _of_all(ranks, own) for name, own in points.items()}
     return {name: Predictions.of_rows(table, rows, points[name], scores, blobs) for name in decoders}
+
+
+def own_frames(loader: StreamLoader, batch: Batch) -> int:
+    """How many frames of a batch this rank answers for: over all batches and ranks, every frame once."""
+    spec = loader.stream.spec
+    rows = batch.rows[:, spec.map_frames.index(spec.sequence.anchor_index)]
+    first, end = loader.stream.own_rows()
+    return int((batch.valid & (rows >= first) & (rows < end)).sum())
 
 
 def _of_all(ranks: Ranks, mine: list[A]) -> list[A]:

@@ -18,7 +18,8 @@ from tracknet.datasets.stream import check_stored_size, evaluation_stream
 from tracknet.models.model import TrackNet
 from tracknet.models.precision import Precision, resolve_device
 from tracknet.models.window_overlap import resolve_overlap
-from tracknet.training.evaluation import evaluation_spec, predict_split
+from tracknet.training.distributed import Ranks
+from tracknet.training.evaluation import evaluation_spec, own_frames, predict_split
 from tracknet.training.metrics import PredictionOrigin, Predictions, Protocol, ThresholdOrigin, best_threshold
 from tracknet.training.pictures import OverlayCollector
 from tracknet.utils.environment import describe_environment
@@ -67,13 +68,14 @@ def run_model(
     decoders: Sequence[str] = tuple(DECODERS),
     overlap: str | None = None,
     flip: bool = False,
+    ranks: Ranks | None = None,
 ) -> ModelRun:
-    """Predicts every frame of a split.
+    """Predicts every frame of a split; of several processes each a part, and all get the whole.
 
     Args:
         folder: of the model.
         shards: the split.
-        batch_size: windows at once.
+        batch_size: windows at once, in each process.
         workers: loading processes.
         device: torch's name, or `auto`.
         amp: `auto`, `bf16`, `fp16` or `off`.
@@ -81,24 +83,38 @@ def run_model(
         decoders: by name; the model's own is always among them.
         overlap: how several windows' maps of one frame become one; `None` is the model's default.
         flip: average with the mirror image.
+        ranks: this process among those that evaluate together; alone where not given.
 
     Raises:
         UserError: model and shards do not fit, or the model has nothing to combine.
     """
-    model = TrackNet.from_pretrained(folder)
-    overlap = resolve_overlap(overlap, model.num_maps)
-    check_stored_size(shards, model.input_size)
-    precision = Precision.resolve(amp, resolve_device(device))
-    model.to(precision.device)
-    stream = evaluation_stream(shards, evaluation_spec(model), batch_size=batch_size)
-    loader = StreamLoader(stream, LoaderConfig(workers=workers), pin_memory=precision.device.type == "cuda")
+    everyone = ranks or Ranks()
+
+    def prepare() -> tuple[TrackNet, str, Precision, StreamLoader]:
+        model = TrackNet.from_pretrained(folder)
+        how = resolve_overlap(overlap, model.num_maps)
+        check_stored_size(shards, model.input_size)
+        precision = Precision.resolve(amp, everyone.device(resolve_device(device)))
+        model.to(precision.device)
+        stream = evaluation_stream(
+            shards,
+            evaluation_spec(model),
+            batch_size=batch_size * everyone.topology.world_size,
+            topology=everyone.topology,
+        )
+        loader = StreamLoader(
+            stream, LoaderConfig(workers=workers), pin_memory=precision.device.type == "cuda"
+        )
+        return model, how, precision, loader
+
+    model, overlap, precision, loader = everyone.agreed(prepare)
     overlays = OverlayCollector(model, loader, pictures)
     own = model.config.heatmap.decode
-    with Progress("evaluating", len(shards), "frames") as progress:
+    with Progress("evaluating", len(shards), "frames", shown=everyone.is_main) as progress:
 
         def on_batch(step: int, batch: Batch, logits: torch.Tensor) -> None:
             overlays.take(step, batch, logits)
-            progress.advance(int(batch.valid.sum()))
+            progress.advance(int(everyone.numbers(own_frames(loader, batch)).sum()))
 
         try:
             by_decoder = predict_split(
@@ -109,6 +125,7 @@ def run_model(
                 overlap=overlap,
                 flip=flip,
                 on_batch=on_batch,
+                ranks=everyone,
             )
         finally:
             loader.close()
@@ -124,7 +141,9 @@ def run_model(
         provenance=model.provenance,
     )
     environment = {**describe_environment(), "device": str(precision.device), "precision": precision.name}
-    return ModelRun(model, precision, by_decoder, origin, overlays.images(), environment)
+    if not everyone.alone:
+        environment["processes"] = everyone.topology.world_size
+    return ModelRun(model, precision, by_decoder, origin, overlays.images(everyone), environment)
 
 
 def only_clips(shards: ShardSet, names: Sequence[str]) -> ShardSet:

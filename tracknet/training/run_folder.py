@@ -113,7 +113,7 @@ class RunFolder:
             raise UserError(
                 "the URLs of this run had a query, such as a signature, which is not kept",
                 problems=problems,
-                remedy=f"give them again: --resume {path} 'https://...?...', or data.sources=[...] where there are several",
+                remedy=f"give them again: --resume {path} 'https://...?...' (or data.sources=[...], for several)",
             )
 
     @classmethod

@@ -19,7 +19,7 @@ from tracknet.models.precision import Precision
 from tracknet.models.window_overlap import resolve_overlap
 from tracknet.training.checkpoint import TrainingState, save_checkpoint
 from tracknet.training.distributed import Ranks
-from tracknet.training.evaluation import predict_split
+from tracknet.training.evaluation import own_frames, predict_split
 from tracknet.training.learner import Learner
 from tracknet.training.metrics import (
     ChosenOn,
@@ -212,7 +212,7 @@ class Trainer:
 
             def on_batch(step: int, batch: Batch, logits: torch.Tensor) -> None:
                 pictures.take(step, batch, logits)
-                progress.advance(int(ranks.numbers(int(batch.valid.sum())).sum()))
+                progress.advance(int(ranks.numbers(own_frames(val, batch)).sum()))
                 self._stop_if_asked()
 
             by_decoder = predict_split(
