@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import torch
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from tracknet.datasets.reader import Frame, ShardReader
 from tracknet.models.model_folder import resolve_model_folder
 from tracknet.models.precision import Precision
 from tracknet.scripts import train
@@ -135,7 +137,33 @@ def test_a_stop_during_the_last_validation_is_made_good(
     assert not records(run, "val")
     assert train.run(["--resume", str(run)]) == 0
     assert [r["step"] for r in records(run, "val")] == [2]
+    # What the epoch served was told before the stop.
+    assert len(records(run, "epoch")) == 1
     assert (run / "checkpoints" / "best").readlink() == Path("step_000002")
+
+
+def test_a_stop_does_not_wait_for_data_that_does_not_come(
+    small_train_args: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    read, reads = ShardReader.read, iter(range(40))
+
+    def silent(self: ShardReader, row: int) -> Frame:
+        if next(reads, None) is None:
+            os.kill(os.getpid(), signal.SIGTERM)
+            while True:
+                self.check_stop()
+                time.sleep(0.05)
+        return read(self, row)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ShardReader, "read", silent)
+        with pytest.raises(Interrupted, match=r"SIGTERM at step (\d+); a checkpoint is written"):
+            train.run([*small_train_args, "--name", "silent", "data.loader.workers=0"])
+    run = runs_of(small_train_args) / "silent"
+    reached = load_checkpoint(run / "checkpoints")[1].step
+    assert reached > 0
+    assert train.run(["--resume", str(run), f"training.max_steps={reached + 8}"]) == 0
+    assert records(run, "epoch")[0]["since_step"] == 0
 
 
 def test_a_longer_max_steps_goes_on_within_the_epoch(small_train_args: list[str]):

@@ -75,8 +75,10 @@ def work_on(
         maker: of the worker.
         task: see there.
         order: int64 `[1]`, that of the present epoch; may change at any time.
-        check_wait: called too while a shard is waited for; may raise.
+        check_wait: called too while a shard is waited for, and only then; may raise.
     """
+    if task.order != order[0]:
+        return None
 
     def check_stop() -> None:
         if task.order != order[0]:
@@ -84,7 +86,6 @@ def work_on(
         check_wait()
 
     try:
-        check_stop()
         return maker.make(task.epoch, task.step, task.slot.array, check_stop)
     except TaskLeft:
         return None

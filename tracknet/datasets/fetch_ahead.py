@@ -28,9 +28,9 @@ class RemoteShards:
     files: tuple[RemoteFile, ...]
 
     @classmethod
-    def of(cls, shards: ShardSet) -> RemoteShards | None:
-        """Those of a set; `None` where all are local."""
-        return cls(shards.cache, tuple(shards.remote_shards())) if shards.cache else None
+    def of(cls, shards: ShardSet, *, read: bool = False) -> RemoteShards | None:
+        """Those of a set, with `read` those that hold a frame of it; `None` where all are local."""
+        return cls(shards.cache, tuple(shards.remote_shards(read=read))) if shards.cache else None
 
     @property
     def bytes(self) -> int:

@@ -104,9 +104,10 @@ class ShardSet:
         entries = {entry.name: entry for entry in self.manifest.shards}
         return [(self.folder, entries[name]) for name in self.shard_names]
 
-    def remote_shards(self) -> list[RemoteFile]:
-        """The shards that lie behind URLs."""
-        return [file for file in self._remote if file is not None]
+    def remote_shards(self, *, read: bool = False) -> list[RemoteFile]:
+        """The shards that lie behind URLs; with `read`, those that hold a frame of this set."""
+        numbers = np.unique(self.shard_id).tolist() if read else range(len(self.shard_names))
+        return [file for number in numbers if (file := self._remote[number]) is not None]
 
     @cached_property
     def _remote(self) -> list[RemoteFile | None]:

@@ -323,10 +323,10 @@ def evaluation_stream(
 ) -> WindowStream:
     """Every window of the shards once over all ranks, in canonical order.
 
-    Remote shards are fetched ahead where the cache holds all of them. Else the first to go for each that is fetched
-    would be those of the last evaluation that are needed next; so it is others, such as a training's.
+    Remote shards are fetched ahead where the cache holds all of them: so each that is fetched pushes out others, such as
+    a training's, and not those that this evaluation needs next because they were used longest ago, in the last one.
     """
-    remote = RemoteShards.of(shards)
+    remote = RemoteShards.of(shards, read=True)
     return WindowStream(
         shards.table,
         functools.partial(ShardReader, shards),

@@ -83,10 +83,12 @@ class ServedWindows:
         # Of the step under way: rows and masked windows, which a checkpoint of the step before does not count.
         self._open: list[tuple[npt.NDArray[np.int64], int]] = []
         self._restored: tuple[int, int] | None = None
+        self._took = False
 
     def begin(self, epoch: int, batch: int, step: int) -> None:
         """Counts an epoch, from a batch of it on, after an optimizer step: anew, or on from what was restored."""
         self._open.clear()
+        self._took = False
         if self._restored == (epoch, batch):
             self._restored = None
             return
@@ -102,6 +104,7 @@ class ServedWindows:
         np.add.at(self._counts, rows, 1)
         self._masked += masked
         self._open.append((rows, masked))
+        self._took = True
         return batch
 
     def step_taken(self) -> None:
@@ -141,16 +144,16 @@ class ServedWindows:
         self._masked = saved["masked"] if is_main else 0
 
     def coverage(self, batches: int, ranks: Ranks, *, whole: bool) -> Coverage | None:
-        """What came of it so far; `None` if nothing was to come.
+        """What came of it so far; `None` if nothing came since `begin`, and all was told before a stop.
 
         Args:
             batches: of the epoch that are taken.
             ranks: who served the other parts of them.
             whole: the epoch ends here.
         """
-        expected = (batches - self._first_batch) * self._stream.batch_size * ranks.topology.world_size
-        if not expected:
+        if not self._took:
             return None
+        expected = (batches - self._first_batch) * self._stream.batch_size * ranks.topology.world_size
         counts = ranks.total(torch.from_numpy(self._counts)).numpy()
         masked = int(ranks.total(torch.tensor([self._masked])).item())
         served = int(counts.sum()) + masked

@@ -176,9 +176,6 @@ class Trainer:
         coverage = self._served.coverage(state.batch, self.ranks, whole=self._epoch_is_over)
         if coverage is not None:
             log.epoch(coverage, self._stream_counts())
-            if coverage.whole:
-                # A training that is stopped in the validation does not tell of the epoch again.
-                self._served.begin(state.epoch, state.batch, state.step)
         wanted = state.step >= self.total_steps or (state.epoch + 1) % training.val_every_epochs == 0
         if self.val is not None and wanted and state.validated_step != state.step:
             is_best = self._validate(self.val, log)
