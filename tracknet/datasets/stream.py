@@ -323,8 +323,8 @@ def evaluation_stream(
 ) -> WindowStream:
     """Every window of the shards once over all ranks, in canonical order.
 
-    Remote shards are fetched ahead where the cache holds all of them: so each that is fetched pushes out others, such as
-    a training's, and not those that this evaluation needs next because they were used longest ago, in the last one.
+    Remote shards are fetched ahead where the cache holds all of them: so each that is fetched pushes out others, as
+    of a training, and not those that this evaluation needs next because they were used longest ago, in the last one.
     """
     remote = RemoteShards.of(shards, read=True)
     return WindowStream(
