@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import sys
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 _KEPT_BYTES = 64 << 20
 _LARGEST_FROM_HEAP_BYTES = 32 << 20  # the most that glibc takes
 
@@ -15,7 +15,9 @@ def keep_freed_memory() -> None:
 
     A decoded 1280x720 frame (2.8 MB) is beyond glibc's threshold, so that each one is mapped, filled with
     zeros page by page (1,300 page faults) and unmapped: 2 to 3 ms of 8 for decode, resize and encode.
-    `benchmarks/build_shards.py` measures both. At most 64 MB more stay with the process.
+    `benchmarks/build_shards.py` measures both. At most 64 MB more stay with the process. Threads share one heap:
+    with one for each, what one thread allocates and another frees leaves holes that only the first can fill
+    (`benchmarks/results/predict`). To be called before there are threads.
     """
     if sys.platform != "linux":
         return
@@ -23,3 +25,4 @@ def keep_freed_memory() -> None:
     if mallopt is not None:
         mallopt(_M_MMAP_THRESHOLD, _LARGEST_FROM_HEAP_BYTES)
         mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
+        mallopt(_M_ARENA_MAX, 1)
