@@ -22,7 +22,7 @@ from tracknet.utils.video import Video, VideoError, VideoTraits
 
 STDIN = "-"
 DEFAULT_FPS = 30.0
-_LIVE_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "udp", "rtp", "srt")
+_LIVE_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "tcp", "udp", "rtp", "srt")
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,6 +93,8 @@ def _predict(
     finish: Finish,
     stopped: threading.Event,
 ) -> Done:
+    import cv2
+
     from tracknet.inference.frame_source import open_frames
     from tracknet.inference.predictor import DEFAULT_BATCH, Predictor
     from tracknet.inference.run_job import run_job
@@ -116,6 +118,9 @@ def _predict(
     except (UserError, KeyboardInterrupt):
         source.close()
         raise
+    if predictor.precision.device.type == "cpu":
+        # The model has all cores already: a resize by as many threads only interrupts them.
+        cv2.setNumThreads(1)
     return run_job(
         job,
         source,
