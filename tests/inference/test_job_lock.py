@@ -14,12 +14,13 @@ from tracknet.utils.errors import RunError
 
 def test_one_writer_a_source(tmp_path: Path):
     rally, other = Job("a/rally.mp4", "rally"), Job("other.mp4", "other")
-    with only_writer(rally, tmp_path), only_writer(other, tmp_path):
-        with (
-            pytest.raises(RunError, match=rf"process {os.getpid()} is writing rally into"),
-            only_writer(rally, tmp_path),
-        ):
-            raise AssertionError("both are in")
+    with (
+        only_writer(rally, tmp_path),
+        only_writer(other, tmp_path),
+        pytest.raises(RunError, match=rf"process {os.getpid()} is writing rally into"),
+        only_writer(rally, tmp_path),
+    ):
+        raise AssertionError("both are in")
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(KeyboardInterrupt), only_writer(rally, tmp_path):
         raise KeyboardInterrupt

@@ -79,7 +79,9 @@ def test_the_highest_around_every_cell(reach: int, size: tuple[int, int], dim: i
     assert found.shape == values.shape
     length = size[dim - 1]
     for place in range(length):
-        around = values.narrow(dim, max(0, place - reach), min(length, place + reach + 1) - max(0, place - reach))
+        around = values.narrow(
+            dim, max(0, place - reach), min(length, place + reach + 1) - max(0, place - reach)
+        )
         assert torch.equal(found.select(dim, place), around.amax(dim))
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
 from pathlib import Path
+from typing import Any
 
 from tracknet.inference.outputs import Job
 from tracknet.utils.errors import RunError
