@@ -49,4 +49,4 @@ class HeatmapFile:
         self._file.seek(0)
         while head := self._file.read(_LENGTH.size):
             cells = zlib.decompress(self._file.read(*_LENGTH.unpack(head)))
-            yield np.frombuffer(cells, np.uint8).reshape(self._shape).astype(np.float32) / 255
+            yield np.asarray(np.frombuffer(cells, np.uint8).reshape(self._shape) / 255, np.float32)
