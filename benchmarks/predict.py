@@ -35,7 +35,7 @@ from tracknet.inference.pipeline import FrameRange, input_frames, predict_points
 from tracknet.inference.points import PointRows
 from tracknet.inference.predictions import Predictions
 from tracknet.inference.predictor import Predictor
-from tracknet.utils.memory import keep_freed_memory
+from tracknet.utils.memory import keep_freed_memory, share_one_heap
 
 
 class Endless(VideoSource):
@@ -114,6 +114,7 @@ def ratio(args: argparse.Namespace) -> None:
 
 def memory(args: argparse.Namespace) -> None:
     keep_freed_memory()
+    share_one_heap()
     model = load_model(args.model)
     predictor = Predictor(model, device=args.device, amp=args.amp, batch_size=args.batch)
     total = round(args.minutes * 60 * args.fps)

@@ -30,7 +30,7 @@ def run(argv: Sequence[str]) -> int:
     from tracknet.inference.job_lock import only_writer
     from tracknet.inference.outputs import find_jobs
     from tracknet.inference.pipeline import FrameRange
-    from tracknet.utils.memory import keep_freed_memory
+    from tracknet.utils.memory import keep_freed_memory, share_one_heap
 
     wanted = FrameRange.parse(args.frames)
     finish = _finish(args)
@@ -40,6 +40,7 @@ def run(argv: Sequence[str]) -> int:
         print("nothing to do: all results are there")
         return EXIT_DONE
     keep_freed_memory()
+    share_one_heap()
     model = load_model(args.model, device=args.device)
     args.out.mkdir(parents=True, exist_ok=True)
     failed: list[str] = []
