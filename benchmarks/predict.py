@@ -35,7 +35,7 @@ from tracknet.inference.pipeline import FrameRange, input_frames, predict_points
 from tracknet.inference.points import PointRows
 from tracknet.inference.predictions import Predictions
 from tracknet.inference.predictor import Predictor
-from tracknet.utils.memory import keep_freed_memory
+from tracknet.utils.memory import keep_freed_memory, share_one_heap
 
 
 class Endless(VideoSource):
@@ -94,21 +94,27 @@ def ratio(args: argparse.Namespace) -> None:
 
     ways = {"bare": bare, "once": once, "predict": predict}
     seconds: dict[str, list[float]] = {name: [] for name in ways}
+    processor_s: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(args.rounds + 1):
         for name, way in ways.items():
-            begun_s = time.perf_counter()
+            begun_s, begun_processor_s = time.perf_counter(), time.process_time()
             way()
             seconds[name].append(time.perf_counter() - begun_s)
+            processor_s[name].append(time.process_time() - begun_processor_s)
     print(f"{len(ready)} frames of {ready[0].source_size}, T={sequence.length}, batch {args.batch}, {device}")
-    print(f"{'way':10}{'frames/s median':>18}{'best':>8}{'bare / way, median of rounds':>32}")
+    print(
+        f"{'way':10}{'frames/s median':>18}{'best':>8}{'processor ms/frame':>20}{'bare / way, median of rounds':>32}"
+    )
     for name, times in seconds.items():
         shares = [b / t for b, t in zip(seconds["bare"][1:], times[1:], strict=True)]
         median, best = (len(ready) / t for t in (statistics.median(times[1:]), min(times[1:])))
-        print(f"{name:10}{median:18.1f}{best:8.1f}{statistics.median(shares):32.2f}")
+        busy_ms = 1000 * statistics.median(processor_s[name][1:]) / len(ready)
+        print(f"{name:10}{median:18.1f}{best:8.1f}{busy_ms:20.1f}{statistics.median(shares):32.2f}")
 
 
 def memory(args: argparse.Namespace) -> None:
     keep_freed_memory()
+    share_one_heap()
     model = load_model(args.model)
     predictor = Predictor(model, device=args.device, amp=args.amp, batch_size=args.batch)
     total = round(args.minutes * 60 * args.fps)

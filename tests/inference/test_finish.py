@@ -92,17 +92,6 @@ def test_the_columns_of_a_way_survive_files(tmp_path: Path):
         np.testing.assert_allclose(again.columns["x_raw"], way.columns["x_raw"], atol=5e-3)
 
 
-def test_time_that_runs_backwards_once():
-    """As where two recordings were joined."""
-    raw = flight()
-    times = raw.time_s.copy()
-    times[35:] -= 1.0
-    steps = Finish(TrajectoryConfig(), "tennis")
-    way = steps(replace(raw, time_s=times), THRESHOLD)
-    assert way.visible[:35].all()
-    np.testing.assert_array_equal(way.time_s, times)
-
-
 def test_frames_of_several_sizes_have_no_distances():
     with pytest.raises(RunError, match="several sizes"):
         smoothed(replace(flight(), frame_size=None), TrajectoryConfig(), THRESHOLD)

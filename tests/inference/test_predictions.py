@@ -56,7 +56,9 @@ def test_below_the_threshold_there_is_no_ball(made: Predictions):
     assert list(map(repr, balls_of(block(0, 7), 0.5))) == list(map(repr, made))
 
 
-def test_rows_that_are_kept_are_those_that_came():
+def test_rows_that_are_kept_are_those_that_came(monkeypatch: pytest.MonkeyPatch):
+    # Neither a block nor the whole is a multiple of it.
+    monkeypatch.setattr("tracknet.inference.points._ROWS_AT_ONCE", 64)
     rows = PointRows()
     for first in range(0, 900, 3):
         rows.add(block(first, 3))

@@ -171,4 +171,4 @@ def test_text_grows_with_the_frame() -> None:
         draw_text(picture, "12  0.40 s  0.93")
         heights.append(changed(picture)[3] + 1)
         assert changed(picture)[1] < width * 0.45
-    assert heights == [17, 28, 83]
+    assert heights == [26, 28, 83]

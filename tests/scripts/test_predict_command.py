@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ import pytest
 
 from tests.inference.conftest import untrained
 from tests.videos import pictures, write_video
+from tracknet.inference.job_lock import only_writer
+from tracknet.inference.outputs import Job
 from tracknet.inference.predictions import Predictions
 from tracknet.scripts.predict import run
 from tracknet.utils.errors import Interrupted, RunError, UserError, cli_main
@@ -149,6 +152,32 @@ def test_results_that_are_there(model: str, video: str, tmp_path: Path, capsys: 
     assert len(Predictions.read(out / "rally.csv")) == 30
 
 
+def test_two_commands_at_one_source(
+    model: str, video: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    other, out = write_video(tmp_path / "other.mp4", pictures(4)), tmp_path / "out"
+    out.mkdir()
+    with only_writer(Job(video, "rally"), out), pytest.raises(RunError, match="1 of 2 sources"):
+        predict(model, video, str(other), out=out)
+    assert "is writing rally into" in capsys.readouterr().err
+    assert [path.name for path in out.iterdir()] == ["other.csv"]
+
+
+def test_results_that_another_command_made_meanwhile_stay(
+    model: str, video: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def late(job: Job, out: Path) -> AbstractContextManager[None]:
+        job.file(out, "csv").write_text("theirs")
+        return only_writer(job, out)
+
+    monkeypatch.setattr("tracknet.inference.job_lock.only_writer", late)
+    with pytest.raises(RunError, match="another command has written"):
+        predict(model, video, out=tmp_path)
+    assert (tmp_path / "rally.csv").read_text() == "theirs"
+    assert predict(model, video, "--overwrite", out=tmp_path) == 0
+    assert len(Predictions.read(tmp_path / "rally.csv")) == 30
+
+
 def test_one_bad_file_among_several(
     model: str, video: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
@@ -165,15 +194,18 @@ def test_one_bad_file_among_several(
     assert cli_main(lambda argv: predict(model, *argv, out=tmp_path / "out"), ["none.mp4"]) == 2
 
 
-def test_streams_that_were_joined_run_backwards_once(model: str, tmp_path: Path):
-    parts = [write_video(tmp_path / f"{name}.ts", pictures(12), sound=True) for name in "ab"]
+def test_streams_that_were_joined_go_on(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    parts = [write_video(tmp_path / f"{name}.ts", pictures(40), sound=True) for name in "ab"]
     joined = tmp_path / "joined.ts"
     joined.write_bytes(b"".join(part.read_bytes() for part in parts))
     out = tmp_path / "out"
     steps = ["--smooth", "--events", "tennis", "--overlay", "--threshold", "0.2"]
     assert predict(model, str(joined), *steps, out=out) == 0
     rows = Predictions.read(out / "joined.csv")
-    assert len(rows) >= 23  # the decoder may lose one at the seam
+    assert len(rows) >= 79  # the decoder may lose one at the seam
+    assert np.diff(rows.time_s) == pytest.approx(np.full(len(rows) - 1, 1 / 30), abs=0.04)
+    assert rows.time_s[-1] == pytest.approx(79 / 30, abs=0.04)
+    assert "time stamps begin anew once" in capsys.readouterr().err
     with Video(out / "joined.overlay.mp4") as overlay:
         assert len(list(overlay)) == len(rows)
 

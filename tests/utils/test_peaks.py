@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracknet.utils.heatmap import DECODERS, draw_gaussian, logits_of
-from tracknet.utils.peaks import find_peaks
+from tracknet.utils.peaks import _highest_around, find_peaks
 
 HEIGHT, WIDTH = 40, 64
 SIGMA = 1.5
@@ -66,6 +66,23 @@ def test_a_second_peak_at_the_border_is_on_the_map(corner: tuple[int, int]):
     xy, score = find_peaks(heatmap([(30, 20, 0.9), (*corner, 0.5)]), 3, SIGMA, "soft_argmax")
     np.testing.assert_allclose(xy[0, 1].numpy(), corner, atol=0.1)
     assert score[0, 1] == pytest.approx(0.5, abs=1e-5)
+
+
+@given(
+    reach=st.integers(1, 9),
+    size=st.tuples(st.integers(1, 20), st.integers(1, 20)),
+    dim=st.sampled_from([1, 2]),
+)
+def test_the_highest_around_every_cell(reach: int, size: tuple[int, int], dim: int):
+    values = torch.randn(2, *size, generator=torch.Generator().manual_seed(reach))
+    found = _highest_around(values, reach, dim)
+    assert found.shape == values.shape
+    length = size[dim - 1]
+    for place in range(length):
+        around = values.narrow(
+            dim, max(0, place - reach), min(length, place + reach + 1) - max(0, place - reach)
+        )
+        assert torch.equal(found.select(dim, place), around.amax(dim))
 
 
 def test_peaks_are_apart():

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
-from typing import cast
 
 from tracknet.inference.ball import Ball
-from tracknet.inference.frame_source import DEFAULT_FPS, PictureFolder, is_folder, open_frames
+from tracknet.inference.frame_source import DEFAULT_FPS, PictureFolder, is_folder
 from tracknet.inference.overlay import Heatmap, OverlayVideo, draw_video
-from tracknet.inference.pipeline import FrameRange, predict_points
 from tracknet.inference.points import PointBlock
 from tracknet.inference.predictions import Predictions, balls_of
-from tracknet.inference.predictor import Predictor
 from tracknet.utils.errors import RunError, UserError
 from tracknet.utils.geometry import Size
 from tracknet.utils.images import RGBImage
@@ -29,7 +26,7 @@ def draw_predictions(
     path: Path,
     *,
     fps: float = DEFAULT_FPS,
-    predictor: Predictor | None = None,
+    heatmaps: Iterable[Heatmap] | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> str | None:
     """Draws predictions into the pictures that they are of, read a second time.
@@ -39,7 +36,7 @@ def draw_predictions(
         predictions: of it, or of a part of it.
         path: of the MP4.
         fps: of a folder's pictures.
-        predictor: runs once more, for the heatmap in the corner; none is drawn without it.
+        heatmaps: `[h, w]`, 0..1, of every row, in order, for the corner.
         progress: called with the number of frames written.
 
     Returns:
@@ -52,15 +49,14 @@ def draw_predictions(
     """
     if not is_url(str(source)) and path.exists() and path.samefile(source):
         raise UserError(f"{path} is the source itself", remedy="give the overlay another name")
-    with closing(_heatmaps(source, predictions, predictor, fps)) as heatmaps:
-        heatmap_of = None if predictor is None else lambda frame: next(heatmaps)
-        if is_folder(source):
-            _draw_folder(PictureFolder(Path(source), fps=fps), predictions, path, heatmap_of, progress)
-            return None
-        try:
-            return draw_video(source, predictions, path, heatmap_of=heatmap_of, progress=progress)
-        except VideoError as error:
-            raise RunError(f"{source} {error}") from None
+    heatmap_of = None if heatmaps is None else _one_by_one(heatmaps)
+    if is_folder(source):
+        _draw_folder(PictureFolder(Path(source), fps=fps), predictions, path, heatmap_of, progress)
+        return None
+    try:
+        return draw_video(source, predictions, path, heatmap_of=heatmap_of, progress=progress)
+    except VideoError as error:
+        raise RunError(f"{source} {error}") from None
 
 
 class LiveOverlay:
@@ -94,16 +90,10 @@ class LiveOverlay:
             self._video.write(image, ball, heatmap)
 
 
-def _heatmaps(
-    source: str | Path, predictions: Predictions, predictor: Predictor | None, fps: float
-) -> Generator[Heatmap]:
-    """The heatmap of every row, in order."""
-    if predictor is None:
-        return
-    wanted = FrameRange(int(predictions.frame[0]), int(predictions.frame[-1]) + 1)
-    with closing(predict_points(open_frames(source, fps=fps), predictor, wanted, heatmaps=True)) as blocks:
-        for block in blocks:
-            yield from cast(Heatmap, block.heatmaps)
+def _one_by_one(heatmaps: Iterable[Heatmap]) -> Callable[[int], Heatmap]:
+    """The next one each time: a drawing asks for those of all rows, in their order."""
+    following = iter(heatmaps)
+    return lambda frame: next(following)
 
 
 def _draw_folder(

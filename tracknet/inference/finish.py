@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tracknet.inference.events import Sport, find_events
-from tracknet.inference.points import FloatArray
 from tracknet.inference.predictions import Predictions
 from tracknet.inference.trajectory import track
 from tracknet.utils.config import to_plain
@@ -62,7 +61,7 @@ def smoothed(predictions: Predictions, config: TrajectoryConfig, threshold: floa
     if predictions.candidates_px is None or predictions.candidate_scores is None:
         raise ValueError("these predictions have no candidates")
     way = track(
-        _forward(predictions.time_s),
+        predictions.time_s,
         predictions.candidates_px,
         predictions.candidate_scores,
         config,
@@ -91,7 +90,7 @@ def with_events(predictions: Predictions, sport: Sport) -> Predictions:
         RunError: the frames are of several sizes, or of an unknown one.
     """
     found = find_events(
-        _forward(predictions.time_s),
+        predictions.time_s,
         predictions.x,
         predictions.y,
         predictions.visible,
@@ -104,11 +103,6 @@ def with_events(predictions: Predictions, sport: Sport) -> Predictions:
         columns={**predictions.columns, "event": found.event, "event_score": score},
         about={**predictions.about, "events": sport},
     )
-
-
-def _forward(time_s: FloatArray) -> FloatArray:
-    """Times that never run backwards: where streams were joined, a stamp may be less than the one before it."""
-    return np.maximum.accumulate(time_s)
 
 
 def _size_of(predictions: Predictions) -> Size:

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, Protocol
 import numpy as np
 
 from tracknet.datasets.label_csv import FRAME_NAME
+from tracknet.inference.forward_clock import ForwardClock
 from tracknet.utils.errors import RunError, UserError, shorten
 from tracknet.utils.images import IMAGE_SUFFIXES, ImageError, RGBImage, read_image
 from tracknet.utils.naming import natural_key
@@ -21,7 +22,7 @@ from tracknet.utils.video import Video, VideoError, VideoTraits
 
 STDIN = "-"
 DEFAULT_FPS = 30.0
-_LIVE_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "udp", "rtp", "srt")
+_LIVE_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "tcp", "udp", "rtp", "srt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class SourceFrame:
 
     Attributes:
         number: in the source, from 0. A number left out is a frame that cannot be had: no window reaches over it.
-        time_s: since the first frame.
+        time_s: since the first frame; never less than that of the frame before.
         image: decodes: the upright picture, RGB `uint8 [H, W, 3]`, of any size.
     """
 
@@ -59,6 +60,13 @@ class FrameSource(Protocol):
     traits: VideoTraits
 
     def __iter__(self) -> Iterator[SourceFrame]: ...
+
+    def start_at(self, number: int) -> None:
+        """Says, before the iteration, that frames before `number` are not wanted.
+
+        A source that has to read them on its way to `number` gives them all the same.
+        """
+        ...
 
     def notes(self) -> list[str]:
         """What was wrong with what has been read so far, in words with numbers; empty where nothing was."""
@@ -120,15 +128,19 @@ class VideoSource:
         rate = self._video.frame_rate
         self.frame_rate = float(rate) if rate else None
         self.stated_frames = None if live else self._video.stated_frames
+        self._clock = ForwardClock(self.frame_rate)
         self._ended = False
         self.repeatable = isinstance(source, str | Path) and not live
         traits = self._video.traits
         self.traits = traits if self.repeatable else replace(traits, sound=None)
 
+    def start_at(self, number: int) -> None:
+        """Does nothing: which frame is the `number`th is known once those before it are decoded."""
+
     def __iter__(self) -> Iterator[SourceFrame]:
         try:
             for frame in self._video:
-                yield SourceFrame(frame.index, frame.time_s, frame.image)
+                yield SourceFrame(frame.index, self._clock(frame.time_s), frame.image)
             self._ended = True
         except OSError as error:
             raise RunError(
@@ -147,6 +159,7 @@ class VideoSource:
             notes.append(f"packets that do not decode, and give no frame: {video.bad_packets:,}")
         if video.damaged_frames:
             notes.append(f"frames that the decoder had to mend: {video.damaged_frames:,}")
+        notes += self._clock.notes()
         if self._ended and self.stated_frames not in (None, video.frames_read):
             notes.append(f"its header states {self.stated_frames:,} frames, {video.frames_read:,} decode")
         return notes
@@ -182,13 +195,16 @@ class PictureFolder:
         by_name = len(set(numbers)) == len(self._files)
         self._numbers = numbers if by_name else list(range(len(self._files)))
         self._lost: list[str] = []
-        self.first_wanted = 0
-        """Pictures of lower numbers are not read: set it before iterating."""
+        self._start = 0
+
+    def start_at(self, number: int) -> None:
+        """Pictures of lower numbers are not read."""
+        self._start = number
 
     def __iter__(self) -> Iterator[SourceFrame]:
         first = self._numbers[0]
         for number, path in zip(self._numbers, self._files, strict=True):
-            if number < self.first_wanted:
+            if number < self._start:
                 continue
             try:
                 picture = read_image(path)
@@ -229,6 +245,9 @@ class CameraSource:
                 remedy="check that it is plugged in, that no other program uses it, and its number (0 is the first)",
             )
         self.frame_rate: float | None = float(self._camera.get(cv2.CAP_PROP_FPS)) or None
+
+    def start_at(self, number: int) -> None:
+        """Does nothing: a camera begins now."""
 
     def __iter__(self) -> Iterator[SourceFrame]:
         import cv2

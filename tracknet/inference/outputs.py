@@ -34,6 +34,10 @@ class Job:
         """Where rows go until all are there."""
         return out / f"{self.name}{PARTIAL_ENDING}"
 
+    def lock(self, out: Path) -> Path:
+        """What is locked while any of these is made."""
+        return out / f".{self.name}.lock"
+
     def overlay(self, out: Path) -> Path:
         """Where the video with the ball marked goes."""
         return out / f"{self.name}{OVERLAY_ENDING}"

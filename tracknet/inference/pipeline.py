@@ -15,7 +15,7 @@ from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 
-from tracknet.inference.frame_source import FrameSource, PictureFolder
+from tracknet.inference.frame_source import FrameSource
 from tracknet.inference.points import PointBlock, read_points
 from tracknet.inference.predictor import InputFrame, Predictor
 from tracknet.inference.stages import Stages
@@ -86,9 +86,7 @@ def input_frames(
         reach: frames beyond them that are given as well, so that those asked for come out as if all had been.
         images: hand the frames themselves on as well.
     """
-    if isinstance(source, PictureFolder):
-        # Videos are decoded from their beginning, pictures need not be.
-        source.first_wanted = wanted.first - reach
+    source.start_at(wanted.first - reach)
     with closing(source):
         for frame in source:
             if frame.number < wanted.first - reach:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -50,51 +49,57 @@ class PointBlock:
         return len(self.frame)
 
 
-_JOINED_AT = 256
+_COLUMNS = ("frame", "time_s", "xy_px", "score", "candidates_px", "candidate_scores")
+_ROWS_AT_ONCE = 8192
 
 
 class PointRows:
-    """Blocks as they come, kept as one, without pictures: 40 bytes a frame, and 24 for each of its candidates."""
+    """Blocks as they come, kept as columns, without pictures: 40 bytes a frame, and 24 for each of its candidates."""
 
     def __init__(self) -> None:
-        self._joined: list[PointBlock] = []
-        self._new: list[PointBlock] = []
-        self._count = 0
+        self._full: list[dict[str, npt.NDArray[Any]]] = []
+        self._filling: dict[str, npt.NDArray[Any]] = {}
+        self._filled = 0
+        self._sizes: set[Size] = set()
 
     def __len__(self) -> int:
-        return self._count
+        return len(self._full) * _ROWS_AT_ONCE + self._filled
 
     def add(self, block: PointBlock) -> None:
-        """Takes the next frames."""
-        self._count += len(block)
-        self._new.append(replace(block, images=(), heatmaps=None))
-        if len(self._new) >= _JOINED_AT:
-            # A block of a few frames is a hundred times its numbers.
-            self._joined.append(_join(self._new))
-            self._new = []
+        """Takes the next frames, which have as many candidates as those before."""
+        self._sizes |= block.sizes
+        columns = {name: getattr(block, name) for name in _COLUMNS}
+        done = 0
+        while done < len(block):
+            if not self._filling:
+                # As long as they will be: many small arrays would lie scattered between the frames' own memory.
+                self._filling = {
+                    name: np.empty((_ROWS_AT_ONCE, *column.shape[1:]), column.dtype)
+                    for name, column in columns.items()
+                }
+            taken = min(len(block) - done, _ROWS_AT_ONCE - self._filled)
+            for name, column in columns.items():
+                self._filling[name][self._filled : self._filled + taken] = column[done : done + taken]
+            done += taken
+            self._filled += taken
+            if self._filled == _ROWS_AT_ONCE:
+                self._full.append(self._filling)
+                self._filling, self._filled = {}, 0
 
     def joined(self) -> PointBlock:
         """All of them."""
-        return _join([*self._joined, *self._new])
+        last = {name: column[: self._filled] for name, column in (self._filling or _no_rows()).items()}
+        parts = [*self._full, last] if self._filling or not self._full else self._full
+        columns: dict[str, Any] = {name: np.concatenate([part[name] for part in parts]) for name in _COLUMNS}
+        return PointBlock(**columns, sizes=frozenset(self._sizes))
 
 
-def _join(blocks: Sequence[PointBlock]) -> PointBlock:
-    if not blocks:
-        none = np.zeros(0)
-        return PointBlock(
-            np.zeros(0, np.int64),
-            none,
-            np.zeros((0, 2)),
-            none,
-            np.zeros((0, 0, 2)),
-            np.zeros((0, 0)),
-            frozenset(),
-        )
-    names = ("frame", "time_s", "xy_px", "score", "candidates_px", "candidate_scores")
-    columns: dict[str, Any] = {
-        name: np.concatenate([getattr(block, name) for block in blocks]) for name in names
+def _no_rows() -> dict[str, npt.NDArray[Any]]:
+    shapes = ((0,), (0,), (0, 2), (0,), (0, 0, 2), (0, 0))
+    return {
+        name: np.zeros(shape, np.int64 if name == "frame" else np.float64)
+        for name, shape in zip(_COLUMNS, shapes, strict=True)
     }
-    return PointBlock(**columns, sizes=frozenset().union(*(block.sizes for block in blocks)))
 
 
 @torch.no_grad()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import closing, nullcontext
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,9 @@ from tracknet.inference.api import describe, nothing_in
 from tracknet.inference.drawing import LiveOverlay, draw_predictions
 from tracknet.inference.finish import Finish
 from tracknet.inference.frame_source import DEFAULT_FPS, FrameSource
+from tracknet.inference.heatmap_file import HeatmapFile
 from tracknet.inference.outputs import Job
+from tracknet.inference.overlay import Heatmap
 from tracknet.inference.partial_csv import PartialCsv
 from tracknet.inference.pipeline import ALL_FRAMES, FrameRange, predict_points
 from tracknet.inference.points import PointRows
@@ -71,7 +73,7 @@ def run_job(
         finish: what is done to all rows at the end.
         overlay: make the video with the ball in it, too. Of a source that cannot be read twice it is drawn at once,
             and so before `finish`.
-        inset: with the heatmap in the corner; for that the model sees a source that can be read again twice.
+        inset: with the heatmap in the corner.
         fps: of a folder's pictures.
 
     Raises:
@@ -81,17 +83,24 @@ def run_job(
     rows = PointRows()
     about = describe(source, predictor, model, wanted)
     live = overlay and not source.repeatable
-    drawn = LiveOverlay(job.overlay(out), source.traits, predictor.threshold) if live else None
-    with PartialCsv(job.partial(out)) as partial, drawn or nullcontext():
+    with ExitStack() as held:
+        partial = held.enter_context(PartialCsv(job.partial(out)))
+        drawn = heatmaps = None
+        if live:
+            drawn = held.enter_context(LiveOverlay(job.overlay(out), source.traits, predictor.threshold))
+        elif overlay and inset:
+            heatmaps = held.enter_context(HeatmapFile(out))
         with Progress(source.name, wanted.count_of(source.stated_frames), "frames") as progress:
             try:
                 with closing(
-                    predict_points(source, predictor, wanted, heatmaps=live and inset, images=live)
+                    predict_points(source, predictor, wanted, heatmaps=overlay and inset, images=live)
                 ) as points:
                     for block in points:
                         partial.write(Predictions.of_points(block, predictor.threshold))
                         if drawn is not None:
                             drawn.write(block)
+                        if heatmaps is not None and block.heatmaps is not None:
+                            heatmaps.add(block.heatmaps)
                         rows.add(block)
                         progress.advance(len(block))
             except KeyboardInterrupt:
@@ -121,18 +130,18 @@ def run_job(
                 raise RunError(f"{path} cannot be written: {error.strerror}; {_kept(partial)}") from None
             written.append(path)
         partial.discard()
-    notes = source.notes()
-    if live and finish != NOTHING:
-        notes.append("the overlay was drawn as the frames came, without --smooth and --events")
-    if overlay and not live:
-        notes += draw_rows(job, predictions, out, fps, predictor if inset else None)
+        notes = source.notes()
+        if live and finish != NOTHING:
+            notes.append("the overlay was drawn as the frames came, without --smooth and --events")
+        if overlay and not live:
+            notes += draw_rows(job, predictions, out, fps, heatmaps)
     if overlay:
         written.append(job.overlay(out))
     return Done(predictions, tuple(written), tuple(notes), rate)
 
 
 def draw_rows(
-    job: Job, predictions: Predictions, out: Path, fps: float, predictor: Predictor | None = None
+    job: Job, predictions: Predictions, out: Path, fps: float, heatmaps: Iterable[Heatmap] | None = None
 ) -> list[str]:
     """Draws into a source that can be read again, and returns what there is to note.
 
@@ -141,7 +150,7 @@ def draw_rows(
         predictions: of it.
         out: the folder.
         fps: of a folder's pictures.
-        predictor: runs once more, for the heatmap in the corner; none is drawn without it.
+        heatmaps: of every row, for the corner.
 
     Raises:
         Interrupted: with what is there.
@@ -155,7 +164,7 @@ def draw_rows(
                 predictions,
                 path,
                 fps=fps,
-                predictor=predictor,
+                heatmaps=heatmaps,
                 progress=lambda done: progress.advance(done - progress.done),
             )
         except OSError as error:

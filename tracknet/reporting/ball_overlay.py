@@ -31,6 +31,8 @@ _SHIFT = 4
 _USUAL_SIDE_PX = 720
 # At 720p most balls are 4 to 12 px wide, streaks of fast ones 20.
 _RING_UNITS = 11
+# Capitals of 12 px, where 8 px (a word shrunk with a frame of 360p) could not be read.
+_LEAST_TEXT = 0.57
 # Beyond, OpenCV's fixed-point coordinates run over; no ball is there.
 _FARTHEST_PX = 100_000
 
@@ -129,7 +131,7 @@ def draw_event(frame: Image, kind: str, x: float, y: float, fade: float) -> None
     unit = _unit(frame)
     rgb = EVENT_RGB.get(kind, BALL_RGB)
     radius = (16 + 22 * fade) * unit
-    text = 0.62 * max(unit, 0.6)
+    text = max(0.62 * unit, _LEAST_TEXT)
     thick = max(1, round(1.6 * unit))
     (wide, high), below = cv2.getTextSize(kind, cv2.FONT_HERSHEY_SIMPLEX, text, thick)
     # Above the ring, where the ball's way and the player seldom are; turned inwards at the frame's edges.
@@ -146,8 +148,12 @@ def draw_event(frame: Image, kind: str, x: float, y: float, fade: float) -> None
     drawn = part.copy()
     _ring(drawn, x - left, y - top, radius_px=radius, rgb=rgb, width_px=3 * unit, unit=unit)
     place = (round(word_x - left), round(word_y - top))
-    for ink, width_px in ((_RIM_RGB, thick + 2 * max(1, round(unit))), (rgb, thick)):
-        cv2.putText(drawn, kind, place, cv2.FONT_HERSHEY_SIMPLEX, text, ink, width_px, cv2.LINE_AA)
+    # On a dark plate, since a thin coloured letter with a rim is lost on a coloured court.
+    beside = max(2, round(3 * unit))
+    above_left = (place[0] - beside, place[1] - high - beside)
+    below_right = (place[0] + wide + beside, place[1] + below + beside // 2)
+    cv2.rectangle(drawn, above_left, below_right, _RIM_RGB, cv2.FILLED)
+    cv2.putText(drawn, kind, place, cv2.FONT_HERSHEY_SIMPLEX, text, rgb, thick, cv2.LINE_AA)
     _blend(part, drawn, np.float32(1 - fade**2))
 
 
@@ -173,7 +179,7 @@ def draw_inset(frame: Image, heatmap: npt.NDArray[np.floating]) -> None:
 
 def draw_text(frame: Image, text: str) -> None:
     """Writes a line into the upper left corner, in place, on a dark box."""
-    write(frame, text, scale=1.3 * max(_unit(frame), 0.6))
+    write(frame, text, scale=1.3 * max(_unit(frame), 0.92))
 
 
 def _unit(frame: Image) -> float:

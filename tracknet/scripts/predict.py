@@ -27,9 +27,10 @@ def run(argv: Sequence[str]) -> int:
     """Predicts every source, one after the other; one that fails does not keep the others from being done."""
     args = parse(argv)
     from tracknet.inference.heatmap_model import load_model
+    from tracknet.inference.job_lock import only_writer
     from tracknet.inference.outputs import find_jobs
     from tracknet.inference.pipeline import FrameRange
-    from tracknet.utils.memory import keep_freed_memory
+    from tracknet.utils.memory import keep_freed_memory, share_one_heap
 
     wanted = FrameRange.parse(args.frames)
     finish = _finish(args)
@@ -39,16 +40,20 @@ def run(argv: Sequence[str]) -> int:
         print("nothing to do: all results are there")
         return EXIT_DONE
     keep_freed_memory()
+    share_one_heap()
     model = load_model(args.model, device=args.device)
     args.out.mkdir(parents=True, exist_ok=True)
     failed: list[str] = []
     with _stopped_by_signals() as stopped:
         for number, job in enumerate(jobs):
             try:
-                if _only_overlay_lacks(args, job, forms):
-                    _draw(args, job)
-                else:
-                    _tell(_predict(args, job, model, forms, wanted, finish, stopped))
+                with only_writer(job, args.out):
+                    if not _still_to_do(args, job, forms):
+                        continue
+                    if _only_overlay_lacks(args, job, forms):
+                        _draw(args, job)
+                    else:
+                        _tell(_predict(args, job, model, forms, wanted, finish, stopped))
             except (RunError, OSError) as error:
                 if stopped.is_set():  # see `_predict`
                     raise KeyboardInterrupt from None
@@ -89,6 +94,8 @@ def _predict(
     finish: Finish,
     stopped: threading.Event,
 ) -> Done:
+    import cv2
+
     from tracknet.inference.frame_source import open_frames
     from tracknet.inference.predictor import DEFAULT_BATCH, Predictor
     from tracknet.inference.run_job import run_job
@@ -112,6 +119,9 @@ def _predict(
     except (UserError, KeyboardInterrupt):
         source.close()
         raise
+    if predictor.precision.device.type == "cpu":
+        # The model has all cores already: a resize by as many threads only interrupts them.
+        cv2.setNumThreads(1)
     return run_job(
         job,
         source,
@@ -170,6 +180,21 @@ def _to_do(args: argparse.Namespace, jobs: Sequence[Job], forms: Sequence[str]) 
             remedy="--overwrite replaces them, --skip-existing leaves them, --out names another folder",
         )
     return list(jobs)
+
+
+def _still_to_do(args: argparse.Namespace, job: Job, forms: Sequence[str]) -> bool:
+    """Whether nobody has made the results since the command began.
+
+    Raises:
+        RunError: somebody has, and nothing was said about results that are there.
+    """
+    try:
+        return bool(_to_do(args, [job], forms))
+    except UserError as error:
+        raise RunError(
+            f"{job.spec}: another command has written its results into {args.out} meanwhile; they are left as they are",
+            problems=error.problems,
+        ) from None
 
 
 def _tell(done: Done) -> None:

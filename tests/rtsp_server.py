@@ -1,0 +1,70 @@
+"""A small RTSP server (RFC 2326) on the loopback: a video as MPEG-TS over RTP (RFC 2250), inside the connection."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import socket
+import struct
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tests.videos import write_video
+from tracknet.utils.images import RGBImage
+
+_TS_PER_PACKET = 7 * 188
+_SDP = "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=test\r\nt=0 0\r\nm=video 0 RTP/AVP 33\r\na=control:stream=0\r\n"
+
+
+@contextlib.contextmanager
+def rtsp_server(scratch: Path, frames: Sequence[RGBImage]) -> Iterator[str]:
+    """The URL of a stream of these frames for one viewer; the server closes the connection after the last one."""
+    options = {"g": "5", "tune": "zerolatency", "preset": "ultrafast"}
+    data = write_video(scratch / "stream.ts", frames, options=options).read_bytes()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=_serve, args=(server, data), daemon=True)
+        thread.start()
+        yield f"rtsp://127.0.0.1:{server.getsockname()[1]}/court"
+        thread.join(10)
+
+
+def _serve(server: socket.socket, data: bytes) -> None:
+    connection, _ = server.accept()
+    with connection, contextlib.suppress(OSError):
+        text = connection.makefile("rb")
+        while (head := text.readline()) and not head.startswith(b"TEARDOWN"):
+            fields = {}
+            while (line := text.readline()) not in (b"\r\n", b""):
+                name, _, value = line.decode().partition(":")
+                fields[name.lower()] = value.strip()
+            _answer(connection, head.split()[0].decode(), fields)
+            if head.startswith(b"PLAY"):
+                _play(connection, data)
+                return
+
+
+def _answer(connection: socket.socket, method: str, fields: dict[str, str]) -> None:
+    status, more, body = "200 OK", "", ""
+    if method == "OPTIONS":
+        more = "Public: OPTIONS, DESCRIBE, SETUP, PLAY, TEARDOWN\r\n"
+    elif method == "DESCRIBE":
+        more, body = f"Content-Type: application/sdp\r\nContent-Length: {len(_SDP)}\r\n", _SDP
+    elif method == "SETUP" and "TCP" not in fields.get("transport", ""):
+        status = "461 Unsupported Transport"
+    elif method == "SETUP":
+        more = "Transport: RTP/AVP/TCP;unicast;interleaved=0-1\r\nSession: 1\r\n"
+    elif method == "PLAY":
+        more = "Session: 1\r\n"
+    connection.sendall(f"RTSP/1.0 {status}\r\nCSeq: {fields['cseq']}\r\n{more}\r\n{body}".encode())
+
+
+def _play(connection: socket.socket, data: bytes) -> None:
+    for number in itertools.count():
+        part = data[number * _TS_PER_PACKET : (number + 1) * _TS_PER_PACKET]
+        if not part:
+            return
+        packet = struct.pack(">BBHII", 0x80, 33, number % 65536, number * 900, 1) + part
+        connection.sendall(struct.pack(">BBH", ord("$"), 0, len(packet)) + packet)
+        time.sleep(0.002)
