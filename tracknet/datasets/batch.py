@@ -249,7 +249,9 @@ class BatchAssembler:
             bad = self._fill_frames(
                 sources[slot], augmentation, versions[slot], rows[slot], arrays["frames"][slot]
             )
-            to_input[slot] = augmentation.matrix @ _scaling(Size(*sizes[slot]), self.spec.input_size)
+            to_input[slot] = _scaling(Size(*sizes[slot]), self.spec.input_size)
+            if augmentation is not IDENTITY:
+                to_input[slot] = augmentation.matrix @ to_input[slot]
             if bad:
                 faults += bad
                 bad_slots.append(slot)
