@@ -22,6 +22,7 @@ Frame = npt.NDArray[np.uint8]
 # ImageNet's mean, as RGB: what a normalised picture knows as nothing. Mirrored borders would show a second,
 # unlabelled ball.
 NOTHING_RGB = (124, 116, 104)
+SAME_COLOUR: FloatArray = np.eye(3, 4)
 _LUMA_RGB = np.array([0.299, 0.587, 0.114])
 # NTSC's luma and chroma axes.
 _RGB_TO_YIQ = np.array([_LUMA_RGB, [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
@@ -46,16 +47,21 @@ class Augmentation:
         matrix: `[3, 3]`, old input pixels to new input pixels.
         colour: `[3, 4]` linear map of (R, G, B, 1), 0..255; `None` for no change.
         only_flip: the matrix mirrors and does nothing else, which needs no resampling.
+        late: pixels are transformed on the model's device (`late_transforms`), and left here as they are.
     """
 
     matrix: FloatArray
     colour: FloatArray | None
     only_flip: bool
+    late: bool = False
 
     def apply(self, frame: Frame, out: Frame | None = None) -> Frame:
         """The transformed picture, uint8 `[H, W, 3]`; written into `out` where that is given."""
         if out is None:
             out = np.empty_like(frame)
+        if self.late:
+            out[:] = frame
+            return out
         if not self.only_flip:
             self._warp(frame, out)
         elif self.matrix[0, 0] < 0:
