@@ -163,7 +163,7 @@ def test_a_masked_window_stays_masked(small_build: SmallBuild, spec: SampleSpec)
 
 
 @pytest.mark.parametrize(
-    ("on", "device", "expected"),
+    ("by", "device", "expected"),
     [
         ("auto", "cpu", False),
         ("auto", "cuda", True),
@@ -172,8 +172,8 @@ def test_a_masked_window_stays_masked(small_build: SmallBuild, spec: SampleSpec)
         ("auto", "mps", False),
     ],
 )
-def test_who_augments(on: str, device: str, expected: bool) -> None:
-    config = load_config(overrides=[f"data.augment.on={on}"])
+def test_who_augments(by: str, device: str, expected: bool) -> None:
+    config = load_config(overrides=[f"data.augment.by={by}"])
     assert SampleSpec.for_training(config, Size(512, 288), device).late is expected
-    off = load_config(overrides=[f"data.augment.on={on}", "data.augment.enabled=false"])
+    off = load_config(overrides=[f"data.augment.by={by}", "data.augment.enabled=false"])
     assert not SampleSpec.for_training(off, Size(512, 288), device).late

@@ -95,7 +95,8 @@ _of_thread = threading.local()
 
 def _scratch(height: int, width: int) -> tuple[Frame, Frame]:
     """Two RGBA pictures of this thread's own, used again and again: they stay in the cache of its core, and memory
-    asked for anew could be page faults, which cost as much as half the warp."""
+    asked for anew could be page faults, which cost as much as half the warp.
+    """
     kept: tuple[Frame, Frame] | None = getattr(_of_thread, "pictures", None)
     if kept is None or kept[0].shape != (height, width, 4):
         kept = np.empty((height, width, 4), np.uint8), np.empty((height, width, 4), np.uint8)

@@ -157,7 +157,7 @@ class SampleSpec:
         Args:
             config: the whole configuration.
             input_size: of the frames.
-            device_type: of the model, torch's name: with `data.augment.on=auto` a GPU augments for itself.
+            device_type: of the model, torch's name: with `data.augment.by=auto` a GPU augments for itself.
         """
         sequence, loss = config.data.sequence, config.training.loss
         all_maps = config.model.head.maps == "all"
@@ -288,7 +288,9 @@ class BatchAssembler:
             to_input[slot] = _scaling(Size(*sizes[slot]), self.spec.input_size)
             if augmentation.late:
                 arrays["late_matrix"][slot] = augmentation.matrix
-                arrays["late_colour"][slot] = SAME_COLOUR if augmentation.colour is None else augmentation.colour
+                arrays["late_colour"][slot] = (
+                    SAME_COLOUR if augmentation.colour is None else augmentation.colour
+                )
             if augmentation is not IDENTITY:
                 to_input[slot] = augmentation.matrix @ to_input[slot]
             if bad:

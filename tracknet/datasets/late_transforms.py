@@ -38,12 +38,14 @@ def transform_frames(frames: torch.Tensor, matrices: torch.Tensor, colours: torc
     result = torch.empty_like(frames)
     windows = max(1, _FRAMES_AT_ONCE // length)
     with torch.autocast(device.type, enabled=False):
-        for part in map(slice, range(0, len(frames), windows), range(windows, len(frames) + windows, windows)):
+        for part in map(
+            slice, range(0, len(frames), windows), range(windows, len(frames) + windows, windows)
+        ):
             # One picture of 3 T channels a window: neighbours are weighed once for its T frames.
             pixels = (frames[part].float() - nothing).flatten(1, 2)
             grid = grids[part].to(device, non_blocking=True)
             pixels = F.grid_sample(pixels, grid, mode="bilinear", padding_mode="zeros", align_corners=True)
-            pixels = pixels.unflatten(1, (length, 3)).add_(nothing).round_()
+            pixels = pixels.reshape(-1, length, 3, height, width).add_(nothing).round_()
             result[part] = _coloured(pixels, colours[part]).round_().clamp_(0, 255)
     return result
 
@@ -65,7 +67,8 @@ def is_identity(matrices: torch.Tensor, colours: torch.Tensor) -> bool:
 
 def _grid(matrices: torch.Tensor, height: int, width: int) -> torch.Tensor:
     """Where `grid_sample` finds each new pixel in the old picture: float32 `[B, H, W, 2]`, -1..1 from the centre of
-    the first pixel to that of the last (`align_corners`), for pixel centres are at whole numbers."""
+    the first pixel to that of the last (`align_corners`), for pixel centres are at whole numbers.
+    """
     inverse = np.linalg.inv(matrices.numpy())
     to_unit = np.diag([2.0 / max(width - 1, 1), 2.0 / max(height - 1, 1), 1.0])
     to_unit[:2, 2] = -1.0
