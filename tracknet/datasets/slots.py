@@ -59,8 +59,8 @@ class OwnMemory:
     def __init__(self, nbytes: int, *, keep: int) -> None:
         self._nbytes = nbytes
         self._keep = keep
-        # Garbage is collected at any moment, in any thread: a deque's `append` and `pop` need no lock. The slot that was
-        # used last is the next, for it may still be in a cache.
+        # Garbage is collected at any moment, in any thread: a deque's `append` and `pop` need no lock. The slot
+        # that was used last is the next, for it may still be in a cache.
         self._free: deque[Slot] = deque()
 
     def take(self) -> Slot:
