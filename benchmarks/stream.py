@@ -5,7 +5,7 @@
 
 Everything is measured in one run, in turns: in every round each case starts, gives its first batch, and then serves
 batches for some seconds. A ratio is the median over the rounds of the ratios within a round; a rate is the best of
-the rounds. T = 1, 3 and 5 at 512x288, T = 3 at 640x352. Needs about 4 GB of disk, about 20 minutes (`--quick`: two),
+the rounds. T = 1, 3 and 5 at 512x288, T = 3 at 640x352. Needs about 4 GB of disk, about 25 minutes (`--quick`: two),
 and an otherwise idle machine: the load at the start is printed with the result, and so is processor time, which a
 busy machine changes less. LitData and MosaicML Streaming are measured where they are
 installed: `pip install litdata mosaicml-streaming` into an environment of their own.
