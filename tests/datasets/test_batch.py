@@ -71,6 +71,8 @@ def test_shapes_and_types(plain_spec: SampleSpec, length: int, maps: str) -> Non
         "xy_px": ((2, count, 2), torch.float32),
         "visibility": ((2, count), torch.uint8),
         "to_frame": ((2, 3, 3), torch.float64),
+        "late_matrix": ((2, 3, 3), torch.float64),
+        "late_colour": ((2, 3, 4), torch.float64),
         "rows": ((2, count), torch.int64),
         "valid": ((2,), torch.bool),
         "padded": ((2,), torch.bool),

@@ -64,7 +64,11 @@ def weights_of(run: Path):  # type: ignore[no-untyped-def]
     return load_file(run / "checkpoints" / "last" / "model" / "model.safetensors")
 
 
-def test_a_killed_training_goes_on_to_the_same_weights(mix_args: list[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("augments", ["workers", "device"])
+def test_a_killed_training_goes_on_to_the_same_weights(
+    mix_args: list[str], tmp_path: Path, augments: str
+) -> None:
+    mix_args = [*mix_args, f"data.augment.by={augments}"]
     assert train.run([*mix_args, "--name", "whole"]) == 0
     assert killed_at(6, [*mix_args, "--name", "parts"]) == -signal.SIGKILL
     parts = tmp_path / "runs" / "parts"

@@ -7,6 +7,8 @@ Those of a batch are then of different pieces, and each epoch cuts and draws ane
 
 from __future__ import annotations
 
+import math
+import threading
 from dataclasses import dataclass
 
 import cv2
@@ -20,10 +22,21 @@ Frame = npt.NDArray[np.uint8]
 # ImageNet's mean, as RGB: what a normalised picture knows as nothing. Mirrored borders would show a second,
 # unlabelled ball.
 NOTHING_RGB = (124, 116, 104)
+SAME_COLOUR: FloatArray = np.eye(3, 4)
 _LUMA_RGB = np.array([0.299, 0.587, 0.114])
 # NTSC's luma and chroma axes.
 _RGB_TO_YIQ = np.array([_LUMA_RGB, [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
 _YIQ_TO_RGB = np.linalg.inv(_RGB_TO_YIQ)
+# A turn in the plane of I and Q keeps Y, the luma: RGB to RGB it is the first of these, the second times the angle's
+# cosine, and the third times its sine. (Drawn as products of small matrices, a transform cost a third of a decode.)
+_TURN_KEEPS, _TURN_COS, _TURN_SIN = (
+    _YIQ_TO_RGB @ np.array(part, np.float64) @ _RGB_TO_YIQ
+    for part in (
+        [[1, 0, 0], [0, 0, 0], [0, 0, 0]],
+        [[0, 0, 0], [0, 1, 0], [0, 0, 1]],
+        [[0, 0, 0], [0, 0, -1], [0, 1, 0]],
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -34,16 +47,21 @@ class Augmentation:
         matrix: `[3, 3]`, old input pixels to new input pixels.
         colour: `[3, 4]` linear map of (R, G, B, 1), 0..255; `None` for no change.
         only_flip: the matrix mirrors and does nothing else, which needs no resampling.
+        late: pixels are transformed on the model's device (`late_transforms`), and left here as they are.
     """
 
     matrix: FloatArray
     colour: FloatArray | None
     only_flip: bool
+    late: bool = False
 
     def apply(self, frame: Frame, out: Frame | None = None) -> Frame:
         """The transformed picture, uint8 `[H, W, 3]`; written into `out` where that is given."""
         if out is None:
             out = np.empty_like(frame)
+        if self.late:
+            out[:] = frame
+            return out
         if not self.only_flip:
             self._warp(frame, out)
         elif self.matrix[0, 0] < 0:
@@ -58,15 +76,32 @@ class Augmentation:
     def _warp(self, frame: Frame, out: Frame) -> None:
         height, width = frame.shape[:2]
         # OpenCV samples four interleaved channels 1.6 times as fast as three, both conversions included.
-        padded = cv2.warpAffine(
-            cv2.cvtColor(frame, cv2.COLOR_RGB2RGBA),
+        padded, warped = _scratch(height, width)
+        cv2.cvtColor(frame, cv2.COLOR_RGB2RGBA, dst=padded)
+        cv2.warpAffine(
+            padded,
             self.matrix[:2],
             (width, height),
+            dst=warped,
             flags=cv2.INTER_LINEAR,
             borderMode=cv2.BORDER_CONSTANT,
             borderValue=(*NOTHING_RGB, 0),
         )
-        cv2.cvtColor(padded, cv2.COLOR_RGBA2RGB, dst=out)
+        cv2.cvtColor(warped, cv2.COLOR_RGBA2RGB, dst=out)
+
+
+_of_thread = threading.local()
+
+
+def _scratch(height: int, width: int) -> tuple[Frame, Frame]:
+    """Two RGBA pictures of this thread's own, used again and again: they stay in the cache of its core, and memory
+    asked for anew could be page faults, which cost as much as half the warp.
+    """
+    kept: tuple[Frame, Frame] | None = getattr(_of_thread, "pictures", None)
+    if kept is None or kept[0].shape != (height, width, 4):
+        kept = np.empty((height, width, 4), np.uint8), np.empty((height, width, 4), np.uint8)
+        _of_thread.pictures = kept
+    return kept
 
 
 IDENTITY = Augmentation(matrix=np.eye(3), colour=None, only_flip=True)
@@ -80,8 +115,10 @@ def draw_augmentation(config: AugmentConfig, size: Size, rng: np.random.Generato
         size: of the pictures, input pixels.
         rng: the window's own randomness.
     """
-    flip_draw, any_draw, scale, turn, shift_x, shift_y, bright, contrast, saturation, hue = rng.random(10)
-    flip = bool(flip_draw < config.flip_prob)
+    # Python's own numbers: arithmetic on NumPy's takes ten times as long.
+    draws: list[float] = rng.random(10).tolist()
+    flip_draw, any_draw, scale, turn, shift_x, shift_y, bright, contrast, saturation, hue = draws
+    flip = flip_draw < config.flip_prob
     if not any_draw < config.prob:
         return Augmentation(similarity(size, flip=flip), None, only_flip=True)
 
@@ -91,7 +128,7 @@ def draw_augmentation(config: AugmentConfig, size: Size, rng: np.random.Generato
     moves = config.scale > 0 or config.rotate_deg > 0 or config.shift > 0
     matrix = similarity(
         size,
-        scale=float(np.exp(around_zero(scale, np.log1p(config.scale)))),
+        scale=math.exp(around_zero(scale, math.log1p(config.scale))),
         rotation_deg=around_zero(turn, config.rotate_deg),
         shift_px=(
             around_zero(shift_x, config.shift) * size.width,
@@ -111,10 +148,9 @@ def draw_augmentation(config: AugmentConfig, size: Size, rng: np.random.Generato
 
 def _colour_matrix(*, brightness: float, contrast: float, saturation: float, hue_deg: float) -> FloatArray:
     """Hue and saturation about the luma, contrast about mid-grey, brightness as a share of full scale."""
-    cos, sin = np.cos(np.deg2rad(hue_deg)), np.sin(np.deg2rad(hue_deg))
-    # A turn in the plane of I and Q keeps Y, the luma.
-    turn = _YIQ_TO_RGB @ np.array([[1.0, 0.0, 0.0], [0.0, cos, -sin], [0.0, sin, cos]]) @ _RGB_TO_YIQ
-    grey = np.tile(_LUMA_RGB, (3, 1))
-    linear = contrast * (saturation * turn + (1.0 - saturation) * grey)
-    offset = 127.5 * (1.0 - contrast) + 255.0 * brightness
-    return np.hstack([linear, np.full((3, 1), offset)])
+    turn_rad = math.radians(hue_deg)
+    turn = _TURN_KEEPS + math.cos(turn_rad) * _TURN_COS + math.sin(turn_rad) * _TURN_SIN
+    matrix = np.empty((3, 4))
+    matrix[:, :3] = contrast * saturation * turn + contrast * (1.0 - saturation) * _LUMA_RGB
+    matrix[:, 3] = 127.5 * (1.0 - contrast) + 255.0 * brightness
+    return matrix

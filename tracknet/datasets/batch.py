@@ -11,8 +11,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from tracknet.datasets.augmentations import IDENTITY, NOTHING_RGB, Augmentation, draw_augmentation
+from tracknet.datasets.augmentations import (
+    IDENTITY,
+    NOTHING_RGB,
+    SAME_COLOUR,
+    Augmentation,
+    draw_augmentation,
+)
 from tracknet.datasets.faults import Fault
+from tracknet.datasets.late_transforms import is_identity, transform_frames
 from tracknet.datasets.layout import BatchLayout
 from tracknet.datasets.plan import window_rng
 from tracknet.datasets.reader import AS_STORED, CachedFrames, FrameSource, Version
@@ -40,6 +47,9 @@ class Batch:
         xy_px: float32 `[B, M, 2]`, true (x, y) in *frame* pixels, NaN where the ball is absent.
         visibility: uint8 `[B, M]`.
         to_frame: float64 `[B, 3, 3]`, input pixels (as augmented) to frame pixels.
+        late_matrix: float64 `[B, 3, 3]`, what `to` will do to the frames: where their pixels go; the identity where the
+            workers have augmented them.
+        late_colour: float64 `[B, 3, 4]`, likewise: what becomes of (R, G, B, 1), 0..255.
         rows: int64 `[B, M]`, rows of the frame table that the maps stand for.
         valid: bool `[B]`, false for windows that only fill up the last batch of an evaluation, or lack a frame.
         padded: bool `[B]`, the window repeats a frame at its clip's end.
@@ -54,6 +64,8 @@ class Batch:
     xy_px: torch.Tensor
     visibility: torch.Tensor
     to_frame: torch.Tensor
+    late_matrix: torch.Tensor
+    late_colour: torch.Tensor
     rows: torch.Tensor
     valid: torch.Tensor
     padded: torch.Tensor
@@ -73,11 +85,18 @@ class Batch:
         return len(self.rows)
 
     def to(self, device: torch.device) -> Batch:
-        """The same batch with what the model and the loss take on a device; the rest is for the CPU."""
+        """The same batch with what the model and the loss take on a device; the rest is for the CPU.
+
+        Frames that the workers left as they were are augmented there.
+        """
         moved = {
             name: getattr(self, name).to(device, non_blocking=True)
             for name in ("frames", "heatmaps", "weights")
         }
+        if not is_identity(self.late_matrix, self.late_colour):
+            moved["frames"] = transform_frames(moved["frames"], self.late_matrix, self.late_colour)
+            moved["late_matrix"] = torch.eye(3, dtype=torch.float64).repeat(len(self), 1, 1)
+            moved["late_colour"] = torch.eye(3, 4, dtype=torch.float64).repeat(len(self), 1, 1)
         return replace(self, **moved)
 
     def pin_memory(self) -> Batch:
@@ -108,6 +127,8 @@ class SampleSpec:
         class_weights: loss weight of visibility 0, 1, 2, 3; 0 for absent balls that are masked.
         augment: `None` for none.
         seed: of the augmentation.
+        late: pixels are augmented on the model's device, not by the workers; nothing else differs, and so it is no
+            part of what a stream is described by.
     """
 
     sequence: SequenceConfig
@@ -118,15 +139,27 @@ class SampleSpec:
     class_weights: tuple[float, float, float, float]
     augment: AugmentConfig | None
     seed: int
+    late: bool = False
 
     @property
     def shares_transforms(self) -> bool:
         """Whether the windows of a piece of the shuffle are augmented alike."""
         return self.augment is not None and self.augment.per == "run"
 
+    @property
+    def shares_warped_frames(self) -> bool:
+        """Whether they share the augmented frames too."""
+        return self.shares_transforms and not self.late
+
     @classmethod
-    def for_training(cls, config: Config, input_size: Size) -> SampleSpec:
-        """The samples that a configuration trains on."""
+    def for_training(cls, config: Config, input_size: Size, device_type: str = "cpu") -> SampleSpec:
+        """The samples that a configuration trains on.
+
+        Args:
+            config: the whole configuration.
+            input_size: of the frames.
+            device_type: of the model, torch's name: with `data.augment.by=auto` a GPU augments for itself.
+        """
         sequence, loss = config.data.sequence, config.training.loss
         all_maps = config.model.head.maps == "all"
         weights = [loss.visibility_weights.get(code, 1.0) for code in range(4)]
@@ -141,6 +174,7 @@ class SampleSpec:
             class_weights=(weights[0], weights[1], weights[2], weights[3]),
             augment=config.data.augment if config.data.augment.enabled else None,
             seed=config.training.seed,
+            late=config.data.augment.is_late(device_type),
         )
 
 
@@ -241,6 +275,8 @@ class BatchAssembler:
         arrays["rows"][:] = map_rows
         arrays["valid"][:] = True if valid is None else valid
         arrays["padded"][:] = self.windows.padded(window_ids)
+        arrays["late_matrix"][:] = IDENTITY.matrix
+        arrays["late_colour"][:] = SAME_COLOUR
         to_input = np.empty((len(window_ids), 3, 3))
         faults: list[Fault] = []
         bad_slots: list[int] = []
@@ -250,7 +286,14 @@ class BatchAssembler:
             bad = self._fill_frames(
                 sources[slot], augmentation, versions[slot], rows[slot], arrays["frames"][slot]
             )
-            to_input[slot] = augmentation.matrix @ _scaling(Size(*sizes[slot]), self.spec.input_size)
+            to_input[slot] = _scaling(Size(*sizes[slot]), self.spec.input_size)
+            if augmentation.late:
+                arrays["late_matrix"][slot] = augmentation.matrix
+                arrays["late_colour"][slot] = (
+                    SAME_COLOUR if augmentation.colour is None else augmentation.colour
+                )
+            if augmentation is not IDENTITY:
+                to_input[slot] = augmentation.matrix @ to_input[slot]
             if bad:
                 faults += bad
                 bad_slots.append(slot)
@@ -262,7 +305,7 @@ class BatchAssembler:
 
     def versions(self, epochs: npt.NDArray[np.int64], draws: npt.NDArray[np.int64]) -> list[Version]:
         """In which version the frames of each of B windows are kept for its neighbours."""
-        if not self.spec.shares_transforms:
+        if not self.spec.shares_warped_frames:
             return [AS_STORED] * len(draws)
         return list(zip(epochs.tolist(), draws.tolist(), strict=True))
 
@@ -272,7 +315,8 @@ class BatchAssembler:
             return IDENTITY
         drawn = self._drawn.get(randomness)
         if drawn is None:
-            drawn = draw_augmentation(spec.augment, spec.input_size, window_rng(spec.seed, *randomness))
+            rng = window_rng(spec.seed, *randomness)
+            drawn = replace(draw_augmentation(spec.augment, spec.input_size, rng), late=spec.late)
             if len(self._drawn) >= _DRAWN_KEPT:
                 self._drawn.clear()
             self._drawn[randomness] = drawn
@@ -288,7 +332,7 @@ class BatchAssembler:
     ) -> list[Fault]:
         """Fills the T frames of a window, uint8 `[T, H, W, 3]`; returns those that could not be had."""
         faults: list[Fault] = []
-        shared = self.spec.shares_transforms
+        shared = self.spec.shares_warped_frames
         for position, row in enumerate(rows):
             if position > 0 and row == rows[position - 1]:
                 frames[position] = frames[position - 1]

@@ -63,6 +63,8 @@ class BatchLayout:
             ("xy_px", np.float32, (windows, maps, 2)),
             ("visibility", np.uint8, (windows, maps)),
             ("to_frame", np.float64, (windows, 3, 3)),
+            ("late_matrix", np.float64, (windows, 3, 3)),
+            ("late_colour", np.float64, (windows, 3, 4)),
             ("rows", np.int64, (windows, maps)),
             ("valid", np.bool_, (windows,)),
             ("padded", np.bool_, (windows,)),

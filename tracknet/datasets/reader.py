@@ -101,6 +101,10 @@ class ShardReader:
 
     def _read_bytes(self, shard_id: int, size: int, offset: int) -> bytes:
         try:
+            held = self._files.get(shard_id)
+            if held is not None:
+                self._files.move_to_end(shard_id)
+                return os.pread(held, size, offset)
             with self._opened(shard_id) as file:
                 return os.pread(file, size, offset)
         except OSError as error:
@@ -127,7 +131,6 @@ class ShardReader:
             if len(self._files) >= _MOST_OPEN_FILES:
                 os.close(self._files.popitem(last=False)[1])
             self._files[shard_id] = self.shards.open_shard(shard_id)
-        self._files.move_to_end(shard_id)
         return self._files[shard_id]
 
     def _diagnose(self, row: int) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import mmap
 import weakref
+from collections import deque
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Protocol
@@ -58,14 +59,15 @@ class OwnMemory:
     def __init__(self, nbytes: int, *, keep: int) -> None:
         self._nbytes = nbytes
         self._keep = keep
-        # A queue whose `put` may interrupt itself: garbage is collected at any moment, in any thread.
-        self._free: SimpleQueue[Slot] = SimpleQueue()
+        # Garbage is collected at any moment, in any thread: a deque's `append` and `pop` need no lock. The slot
+        # that was used last is the next, for it may still be in a cache.
+        self._free: deque[Slot] = deque()
 
     def take(self) -> Slot:
         """A slot used before, or a new one."""
         try:
-            return self._free.get_nowait()
-        except Empty:
+            return self._free.pop()
+        except IndexError:
             return Slot(np.empty(self._nbytes, np.uint8))
 
     def hand_out(self, slot: Slot) -> torch.Tensor:
@@ -74,8 +76,8 @@ class OwnMemory:
 
     def give_back(self, slot: Slot) -> None:
         """Keeps the slot, or lets it go if there are enough."""
-        if self._free.qsize() < self._keep:
-            self._free.put(slot)
+        if len(self._free) < self._keep:
+            self._free.append(slot)
 
 
 class PinnedMemory:

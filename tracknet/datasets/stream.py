@@ -173,7 +173,10 @@ class WindowStream(IterableDataset[Any]):
         counts = [len(runs) for runs in self.sources]
         filters = {f"filter.{name}": value for name, value in to_plain(self.filters).items()}
         mix = {"windows_of_sources": counts, "weights": self.weights} if len(counts) > 1 else {}
-        sample = {f"sample.{name}": value for name, value in to_plain(self.spec).items()}
+        # Where pixels are augmented changes them by 2 grey levels at most, and a training may go on on another machine.
+        sample = {f"sample.{name}": value for name, value in to_plain(self.spec).items() if name != "late"}
+        if isinstance(sample["sample.augment"], dict):
+            del sample["sample.augment"]["by"]
         blocks = {}
         if self.blocks is not None and self._remote is not None:
             blocks = {"blocks": len(self.blocks), "cache_bytes": self._remote.cache.max_bytes}

@@ -98,7 +98,7 @@ def _streams(
     say: Callable[[str], None],
 ) -> tuple[StreamLoader, StreamLoader | None]:
     training, pin = config.training, precision.device.type == "cuda"
-    spec = SampleSpec.for_training(config, model.input_size)
+    spec = SampleSpec.for_training(config, model.input_size, precision.device.type)
     stream = training_stream(
         sources.train,
         spec,

@@ -28,7 +28,7 @@ _T = TypeVar("_T")
 
 
 # Settings that came after the first runs, and what runs did before. A new default must not change what is resumed.
-_BEFORE_IT_WAS_SAID = {"data.augment.per": "window"}
+_BEFORE_IT_WAS_SAID = {"data.augment.per": "window", "data.augment.by": "workers"}
 
 
 def config_folders() -> list[Path]:

@@ -7,6 +7,7 @@ them to the input and frame spaces.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -44,8 +45,8 @@ def draw_gaussian(heatmap: npt.NDArray[Any], x_cells: float, y_cells: float, sig
     """
     height, width = heatmap.shape
     reach = _WINDOW_SIGMAS * sigma_cells
-    x0, x1 = max(0, int(np.ceil(x_cells - reach))), min(width - 1, int(np.floor(x_cells + reach)))
-    y0, y1 = max(0, int(np.ceil(y_cells - reach))), min(height - 1, int(np.floor(y_cells + reach)))
+    x0, x1 = max(0, math.ceil(x_cells - reach)), min(width - 1, math.floor(x_cells + reach))
+    y0, y1 = max(0, math.ceil(y_cells - reach)), min(height - 1, math.floor(y_cells + reach))
     if x0 > x1 or y0 > y1:
         return
     # The gaussian is separable: two short vectors and their outer product.

@@ -55,6 +55,14 @@ class AugmentConfig:
     """Largest turn of the colours; courts differ in colour more than balls do."""
     prob: float = bounded(1.0, 0.0, 1.0)
     """Probability that a window is augmented at all, apart from the flip."""
+    by: Literal["auto", "workers", "device"] = "auto"
+    """Who moves pixels and changes colours: the loader's workers, or the model's device, which gets the frames as they
+    are stored; `auto` is the device where that is a GPU. Draws, labels and order are the same either way, pixels
+    within 2 grey levels."""
+
+    def is_late(self, device_type: str) -> bool:
+        """Whether a model on such a device (torch's name: `cpu`, `cuda`, ...) augments for itself."""
+        return self.enabled and (self.by == "device" or (self.by == "auto" and device_type == "cuda"))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,179 @@
+"""What the workers leave to the model's device comes out as theirs: same draws, same labels, pixels within 2 levels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.datasets.conftest import SmallBuild
+from tracknet.datasets.augmentations import SAME_COLOUR, draw_augmentation
+from tracknet.datasets.batch import TENSORS, Batch, SampleSpec
+from tracknet.datasets.faults import Fault
+from tracknet.datasets.late_transforms import is_identity, transform_frames
+from tracknet.datasets.loader import StreamLoader
+from tracknet.datasets.stream import WindowStream, training_stream
+from tracknet.datasets.topology import Topology
+from tracknet.utils.config import load_config
+from tracknet.utils.errors import RunError
+from tracknet.utils.geometry import Size
+from tracknet.utils.settings import AugmentConfig, LoaderConfig
+
+CPU = torch.device("cpu")
+LOADER = LoaderConfig(workers=0, lanes=4, run_length=4)
+# Of OpenCV's rounding, in grey levels.
+LARGEST = 2
+
+
+def pictures(seed: int, size: Size) -> np.ndarray:
+    """Two windows of two frames, each with edges and a gradient: uint8 `[2, 2, H, W, 3]`."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 256, (2, 2, -(-size.height // 8), -(-size.width // 8), 3))
+    frames = coarse.repeat(8, axis=2).repeat(8, axis=3)[:, :, : size.height, : size.width]
+    return np.clip(frames + np.arange(size.width)[:, None] // 2, 0, 255).astype(np.uint8)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    config=st.builds(
+        AugmentConfig,
+        flip_prob=st.sampled_from([0.0, 0.5, 1.0]),
+        scale=st.floats(0, 0.9),
+        shift=st.floats(0, 0.5),
+        rotate_deg=st.floats(0, 180),
+        brightness=st.floats(0, 0.5),
+        contrast=st.floats(0, 0.5),
+        saturation=st.floats(0, 1),
+        hue_deg=st.floats(0, 180),
+        prob=st.sampled_from([0.5, 1.0]),
+    ),
+    seed=st.integers(0, 2**32 - 1),
+    size=st.sampled_from([Size(96, 48), Size(65, 33)]),
+)
+def test_pixels_are_those_of_the_workers(config: AugmentConfig, seed: int, size: Size) -> None:
+    frames = pictures(seed, size)
+    drawn = [draw_augmentation(config, size, np.random.default_rng([seed, n])) for n in range(2)]
+    expected = np.stack([[one.apply(frame) for frame in w] for one, w in zip(drawn, frames, strict=True)])
+    found = transform_frames(
+        torch.from_numpy(frames).permute(0, 1, 4, 2, 3),
+        torch.from_numpy(np.stack([one.matrix for one in drawn])),
+        torch.from_numpy(np.stack([SAME_COLOUR if one.colour is None else one.colour for one in drawn])),
+    )
+    assert found.dtype == torch.uint8
+    error = np.abs(found.permute(0, 1, 3, 4, 2).numpy().astype(int) - expected)
+    # A colour map multiplies what the resampling rounds.
+    colours = [SAME_COLOUR if one.colour is None else one.colour for one in drawn]
+    gain = max(1.0, np.abs(np.stack(colours)[..., :3]).sum(axis=-1).max())
+    assert error.max() <= LARGEST * gain
+    assert error.mean() < 0.2
+    for one, w, f in zip(drawn, found, frames, strict=True):
+        if one.only_flip and one.colour is None:
+            flipped = f[:, :, ::-1] if one.matrix[0, 0] < 0 else f
+            np.testing.assert_array_equal(w.permute(0, 2, 3, 1).numpy(), flipped)
+
+
+def late(spec: SampleSpec) -> SampleSpec:
+    return replace(spec, late=True)
+
+
+def stream_of(build: SmallBuild, spec: SampleSpec, rank: int = 0, ranks: int = 1) -> WindowStream:
+    topology = Topology(rank, ranks)
+    return training_stream(build.open(), spec, LOADER, batch_size=8, seed=spec.seed, topology=topology)
+
+
+def batches(stream: WindowStream, loader: LoaderConfig = LOADER, start: int = 0) -> Iterator[Batch]:
+    return StreamLoader(stream, loader).epoch(1, start)
+
+
+@pytest.mark.parametrize("per", ["window", "run"])
+def test_the_same_batches_whoever_augments(small_build: SmallBuild, spec: SampleSpec, per: str) -> None:
+    assert spec.augment is not None
+    spec = replace(spec, augment=replace(spec.augment, per=per))
+    workers, device = (stream_of(small_build, one) for one in (spec, late(spec)))
+    assert workers.describe_plan() == device.describe_plan()
+    raw = stream_of(small_build, replace(spec, augment=None))
+    moved = 0
+    for one, other, stored in zip(batches(workers), batches(device), batches(raw), strict=True):
+        for name in set(TENSORS) - {"frames", "late_matrix", "late_colour"}:
+            assert getattr(one, name).numpy().tobytes() == getattr(other, name).numpy().tobytes(), name
+        assert torch.equal(other.frames, stored.frames)
+        done, finished = one.to(CPU), other.to(CPU)
+        assert torch.equal(done.frames, one.frames)
+        error = (finished.frames.int() - one.frames.int()).abs()
+        assert error.max() <= LARGEST
+        moved += int((one.frames != stored.frames).any())
+        # Once is enough.
+        assert is_identity(finished.late_matrix, finished.late_colour)
+        assert torch.equal(finished.to(CPU).frames, finished.frames)
+    assert moved == device.num_steps
+
+
+@pytest.mark.parametrize("mode", ["threads", "processes"])
+def test_workers_and_a_resumption_change_nothing(
+    small_build: SmallBuild, spec: SampleSpec, mode: str
+) -> None:
+    whole = [batch.to(CPU).frames for batch in batches(stream_of(small_build, late(spec)))]
+    loader = replace(LOADER, workers=2, mode=mode)  # type: ignore[arg-type]
+    resumed = [batch.to(CPU).frames for batch in batches(stream_of(small_build, late(spec)), loader, 3)]
+    assert len(resumed) == len(whole) - 3 > 0
+    assert all(torch.equal(one, other) for one, other in zip(whole[3:], resumed, strict=True))
+
+
+def test_ranks_together_see_what_one_process_sees(small_build: SmallBuild, spec: SampleSpec) -> None:
+    whole = [batch.to(CPU).frames for batch in batches(stream_of(small_build, late(spec)))]
+    parts = [
+        [batch.to(CPU).frames for batch in batches(stream_of(small_build, late(spec), rank, 4))]
+        for rank in range(4)
+    ]
+    for number, frames in enumerate(whole):
+        assert torch.equal(torch.cat([part[number] for part in parts]), frames)
+
+
+def test_a_masked_window_stays_masked(small_build: SmallBuild, spec: SampleSpec) -> None:
+    stream = stream_of(small_build, late(spec))
+    opened = stream.open_source
+
+    class Lacking:
+        def __init__(self) -> None:
+            self.source = opened()
+
+        def read(self, row: int):  # type: ignore[no-untyped-def]
+            if row == 12:
+                raise RunError("row 12 is damaged")
+            return self.source.read(row)
+
+        def origin(self, row: int) -> str:
+            return str(row)
+
+    stream.open_source = Lacking
+    loader = replace(LOADER, on_bad_frame="skip")
+    masked = 0
+    for batch in batches(stream, loader):
+        done = batch.to(CPU)
+        assert torch.equal(done.valid, batch.valid)
+        assert all(fault == Fault("bad", 12, "row 12 is damaged") for fault in done.faults)
+        assert (done.weights[~done.valid] == 0).all()
+        masked += int((~done.valid).sum())
+    assert masked == 3
+
+
+@pytest.mark.parametrize(
+    ("by", "device", "expected"),
+    [
+        ("auto", "cpu", False),
+        ("auto", "cuda", True),
+        ("workers", "cuda", False),
+        ("device", "cpu", True),
+        ("auto", "mps", False),
+    ],
+)
+def test_who_augments(by: str, device: str, expected: bool) -> None:
+    config = load_config(overrides=[f"data.augment.by={by}"])
+    assert SampleSpec.for_training(config, Size(512, 288), device).late is expected
+    off = load_config(overrides=[f"data.augment.by={by}", "data.augment.enabled=false"])
+    assert not SampleSpec.for_training(off, Size(512, 288), device).late
