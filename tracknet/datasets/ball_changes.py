@@ -1,9 +1,9 @@
 """What is done to a window's ball before the picture as a whole is turned, moved and coloured.
 
 In this order: the ball is taken out and put down elsewhere, or in its place with a streak (`flights`); an occluder
-stands in front of it; everything is blurred. A frame that had one ball has one afterwards, and its label is exact: moves
-are by whole pixels, a blur's kernel leaves the label where it was, and what nobody can see any more is called what the
-data call it. Frames are copied before they are changed: others read the same memory.
+stands in front of it; everything is blurred. No frame has two balls afterwards, and labels are exact: moves are by
+whole pixels, a blur's kernel leaves the label where it was, and what nobody can see any more is called what the data
+call it. Frames are copied before they are changed: others read the same memory.
 """
 
 from __future__ import annotations

@@ -19,6 +19,8 @@ from tracknet.utils.settings import AugmentConfig
 # How far around its label a ball is looked for, in diameters: a streak of five is still lifted whole.
 _REACH_BALLS = 2.5
 _PLACES_TRIED = 4
+# The covered area of the same ball from frame to frame, most by least. More, and a racket or a line hangs on to one.
+_MOST_GROWTH = 2.0
 # Levels. A ball that differs less from what it is put down on is as good as absent.
 _LEAST_CONTRAST = 20.0
 
@@ -72,7 +74,7 @@ class Flights:
             rows: int64 `[U]`, of its frames.
             shown: the frames as stored, with their labels.
             read: gives any frame of the table.
-            to_place: 2 + 3 * 4 values in 0..1 that decide the new place; `None` leaves the ball in its own.
+            to_place: 3 + 3 * 4 values in 0..1 that decide the new place; `None` leaves the ball in its own.
             exposure: share of the time between two frames, added to the ball's own; 0 for none.
 
         Returns:
@@ -80,7 +82,8 @@ class Flights:
             only some of the frames have one, or where no place is found for it.
         """
         to_input = scaling(Size(*self._table.source_size[rows[0]].tolist()), self._size)
-        lifted = self._lift(window, rows, shown, read, to_input, may_borrow=to_place is not None)
+        borrow = float(to_place[2]) if to_place is not None and self._config.paste.empty else None
+        lifted = self._lift(window, rows, shown, read, to_input, borrow)
         if lifted is None:
             return shown
         lent, balls, backgrounds = lifted
@@ -100,7 +103,7 @@ class Flights:
             ]
         if to_place is not None:
             places = transform_points(to_input, self._lenders.places(rows))
-            placed = self._placed(balls, frames, places, to_place[2:])
+            placed = self._placed(balls, frames, places, to_place[3:])
             if placed is None:
                 return shown
             balls = placed
@@ -115,10 +118,9 @@ class Flights:
         shown: Shown,
         read: Callable[[int], Frame],
         to_input: FloatArray,
-        *,
-        may_borrow: bool,
+        borrow: float | None,
     ) -> tuple[Rows, list[Sprite], Frame | None] | None:
-        """The balls of a window or those it is lent: the rows they are of, and what is behind them if they are its own."""
+        """A window's balls or those it is lent: the rows they are of, and what is behind them if they are its own."""
         scale = float(to_input[0, 0])
         reach = math.ceil(_REACH_BALLS * self._config.ball_px * scale) + 2
         lent, seen, behind = rows, shown.frames, None
@@ -130,8 +132,8 @@ class Flights:
                 return None
             behind = read(row)
             backgrounds = [behind] * len(rows)
-        elif may_borrow and self._config.paste.empty and np.isnan(shown.points).all():
-            found = self._lenders.with_balls(window)
+        elif borrow is not None and np.isnan(shown.points).all():
+            found = self._lenders.with_balls(window, borrow)
             if found is None or len(found) < len(rows):
                 return None
             # A window at its clip's end has fewer frames than the one that lends.
@@ -146,7 +148,8 @@ class Flights:
             if ball is None:
                 return None
             balls.append(ball)
-        return lent, balls, behind
+        areas = [float(ball.cover.sum()) for ball in balls]
+        return None if max(areas) > _MOST_GROWTH * min(areas) else (lent, balls, behind)
 
     def _placed(
         self, balls: Sequence[Sprite], frames: Sequence[Frame], places: FloatArray, draws: FloatArray
@@ -159,7 +162,7 @@ class Flights:
         if (lowest > highest).any():
             return None
         for pick, x, y in draws[: 3 * _PLACES_TRIED].reshape(-1, 3).tolist():
-            place = places[min(int(pick * len(places)), len(places) - 1)]
+            place = places[int(pick * len(places))]
             shift = np.rint(place + (2.0 * np.array([x, y]) - 1.0) * spread_px - own[len(own) // 2]).astype(
                 int
             )

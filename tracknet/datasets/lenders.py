@@ -15,7 +15,8 @@ from tracknet.datasets.windows import Windows
 Rows = npt.NDArray[np.int64]
 # Rows. At a ball's median 11 px a frame it is out of its own way after 5; further off, players and cameras have moved.
 _BACKGROUND_REACH = 24
-_LENDER_REACH = 48
+# A shuttle that has left the picture, or was caught, is away for about 3 s.
+_LENDER_REACH = 100
 
 
 class Lenders:
@@ -40,17 +41,25 @@ class Lenders:
         )
         # NaN, no ball, compares as near.
         fit = near[~(away < clear_px)]
-        return _nearest(fit, rows)
+        return int(fit[np.abs(fit - rows.mean()).argmin()]) if len(fit) else None
 
-    def with_balls(self, window: int) -> Rows | None:
-        """The rows, int64 `[T]`, of the nearest window that shows a ball in all its frames, each another."""
+    def with_balls(self, window: int, pick: float) -> Rows | None:
+        """The rows, int64 `[T]`, of a window nearby that shows a ball in all its frames, each another.
+
+        Not the nearest: where a ball vanishes there is mostly a player beside it.
+
+        Args:
+            window: that has none.
+            pick: below 1, which one.
+        """
         near = self._around(np.array([window]), _LENDER_REACH)
         near = near[~self._windows.padded(near)]
         if not len(near):
             return None
         fit = near[self.seen[self._windows.rows(near)].all(axis=1)]
-        anchor = _nearest(fit, np.array([window]))
-        return None if anchor is None else np.asarray(self._windows.rows(np.array([anchor]))[0])
+        if not len(fit):
+            return None
+        return np.asarray(self._windows.rows(fit[[int(pick * len(fit))]])[0])
 
     def places(self, rows: Rows) -> npt.NDArray[np.float64]:
         """Where the run of some rows has its ball: float64 `[n, 2]`, frame pixels."""
@@ -60,9 +69,3 @@ class Lenders:
     def _around(self, rows: Rows, reach: int) -> Rows:
         first, end = self._windows.bounds(int(rows[0]))
         return np.arange(max(first, int(rows[0]) - reach), min(end, int(rows[-1]) + reach + 1))
-
-
-def _nearest(candidates: Rows, rows: Rows) -> int | None:
-    if not len(candidates):
-        return None
-    return int(candidates[np.abs(candidates - rows.mean()).argmin()])

@@ -1,13 +1,14 @@
 """Two windows laid over each other: the first and the second of a batch, the third and the fourth, and so on.
 
-Source: Zhang et al., "mixup: Beyond Empirical Risk Minimization" (ICLR 2018), equation 2: pictures and targets of a pair
-are mixed with shares `l` and `1 - l`, l of a Beta(alpha, alpha). A map keeps the window of the larger share as its own
-(rows, place, way to the frame), and both ways round come into the batch.
+Source: Zhang et al., "mixup: Beyond Empirical Risk Minimization" (ICLR 2018), equation 2: pictures and targets of a
+pair are mixed with shares `l` and `1 - l`, l of a Beta(alpha, alpha). A map keeps the window of the larger share as its
+own (rows, place, way to the frame), and both ways round come into the batch.
 
-Targets are mixed, not their maximum taken: the loss of a mixed pair is then what the paper says, the two windows' losses
-in their shares, to a constant (exactly so for losses linear or quadratic in the target), and a ball that shines through
-with a third of its contrast is worth a third. With masks: `l w_a L(p, a) + (1 - l) w_b L(p, b)` is the loss of weight
-`W = l w_a + (1 - l) w_b` and target `(l w_a a + (1 - l) w_b b) / W`, which a masked window, of weight 0, leaves alone.
+Targets are mixed, not their maximum taken: the loss of a mixed pair is then what the paper says, the two windows'
+losses in their shares, to a constant (exactly so for losses linear or quadratic in the target), and a ball that shines
+through with a third of its contrast is worth a third. With masks: `l w_a L(p, a) + (1 - l) w_b L(p, b)` is the loss of
+weight `W = l w_a + (1 - l) w_b` and target `(l w_a a + (1 - l) w_b b) / W`, which a masked window, of weight 0, leaves
+alone.
 
 Nothing is read for it, and what is paired depends on the plan alone: ranks serve whole pairs, or are refused.
 """
@@ -21,7 +22,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from tracknet.utils.settings import MixupConfig
+from tracknet.utils.ball_settings import MixupConfig
 
 
 def draw_share(config: MixupConfig, rng: np.random.Generator) -> float:

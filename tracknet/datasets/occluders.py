@@ -1,4 +1,4 @@
-"""A piece of the picture itself, from elsewhere, in front of the ball: it stands still while the ball goes behind it."""
+"""A piece of the picture from elsewhere, in front of the ball: it stands still while the ball goes behind it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from tracknet.datasets.sprites import Floats, Frame, blend, overlap
 from tracknet.utils.geometry import FloatArray
 
 _TRIES = 8
+# Of windows with a ball: their occluder stands anywhere, so that none says that a ball is near.
+_ELSEWHERE = 0.3
 # Places of a ball's way during an exposure that are asked whether they are covered: across its disc, and along.
 _ACROSS, _ALONG = 5, 5
 
@@ -60,7 +62,7 @@ class Occluder:
 def draw_occluder(
     draws: FloatArray, points: FloatArray, shape: tuple[int, ...], *, ball_px: float, most_balls: float
 ) -> Occluder | None:
-    """An occluder near one of a window's balls.
+    """An occluder near one of a window's balls, or anywhere: always so without a ball.
 
     Args:
         draws: 8 + 2 * 8 values in 0..1.
@@ -70,16 +72,15 @@ def draw_occluder(
         most_balls: largest width and height, in balls.
 
     Returns:
-        `None` where there is no ball, or no place without a ball to copy from.
+        `None` where no place without a ball is found to copy from.
     """
     balls = points[~np.isnan(points[:, 0])]
-    if not len(balls):
-        return None
     sides = np.maximum(3, np.rint(ball_px * (1.0 + draws[:2] * (most_balls - 1.0)))).astype(int)
     width, height = int(min(sides[0], shape[1] // 2)), int(min(sides[1], shape[0] // 2))
-    ball = balls[min(int(draws[2] * len(balls)), len(balls) - 1)]
-    # Half of them have their middle within a quarter of their size from the ball.
-    centre = ball + (draws[3:5] - 0.5) * (width, height)
+    if not len(balls) or draws[6] < _ELSEWHERE:
+        centre = draws[3:5] * (shape[1] - 1, shape[0] - 1)
+    else:
+        centre = balls[int(draws[2] * len(balls))] + (draws[3:5] - 0.5) * (width, height)
     corner = (round(float(centre[0]) - (width - 1) / 2), round(float(centre[1]) - (height - 1) / 2))
     for x, y in draws[8 : 8 + 2 * _TRIES].reshape(-1, 2):
         column, row = int(x * (shape[1] - width + 1)), int(y * (shape[0] - height + 1))

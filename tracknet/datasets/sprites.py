@@ -148,10 +148,9 @@ def lift(
 def erase(frame: Frame, background: Frame, ball: Sprite) -> None:
     """Shows the background where a ball was lifted, in place, with a soft edge."""
     here, own = overlap(frame, ball.cover.shape, ball.corner)
-    covered = cv2.dilate((ball.cover > 0).astype(np.float32), _CROSS)
-    blend(
-        frame, here, background[here].astype(np.float32), cv2.blur(cv2.dilate(covered, _CROSS), (3, 3))[own]
-    )
+    around = cv2.dilate((ball.cover > 0).astype(np.float32), _CROSS, iterations=2)
+    soft = np.asarray(cv2.blur(around, (3, 3)), np.float32)
+    blend(frame, here, background[here].astype(np.float32), soft[own])
 
 
 def blend(frame: Frame, here: tuple[slice, slice], over: Floats, cover: Floats) -> None:
@@ -169,7 +168,7 @@ def _connected(mask: npt.NDArray[np.bool_], cell: int) -> npt.NDArray[np.bool_]:
 def overlap(
     frame: Frame, shape: tuple[int, ...], corner: Corner
 ) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """The part of a picture that a patch with its first pixel at a corner covers, and the part of the patch that does."""
+    """The part of a picture that a patch, its first pixel at a corner, covers; and the part of the patch that does."""
     (column, row), (height, width) = corner, shape
     left, top = max(0, column), max(0, row)
     right, bottom = min(frame.shape[1], column + width), min(frame.shape[0], row + height)

@@ -309,7 +309,7 @@ def _refuse_mix(remote: RemoteShards) -> NoReturn:
 
 
 def _in_use(augment: dict[str, Any]) -> dict[str, Any]:
-    """The settings of the augmentation without the parts that are off, as runs from before there were any wrote them."""
+    """The augmentation's settings without the parts that are off: as runs from before there were any wrote them."""
     parts = {
         name: part for name, part in augment.items() if not (isinstance(part, dict) and part["prob"] == 0)
     }
@@ -330,8 +330,8 @@ def _refuse_odd(batch_size: int, ranks: int) -> NoReturn:
 def _refuse_looking_around(remote: RemoteShards) -> NoReturn:
     need = -(-remote.bytes // (GB // 100)) / 100
     raise UserError(
-        f"data.augment.paste and streak look at frames around a window, and of the {remote.bytes / GB:.2f} GB of remote "
-        f"shards data.cache.max_gb keeps {remote.cache.max_bytes / GB:.2f}",
+        f"data.augment.paste and streak look at frames around a window, and of the {remote.bytes / GB:.2f} GB of "
+        f"remote shards data.cache.max_gb keeps {remote.cache.max_bytes / GB:.2f}",
         remedy=f"set data.cache.max_gb to at least {need:.2f}, or both of their prob to 0",
     )
 

@@ -1,4 +1,4 @@
-"""`python -m tracknet.scripts.inspect shards [--verify] [--samples N] [--html FILE] [--json]`."""
+"""`python -m tracknet.scripts.inspect shards [--verify] [--samples N [--augment KEY=VALUE]] [--html FILE] [--json]`."""
 
 from __future__ import annotations
 
@@ -45,6 +45,12 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         help=f"compare all frames with their neighbours, instead of about {SAMPLED_FRAMES:,}",
     )
     parser.add_argument("--samples", type=int, metavar="N", help="draw N frames with their labels on a sheet")
+    parser.add_argument(
+        "--augment",
+        nargs="*",
+        metavar="KEY=VALUE",
+        help="with --samples: windows as a training with these settings sees them, in place of stored frames",
+    )
     parser.add_argument("--out", type=Path, help="the sheet's file: .jpg or .png (default: samples.jpg)")
     parser.add_argument(
         "--html",
@@ -62,6 +68,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         problems.append("--decode goes with --verify")
     if args.verify and (args.samples or args.html or args.duplicates):
         problems.append("--verify goes alone: damaged shards cannot be shown; verify first, then look")
+    if args.augment is not None and (args.samples is None or args.html is not None):
+        problems.append("--augment goes with --samples N, and without --html: it draws windows on that sheet")
     if args.out is not None and args.samples is None:
         problems.append("--out names the sheet of --samples N")
     if args.out is not None and args.out.suffix.lower() not in (".jpg", ".jpeg", ".png"):
@@ -187,14 +195,21 @@ def _draw(
 
     from tracknet.reporting.dataset_page import dataset_page
     from tracknet.reporting.sample_sheet import sample_sheet
+    from tracknet.reporting.window_sheet import window_sheet
+    from tracknet.scripts._augmented_windows import augmented_windows
     from tracknet.utils.files import replace_file
 
-    frames = _shown_frames(splits, args.samples or PAGE_FRAMES)
+    frames = _shown_frames(splits, args.samples or PAGE_FRAMES) if args.augment is None else []
     written = []
     if args.samples is not None:
         out = args.out or Path("samples.jpg")
         out.parent.mkdir(parents=True, exist_ok=True)
-        picture = cv2.cvtColor(sample_sheet(frames), cv2.COLOR_RGB2BGR)
+        if args.augment is None:
+            drawn = sample_sheet(frames)
+        else:
+            training = next(shards for shards in splits if shards.split == "train")
+            drawn = window_sheet(augmented_windows(training, args.augment, args.samples))
+        picture = cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR)
         replace_file(out, cv2.imencode(out.suffix.lower(), picture)[1].tobytes())
         written.append(str(out))
     if args.html is not None:
