@@ -21,8 +21,6 @@ _REACH_BALLS = 2.5
 _PLACES_TRIED = 4
 # The covered area of the same ball from frame to frame, most by least. More, and a racket or a line hangs on to one.
 _MOST_GROWTH = 2.0
-# Levels. A ball that differs less from what it is put down on is as good as absent.
-_LEAST_CONTRAST = 20.0
 
 
 @dataclass
@@ -107,6 +105,8 @@ class Flights:
             if placed is None:
                 return shown
             balls = placed
+        elif not _all_show(balls, frames):
+            return shown
         for frame, ball in zip(frames, balls, strict=True):
             ball.put_down(frame)
         return Shown(frames, np.array([ball.place for ball in balls]), self._table.visibility[lent])
@@ -168,7 +168,10 @@ class Flights:
             )
             dx, dy = np.clip(shift, lowest, highest).tolist()
             moved = [ball.moved(dx, dy) for ball in balls]
-            contrasts = [ball.contrast_on(frame) for ball, frame in zip(moved, frames, strict=True)]
-            if np.mean(contrasts) >= _LEAST_CONTRAST:
+            if _all_show(moved, frames):
                 return moved
         return None
+
+
+def _all_show(balls: Sequence[Sprite], frames: Sequence[Frame]) -> bool:
+    return all(ball.shows_on(frame) for ball, frame in zip(balls, frames, strict=True))

@@ -41,14 +41,14 @@ class Sprite:
         colour: float32 `[3]`, RGB, 0..255.
         label: (x, y) of its label from the sprite's first pixel, input pixels.
         corner: (column, row) of its first pixel on the picture.
-        contrast: how much it differed from its background at most, levels.
+        brighter: it was brighter than what was behind it.
     """
 
     cover: Floats
     colour: Floats
     label: tuple[float, float]
     corner: Corner
-    contrast: float
+    brighter: bool
 
     @property
     def place(self) -> tuple[float, float]:
@@ -89,12 +89,15 @@ class Sprite:
             corner=(self.corner[0] - reach, self.corner[1] - reach),
         )
 
-    def contrast_on(self, frame: Frame) -> float:
-        """How much it would differ from a picture in its place, levels: the mean over its cover."""
+    def shows_on(self, frame: Frame) -> bool:
+        """Whether it would stand out from a picture in its place, as much as a ball must to be lifted.
+
+        And to the same side: the grey of a white ball that a dark background shines through is no dark ball.
+        """
         here, own = overlap(frame, self.cover.shape, self.corner)
-        cover = self.cover[own]
-        difference = np.abs(self.colour - frame[here].astype(np.float32)).max(axis=2)
-        return float((difference * cover).sum() / max(float(self.cover.sum()), 1e-6))
+        change = self.cover[own][..., None] * (self.colour - frame[here].astype(np.float32))
+        same_side = (change.mean(axis=2) > 0) == self.brighter
+        return bool((same_side & (np.abs(change).max(axis=2) >= _LEAST_CONTRAST)).any())
 
     def put_down(self, frame: Frame) -> None:
         """Paints it over a picture, in its place; what lies beyond the picture is left out."""
@@ -142,7 +145,9 @@ def lift(
     across = colour - behind
     mixed = (change * across).sum(axis=2) / np.maximum((across * across).sum(axis=2), _LEAST_CONTRAST**2)
     cover = np.where(cv2.dilate(spot.astype(np.uint8), _CROSS) > 0, np.clip(mixed, 0.0, 1.0), 0.0)
-    return Sprite(cover.astype(np.float32), colour.astype(np.float32), label, (x0, y0), contrast)
+    return Sprite(
+        cover.astype(np.float32), colour.astype(np.float32), label, (x0, y0), bool(across[core].mean() > 0)
+    )
 
 
 def erase(frame: Frame, background: Frame, ball: Sprite) -> None:
