@@ -90,7 +90,7 @@ class BallChanges:
         return shown
 
     def _occluded(self, shown: Shown, draws: FloatArray, ball_px: float) -> Shown:
-        """With an occluder before or beside the ball, where a place to copy it from is found."""
+        """With an occluder before or beside the ball, where one is found that leaves no doubt about the label."""
         points = shown.points
         occluder = draw_occluder(
             draws, points, shown.frames[0].shape, ball_px=ball_px, most_balls=self._config.occlude.most_balls
@@ -100,14 +100,18 @@ class BallChanges:
         frames = [frame.copy() for frame in shown.frames]
         for frame in frames:
             occluder.put_down(frame)
-        motion = np.gradient(points, axis=0) if len(points) > 1 else np.zeros_like(points)
+        motion = np.nan_to_num(np.gradient(points, axis=0)) if len(points) > 1 else np.zeros_like(points)
+        radius_px = max(ball_px / 2, 1.0)
         new_points, visibility = points.copy(), shown.visibility.copy()
         for number in np.flatnonzero(~np.isnan(points[:, 0])).tolist():
-            hidden = occluder.hides(points[number], np.nan_to_num(motion[number]), max(ball_px / 2, 1.0))
-            if hidden >= _HIDDEN and self._hidden_is_absent:
+            at_label = occluder.hides(points[number], np.zeros(2), radius_px)
+            if at_label >= _HIDDEN and occluder.hides(points[number], motion[number], radius_px) < _HIDDEN:
+                # Of a long exposure something sticks out, of a short one nothing: no label would be sure.
+                return shown
+            if at_label >= _HIDDEN and self._hidden_is_absent:
                 new_points[number], visibility[number] = np.nan, Visibility.ABSENT
-            elif hidden >= _HIDDEN:
+            elif at_label >= _HIDDEN:
                 visibility[number] = Visibility.OCCLUDED
-            elif hidden >= _HALF_HIDDEN and visibility[number] == Visibility.CLEAR:
+            elif at_label >= _HALF_HIDDEN and visibility[number] == Visibility.CLEAR:
                 visibility[number] = Visibility.HARD
         return Shown(frames, new_points, visibility)
