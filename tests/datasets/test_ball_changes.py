@@ -1,4 +1,4 @@
-"""The ball of a window elsewhere, blurred or hidden: pictures and labels agree, and nobody else's memory is written to."""
+"""The ball of a window elsewhere, blurred or hidden: pictures and labels agree, no frame in memory is written to."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_a_streak_lies_about_or_behind_the_label(label: str) -> None:
     np.testing.assert_allclose(after.points, before.points, atol=1e-9)
     for frame, old, (x, y) in zip(after.frames, before.frames, after.points, strict=True):
         wide, narrow = (
-            np.abs(f.astype(int) - clip.background).max(axis=2).max(axis=0) > 20 for f in (frame, old)
+            np.abs(f.astype(int) - clip.background).max(axis=2).max(axis=0) > 8 for f in (frame, old)
         )
         assert wide.sum() > narrow.sum() + 2
         seen_x, seen_y = seen_at(frame, clip.background)
@@ -162,7 +162,7 @@ def test_a_clear_ball_is_one_that_shows() -> None:
         for frame, (x, y), visibility in zip(after.frames, after.points, after.visibility, strict=True):
             if visibility == 1:
                 column, row = round(x), round(y)
-                assert frame[row - 2 : row + 3, column - 2 : column + 3].max() > 160
+                assert frame[row - 2 : row + 3, column - 2 : column + 3].max() > 145  # the court is below 140
 
 
 def test_the_whole_picture_is_blurred_alike_and_labels_stay() -> None:

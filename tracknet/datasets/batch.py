@@ -356,13 +356,18 @@ class BatchAssembler:
             asked = row
             return source.read(row)
 
+        def read_beside(row: int) -> Frame:
+            nonlocal asked
+            asked = row
+            return source.read_beside(row)
+
         distinct, place = np.unique(rows, return_inverse=True)
         to_input = _scaling(Size(*self.table.source_size[rows[0]].tolist()), spec.input_size)
         points = transform_points(to_input, self.table.xy_px[distinct])
         rng = ball_rng(spec.seed, *randomness)
         try:
             shown = Shown([read(row) for row in distinct.tolist()], points, self.table.visibility[distinct])
-            changed = self._changes.change(window, distinct, shown, rng, read)
+            changed = self._changes.change(window, distinct, shown, rng, read_beside)
         except RunError as error:
             if not self._skip:
                 raise
