@@ -9,10 +9,20 @@ import pytest
 
 from tests.datasets.balls import SIZE, Clip, flying, scenery, seen_at
 from tracknet.datasets.ball_changes import BallChanges
+from tracknet.datasets.batch import Batch, BatchAssembler, SampleSpec
 from tracknet.datasets.flights import Flights, Shown
 from tracknet.datasets.plan import ball_rng
 from tracknet.datasets.windows import make_windows
-from tracknet.utils.ball_settings import MotionBlurConfig, OccludeConfig, PasteConfig, StreakConfig
+from tracknet.utils.ball_settings import (
+    MotionBlurConfig,
+    OccludeConfig,
+    PasteConfig,
+    StreakConfig,
+    ZoomConfig,
+)
+from tracknet.utils.config import load_config
+from tracknet.utils.errors import RunError, UserError
+from tracknet.utils.geometry import transform_points
 from tracknet.utils.settings import AugmentConfig, SequenceConfig
 
 BALL_PX = 6.0
@@ -188,3 +198,67 @@ def test_parts_do_not_depend_on_each_other() -> None:
     _, alone = changed(clip, PASTE, 8)
     _, with_blur = changed(clip, replace(PASTE, motion_blur=MotionBlurConfig(prob=1.0)), 8)
     np.testing.assert_array_equal(alone.points, with_blur.points)
+
+
+# ---------------------------------------------------------------- in the batch
+
+
+def assembled(
+    clip: Clip, spec: SampleSpec, config: AugmentConfig, ids: list[int], *, skip: bool = False
+) -> Batch:
+    plain = replace(config, flip_prob=0.0, prob=0.0)
+    spec = replace(spec, augment=plain, input_size=SIZE, heatmap_size=SIZE, sigma_cells=1.5)
+    assembler = BatchAssembler(
+        clip.table, make_windows(clip.table, spec.sequence), spec, skip_bad_frames=skip
+    )
+    return assembler.assemble(clip, np.array(ids))
+
+
+def test_targets_and_places_in_the_batch_are_those_of_the_picture(spec: SampleSpec) -> None:
+    clip = Clip(flying(20))
+    config = replace(PASTE, zoom=ZoomConfig(prob=0.5))
+    batch = assembled(clip, spec, config, list(range(2, 18)))
+    moved = 0
+    for slot in range(len(batch)):
+        x, y = batch.xy_px[slot, 0].tolist()
+        moved += np.hypot(*(np.array([x, y]) - clip.table.xy_px[slot + 2])) > 1
+        in_picture = transform_points(np.linalg.inv(batch.to_frame[slot].numpy()), (x, y))
+        row, column = np.unravel_index(int(batch.heatmaps[slot, 0].argmax()), (SIZE.height, SIZE.width))
+        np.testing.assert_allclose(in_picture, (column, row), atol=0.5001)
+        # White is where the target is highest, within what a magnified ball's middle may be off.
+        near = batch.frames[slot, 1, :, row - 1 : row + 2, column - 1 : column + 2]
+        assert near.amax() > 200
+    assert moved >= 12
+    assert batch.rows[:, 0].tolist() == list(range(2, 18))
+
+
+def test_a_frame_read_besides_that_cannot_be_had_masks_its_window(spec: SampleSpec) -> None:
+    clip = Clip(flying(20))
+    read = clip.read
+
+    def damaged(row: int) -> np.ndarray:
+        if row == 12:
+            raise RunError("frame 12 is damaged")
+        return read(row)
+
+    clip.read = damaged  # type: ignore[method-assign]
+    # What is behind the ball of window 4 is seen on frame 9 or 10, of window 7 on 12.
+    with pytest.raises(RunError, match="frame 12 is damaged"):
+        assembled(clip, spec, PASTE, list(range(3, 9)))
+    batch = assembled(clip, spec, PASTE, list(range(3, 9)), skip=True)
+    bad = ~batch.valid.numpy()
+    assert 0 < bad.sum() < 6
+    assert {fault.row for fault in batch.faults} == {12} and len(batch.faults) == bad.sum()
+    assert (batch.weights[bad] == 0).all() and (batch.weights[~bad] == 1).all()
+
+
+def test_shared_frames_are_not_changed_for_one_window() -> None:
+    with pytest.raises(UserError) as caught:
+        load_config(
+            overrides=["data.augment.per=run", "data.augment.paste.prob=0.5", "data.augment.zoom.prob=0.1"]
+        )
+    assert "which paste and zoom would change: set window" in caught.value.problems[0]
+    assert (
+        load_config(overrides=["data.augment.per=run", "data.augment.mixup.prob=0.5"]).data.augment.mixup.prob
+        == 0.5
+    )

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 SAMPLED_FRAMES = 1536
 PAGE_FRAMES = 60
+MOST_WINDOWS = 60
 MOST_SAMPLES = 600
 """A sheet of more would be higher than the 65,500 lines of the largest JPEG, a page of more 50 MB and larger."""
 
@@ -70,6 +71,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         problems.append("--verify goes alone: damaged shards cannot be shown; verify first, then look")
     if args.augment is not None and (args.samples is None or args.html is not None):
         problems.append("--augment goes with --samples N, and without --html: it draws windows on that sheet")
+    elif args.augment is not None and args.samples > MOST_WINDOWS:
+        problems.append(f"--samples must be at most {MOST_WINDOWS} with --augment, got {args.samples}")
     if args.out is not None and args.samples is None:
         problems.append("--out names the sheet of --samples N")
     if args.out is not None and args.out.suffix.lower() not in (".jpg", ".jpeg", ".png"):
@@ -207,8 +210,8 @@ def _draw(
         if args.augment is None:
             drawn = sample_sheet(frames)
         else:
-            training = next(shards for shards in splits if shards.split == "train")
-            drawn = window_sheet(augmented_windows(training, args.augment, args.samples))
+            # Training comes first, where there is any.
+            drawn = window_sheet(augmented_windows(splits[0], args.augment, args.samples))
         picture = cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR)
         replace_file(out, cv2.imencode(out.suffix.lower(), picture)[1].tobytes())
         written.append(str(out))
