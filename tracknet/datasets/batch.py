@@ -280,7 +280,7 @@ class BatchAssembler:
         if spec.augment is not None and spec.augment.mixup.prob > 0:
             whole = [n for n in range(0, len(draws) - 1, 2) if arrays["valid"][n : n + 2].all()]
             mixup, seed = spec.augment.mixup, spec.seed
-            rngs = (pair_rng(seed, int(epochs[first]), int(draws[first])) for first in whole)
+            rngs = (pair_rng(seed, int(epochs[first]), int(window_ids[first])) for first in whole)
             mix_pairs(arrays, zip(whole, (draw_share(mixup, rng) for rng in rngs), strict=True))
         arrays["to_frame"][:] = np.linalg.inv(to_input)
         return tuple(faults)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tracknet.scripts._augmented_windows import VISIBILITY_WORDS, augmented_windows
 from tracknet.utils.errors import EXIT_DONE, EXIT_FAILED, UserError, cli_main
 from tracknet.utils.urls import is_url, shown
 
@@ -199,7 +200,6 @@ def _draw(
     from tracknet.reporting.dataset_page import dataset_page
     from tracknet.reporting.sample_sheet import sample_sheet
     from tracknet.reporting.window_sheet import window_sheet
-    from tracknet.scripts._augmented_windows import augmented_windows
     from tracknet.utils.files import replace_file
 
     frames = _shown_frames(splits, args.samples or PAGE_FRAMES) if args.augment is None else []
@@ -231,7 +231,6 @@ def _shown_frames(splits: Sequence[ShardSet], count: int) -> list[ShownFrame]:
     from tracknet.reporting.sample_sheet import ShownFrame
     from tracknet.utils.geometry import Size, scaling, transform_points
 
-    words = {0: "0 absent", 1: "1 clear", 2: "2 hard to see", 3: "3 occluded"}
     readers = [ShardReader(shards) for shards in splits]
     frames = []
     for which, row in spread_rows([shards.table for shards in splits], count):
@@ -246,7 +245,7 @@ def _shown_frames(splits: Sequence[ShardSet], count: int) -> list[ShownFrame]:
                 split=shards.split,
                 game=game,
                 clip=clip,
-                visibility=words[int(table.visibility[row])],
+                visibility=VISIBILITY_WORDS[int(table.visibility[row])],
                 status="" if table.status[row] == NO_STATUS else Status(int(table.status[row])).name.lower(),
                 xy_px=None if absent else _pair(transform_points(to_stored, frame_xy)),
                 frame_xy_px=None if absent else _pair(frame_xy),
