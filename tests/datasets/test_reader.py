@@ -116,6 +116,19 @@ def test_a_cache_without_room_keeps_nothing() -> None:
     assert source.rows == [5, 5, 6]
 
 
+def test_a_frame_that_is_read_beside_is_not_kept() -> None:
+    source = Counting()
+    cache = CachedFrames(source, capacity=2)
+    cache.read(1)
+    cache.read(2)
+    assert [int(cache.read_beside(row)[0, 0, 0]) for row in (3, 1)] == [3, 1]
+    assert (source.rows, cache.decodes) == ([1, 2, 3], 3)
+    cache.read(1)
+    cache.read(2)
+    cache.read_beside(3)
+    assert source.rows == [1, 2, 3, 3]
+
+
 def test_what_is_forgotten_is_read_again_and_makes_room() -> None:
     source = Counting()
     cache = CachedFrames(source, capacity=2)

@@ -30,6 +30,7 @@ from tracknet.datasets.shard_cache import ShardCache
 from tracknet.datasets.shard_names import expand_shards
 from tracknet.datasets.sources import join_shards, open_sources
 from tracknet.datasets.stream import WindowStream, evaluation_stream, training_stream
+from tracknet.utils.ball_settings import PasteConfig
 from tracknet.utils.errors import Interrupted, RunError, UserError
 from tracknet.utils.settings import CacheConfig, DataConfig, LoaderConfig
 
@@ -331,6 +332,17 @@ def test_what_is_waited_for_is_not_thrown_out(
     for _ in loader.epoch():
         time.sleep(0.01)
     assert Counter(path for path, _ in site.requests if path.endswith(".tar")).most_common(1)[0][1] == 1
+
+
+def test_frames_of_shards_that_are_not_there_are_not_looked_for(
+    site: Site, tmp_path: Path, local: ShardSet, spec: SampleSpec
+) -> None:
+    assert spec.augment is not None
+    pasting = replace(spec, augment=replace(spec.augment, paste=PasteConfig(prob=0.1)))
+    with pytest.raises(UserError, match="paste and streak look at frames around a window") as caught:
+        stream_of(remote(site, tmp_path, 2 * a_third(local)), pasting)
+    assert "set data.cache.max_gb to at least" in str(caught.value.remedy)
+    assert stream_of(remote(site, tmp_path / "all", 10**9), pasting).blocks is None
 
 
 def test_a_cache_for_less_than_two_shards_and_a_mix_are_refused(

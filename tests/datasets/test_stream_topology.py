@@ -21,10 +21,26 @@ from tracknet.datasets.reader import Frame
 from tracknet.datasets.stream import WindowStream, evaluation_stream, training_stream
 from tracknet.datasets.topology import Topology
 from tracknet.training.metrics import Predictions, summarise
+from tracknet.utils.ball_settings import (
+    MixupConfig,
+    MotionBlurConfig,
+    OccludeConfig,
+    PasteConfig,
+    StreakConfig,
+    ZoomConfig,
+)
 from tracknet.utils.errors import UserError
 from tracknet.utils.geometry import Size
-from tracknet.utils.settings import LoaderConfig, MetricsConfig
+from tracknet.utils.settings import AugmentConfig, LoaderConfig, MetricsConfig
 
+EVERY_PART = AugmentConfig(
+    paste=PasteConfig(prob=1.0),
+    streak=StreakConfig(prob=0.5),
+    occlude=OccludeConfig(prob=0.5),
+    motion_blur=MotionBlurConfig(prob=0.5),
+    zoom=ZoomConfig(prob=0.5),
+    mixup=MixupConfig(prob=0.5, alpha=1.0),
+)
 LANES = LoaderConfig(lanes=6, run_length=4)
 BATCH = 8  # 71 windows: 8 steps
 
@@ -87,6 +103,61 @@ def test_ranks_together_serve_the_batches_of_one_process_bit_for_bit(
         assert len(parts[-1]) == 8 - start
     for number, whole in enumerate(epochs[1][start:]):
         assert_same([part[number] for part in parts], whole)
+
+
+@pytest.mark.parametrize(("ranks", "workers"), [(2, 3), (4, 1)])
+def test_so_they_do_with_every_part_of_the_augmentation(
+    small_build: SmallBuild, spec: SampleSpec, ranks: int, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Balls that fly elsewhere, occluders, blur, magnification, and pairs laid over each other."""
+    spec, shards = replace(spec, augment=EVERY_PART), small_build.open()
+    stream = stream_of(shards, spec)
+    stream.seek(1, 0)
+    whole = list(stream)
+    parts = []
+    for rank in range(ranks):
+        part = stream_of(shards, spec, rank, ranks)
+        part.seek(1, 3)
+        parts.append(serve(part, workers, monkeypatch))
+    for number, batch in enumerate(whole[3:]):
+        assert_same([part[number] for part in parts], batch)
+    # It is another stream than without: pictures, places and shares of the targets.
+    stream = stream_of(shards, replace(spec, augment=AugmentConfig()))
+    stream.seek(1, 0)
+    without = Batch.cat(list(stream))
+    with_all = Batch.cat(whole)
+    assert torch.equal(with_all.rows, without.rows)
+    assert not torch.equal(with_all.xy_px.nan_to_num(-1), without.xy_px.nan_to_num(-1))
+    peaks = with_all.heatmaps.amax(dim=(1, 2, 3))
+    assert ((peaks > 0.05) & (peaks < 0.6)).any()
+
+
+def test_half_a_pair_is_refused(small_build: SmallBuild, spec: SampleSpec) -> None:
+    spec = replace(spec, augment=AugmentConfig(mixup=MixupConfig(prob=0.1)))
+    with pytest.raises(UserError, match="a batch of 8 by 8 processes each serves an odd number") as caught:
+        stream_of(small_build.open(), spec, 0, 8)
+    assert caught.value.remedy == "set training.batch_size=16, or data.augment.mixup.prob=0"
+
+
+def test_parts_that_are_off_are_no_part_of_the_plan(small_build: SmallBuild, spec: SampleSpec) -> None:
+    """Runs that began before there were any go on."""
+    shards = small_build.open()
+    described = stream_of(shards, replace(spec, augment=AugmentConfig())).describe_plan()["sample.augment"]
+    of_old = [
+        "enabled",
+        "per",
+        "flip_prob",
+        "scale",
+        "shift",
+        "rotate_deg",
+        "brightness",
+        "contrast",
+        "saturation",
+    ]
+    assert list(described) == [*of_old, "hue_deg", "prob"]
+    described = stream_of(shards, replace(spec, augment=EVERY_PART)).describe_plan()["sample.augment"]
+    assert described["paste"] == {"prob": 1.0, "empty": True, "spread": 0.15}
+    assert described["ball_px"] == 14.0
 
 
 def test_a_batch_is_split_evenly_or_refused(small_build: SmallBuild, spec: SampleSpec) -> None:

@@ -87,6 +87,24 @@ def test_a_sheet_and_a_page(
     json.loads(capsys.readouterr().out)
 
 
+def test_a_sheet_of_windows_as_a_training_sees_them(
+    small_shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sheets = []
+    for name, settings in (
+        ("plain", ["data.augment.enabled=false"]),
+        ("mixed", ["data.augment.mixup.prob=1"]),
+    ):
+        out = tmp_path / f"{name}.png"
+        arguments = [str(small_shards), "--samples", "4", "--out", str(out), "--augment", *settings]
+        assert inspect.run(arguments) == EXIT_DONE
+        assert f"written: {out}" in capsys.readouterr().out
+        sheets.append(cv2.imread(str(out)))
+    # Two rows of two windows: the picture, three frames close up, and the target.
+    assert sheets[0].shape == sheets[1].shape == (2 * 216 + 6, 2 * (432 + 4 * 216) + 6, 3)
+    assert (sheets[0] != sheets[1]).mean() > 0.2
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -96,6 +114,13 @@ def test_a_sheet_and_a_page(
         (["--verify", "--samples", "3"], "--verify goes alone"),
         (["--out", "x.jpg"], "--out names the sheet"),
         (["--samples", "3", "--out", "x.pdf"], "give a .jpg or .png file"),
+        (["--augment", "data.augment.paste.prob=1"], "--augment goes with --samples N"),
+        (
+            ["--samples", "2", "--html", "x.html", "--augment"],
+            "--augment goes with --samples N, and without --html",
+        ),
+        (["--samples", "61", "--augment"], "--samples must be at most 60 with --augment, got 61"),
+        (["--samples", "2", "--augment", "data.augment.paste.prob=2"], "must be at most 1, got 2"),
     ],
 )
 def test_wrong_requests(

@@ -18,14 +18,18 @@ from tracknet.datasets.augmentations import (
     Augmentation,
     draw_augmentation,
 )
+from tracknet.datasets.ball_changes import BallChanges
 from tracknet.datasets.faults import Fault
+from tracknet.datasets.flights import Shown
 from tracknet.datasets.late_transforms import is_identity, transform_frames
 from tracknet.datasets.layout import BatchLayout
-from tracknet.datasets.plan import window_rng
-from tracknet.datasets.reader import AS_STORED, CachedFrames, FrameSource, Version
+from tracknet.datasets.mixup import draw_share, mix_pairs
+from tracknet.datasets.plan import ball_rng, pair_rng, window_rng
+from tracknet.datasets.reader import AS_STORED, CachedFrames, Frame, FrameSource, Version
 from tracknet.datasets.shard_cache import CacheError
 from tracknet.datasets.table import FrameTable
 from tracknet.datasets.windows import Windows
+from tracknet.datasets.zoom import zoomed
 from tracknet.utils.errors import RunError
 from tracknet.utils.geometry import Size, scaling, transform_points
 from tracknet.utils.heatmap import draw_gaussian
@@ -44,8 +48,9 @@ class Batch:
         frames: uint8 `[B, T, 3, H, W]`, RGB, not normalised (memory is channels-last).
         heatmaps: float16 `[B, M, h, w]`, gaussians with maximum about 1; all zero where there is no ball.
         weights: float32 `[B, M]`, of each map in the loss; 0 is masked.
-        xy_px: float32 `[B, M, 2]`, true (x, y) in *frame* pixels, NaN where the ball is absent.
-        visibility: uint8 `[B, M]`.
+        xy_px: float32 `[B, M, 2]`, true (x, y) in *frame* pixels, NaN where the ball is absent. Of the picture as it
+            is: where `data.augment` moved or hid the ball, so are these; of two mixed windows, the larger share's.
+        visibility: uint8 `[B, M]`, likewise.
         to_frame: float64 `[B, 3, 3]`, input pixels (as augmented) to frame pixels.
         late_matrix: float64 `[B, 3, 3]`, what `to` will do to the frames: where their pixels go; the identity where the
             workers have augmented them.
@@ -199,6 +204,9 @@ class BatchAssembler:
         self._to_heatmap = scaling(spec.input_size, spec.heatmap_size)
         self._class_weights = np.array(spec.class_weights, np.float32)
         self._drawn: dict[Version, Augmentation] = {}
+        self._changes = None
+        if spec.augment is not None and spec.augment.of_windows():
+            self._changes = BallChanges(spec.augment, table, windows, spec.input_size)
 
     def layout(self, windows: int) -> BatchLayout:
         """How a batch of so many windows lies in memory."""
@@ -265,13 +273,13 @@ class BatchAssembler:
         Raises:
             RunError: a frame cannot be had, and is not to be skipped.
         """
+        spec = self.spec
         epochs = np.broadcast_to(np.asarray(epoch), len(window_ids))
         draws = window_ids if draws is None else draws
         versions = self.versions(epochs, draws)
         window_rows = self.windows.rows(window_ids)
         map_rows = window_rows[:, list(self.spec.map_frames)]
-        arrays["xy_px"][:] = self.table.xy_px[map_rows]
-        arrays["visibility"][:] = self.table.visibility[map_rows]
+        xy_px, visibility = self.table.xy_px[map_rows], self.table.visibility[map_rows]
         arrays["rows"][:] = map_rows
         arrays["valid"][:] = True if valid is None else valid
         arrays["padded"][:] = self.windows.padded(window_ids)
@@ -283,9 +291,21 @@ class BatchAssembler:
         rows, sizes = window_rows.tolist(), self.table.source_size[window_rows[:, 0]].tolist()
         for slot, randomness in enumerate(zip(epochs.tolist(), draws.tolist(), strict=True)):
             augmentation = self._draw(randomness)
-            bad = self._fill_frames(
-                sources[slot], augmentation, versions[slot], rows[slot], arrays["frames"][slot]
-            )
+            if self._changes is None:
+                bad = self._fill_frames(
+                    sources[slot], augmentation, versions[slot], rows[slot], arrays["frames"][slot]
+                )
+            else:
+                augmentation, bad = self._fill_changed(
+                    sources[slot],
+                    augmentation,
+                    randomness,
+                    int(window_ids[slot]),
+                    window_rows[slot],
+                    arrays["frames"][slot],
+                    xy_px[slot],
+                    visibility[slot],
+                )
             to_input[slot] = _scaling(Size(*sizes[slot]), self.spec.input_size)
             if augmentation.late:
                 arrays["late_matrix"][slot] = augmentation.matrix
@@ -297,9 +317,15 @@ class BatchAssembler:
             if bad:
                 faults += bad
                 bad_slots.append(slot)
-        self._fill_targets(to_input, map_rows, arrays["heatmaps"], arrays["weights"])
+        arrays["xy_px"][:], arrays["visibility"][:] = xy_px, visibility
+        self._fill_targets(to_input, xy_px, visibility, arrays["heatmaps"], arrays["weights"])
         for name in ("valid", "weights", "heatmaps"):
             arrays[name][bad_slots] = 0
+        if spec.augment is not None and spec.augment.mixup.prob > 0:
+            whole = [n for n in range(0, len(draws) - 1, 2) if arrays["valid"][n : n + 2].all()]
+            mixup, seed = spec.augment.mixup, spec.seed
+            rngs = (pair_rng(seed, int(epochs[first]), int(window_ids[first])) for first in whole)
+            mix_pairs(arrays, zip(whole, (draw_share(mixup, rng) for rng in rngs), strict=True))
         arrays["to_frame"][:] = np.linalg.inv(to_input)
         return tuple(faults)
 
@@ -353,19 +379,75 @@ class BatchAssembler:
                 augmentation.apply(frame, out=frames[position])
         return faults
 
+    def _fill_changed(
+        self,
+        source: CachedFrames,
+        augmentation: Augmentation,
+        randomness: Version,
+        window: int,
+        rows: npt.NDArray[np.int64],
+        frames: npt.NDArray[np.uint8],
+        xy_px: npt.NDArray[np.float64],
+        visibility: npt.NDArray[np.int8],
+    ) -> tuple[Augmentation, list[Fault]]:
+        """As `_fill_frames`, with the ball changed before: its labels `[M, 2]` and `[M]` too, in place.
+
+        Returns:
+            The transform with the window's own magnification, and the frames that could not be had.
+        """
+        spec, asked = self.spec, 0
+        assert self._changes is not None and spec.augment is not None
+
+        def read(row: int) -> Frame:
+            nonlocal asked
+            asked = row
+            return source.read(row)
+
+        def read_beside(row: int) -> Frame:
+            nonlocal asked
+            asked = row
+            return source.read_beside(row)
+
+        distinct, place = np.unique(rows, return_inverse=True)
+        to_input = _scaling(Size(*self.table.source_size[rows[0]].tolist()), spec.input_size)
+        points = transform_points(to_input, self.table.xy_px[distinct])
+        rng = ball_rng(spec.seed, *randomness)
+        try:
+            shown = Shown([read(row) for row in distinct.tolist()], points, self.table.visibility[distinct])
+            changed = self._changes.change(window, distinct, shown, rng, read_beside)
+        except CacheError:
+            raise
+        except RunError as error:
+            if not self._skip:
+                raise
+            frames[:] = NOTHING_RGB
+            return augmentation, [Fault("bad", asked, error.what)]
+        augmentation = zoomed(augmentation, spec.augment.zoom, spec.input_size, changed.points, rng)
+        for position, number in enumerate(place.tolist()):
+            if position > 0 and number == place[position - 1]:
+                frames[position] = frames[position - 1]
+            else:
+                augmentation.apply(changed.frames[number], out=frames[position])
+        if changed is not shown:
+            mapped = place[list(spec.map_frames)]
+            xy_px[:] = transform_points(np.linalg.inv(to_input), changed.points[mapped])
+            visibility[:] = changed.visibility[mapped]
+        return augmentation, []
+
     def _fill_targets(
         self,
         to_input: npt.NDArray[np.float64],
-        rows: npt.NDArray[np.int64],
+        xy_px: npt.NDArray[np.float64],
+        visibility: npt.NDArray[np.int8],
         heatmaps: npt.NDArray[np.float16],
         weights: npt.NDArray[np.float32],
     ) -> None:
-        """Draws the maps `[B, M, h, w]` of all windows, and sets their weights `[B, M]`."""
+        """Draws the maps `[B, M, h, w]` of all windows with labels `[B, M, 2]`, and sets their weights `[B, M]`."""
         spec = self.spec
-        points = transform_points(to_input, self.table.xy_px[rows])
+        points = transform_points(to_input, xy_px)
         cells = transform_points(self._to_heatmap, points)
         heatmaps.fill(0)
-        weights[:] = self._class_weights[self.table.visibility[rows]]
+        weights[:] = self._class_weights[visibility]
         for slot, number in np.argwhere(~np.isnan(points[..., 0])).tolist():
             if spec.input_size.contains(*points[slot, number]):
                 x, y = cells[slot, number].tolist()

@@ -34,6 +34,9 @@ ORDER_VERSION = 2
 
 # Apart from every window's own stream, whose number is its id. Source k of a mix takes the k-th below it.
 _PLAN_STREAM = 2**64 - 1
+# Further streams of every window, so that one part of the augmentation draws as it would without the others.
+_BALL_STREAM = 2**62
+_PAIR_STREAM = 2**63
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +219,16 @@ class EvaluationPlan:
 def window_rng(seed: int, window_pass: int, window: int) -> np.random.Generator:
     """The randomness of one window, or of the piece that it begins, in one pass; the same in whichever process."""
     return _philox(seed, window_pass, window)
+
+
+def ball_rng(seed: int, window_pass: int, window: int) -> np.random.Generator:
+    """The randomness of what happens to one window's ball in one pass."""
+    return _philox(seed, window_pass, _BALL_STREAM + window)
+
+
+def pair_rng(seed: int, window_pass: int, window: int) -> np.random.Generator:
+    """The randomness of a pair of windows, by the first of them and its pass."""
+    return _philox(seed, window_pass, _PAIR_STREAM + window)
 
 
 def order_rng(seed: int, window_pass: int, source: int = 0) -> np.random.Generator:

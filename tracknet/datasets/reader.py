@@ -211,6 +211,14 @@ class CachedFrames:
             self._frames[key] = frame
         return frame
 
+    def read_beside(self, row: int) -> Frame:
+        """As `read`, of a frame that no neighbour will ask for: if kept, it would push out one that they do."""
+        frame = self._frames.get((row, AS_STORED))
+        if frame is None:
+            frame = self._read_source(row)
+            self.decodes += 1
+        return frame
+
     def forget(self, row: int, version: Version = AS_STORED) -> None:
         """Makes room: the frame will not be asked for soon."""
         self._frames.pop((row, version), None)

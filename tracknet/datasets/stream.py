@@ -129,6 +129,8 @@ class WindowStream(IterableDataset[Any]):
             if blocks is not None
             else training_steps(sum(map(len, self.sources)), batch_size)
         )
+        if self.batch_size % 2 and spec.augment is not None and spec.augment.mixup.prob > 0:
+            _refuse_odd(batch_size, self._topology.world_size)
         if len(self.sources) > 1:
             share_slots(self.weights, self.lanes, batch_size)
 
@@ -173,10 +175,12 @@ class WindowStream(IterableDataset[Any]):
         counts = [len(runs) for runs in self.sources]
         filters = {f"filter.{name}": value for name, value in to_plain(self.filters).items()}
         mix = {"windows_of_sources": counts, "weights": self.weights} if len(counts) > 1 else {}
-        # Where pixels are augmented changes them by 2 grey levels at most, and a training may go on on another machine.
         sample = {f"sample.{name}": value for name, value in to_plain(self.spec).items() if name != "late"}
         if isinstance(sample["sample.augment"], dict):
+            # Where pixels are augmented changes them by 2 grey levels at most, and a training may go on on another
+            # machine.
             del sample["sample.augment"]["by"]
+            sample["sample.augment"] = _in_use(sample["sample.augment"])
         blocks = {}
         if self.blocks is not None and self._remote is not None:
             blocks = {"blocks": len(self.blocks), "cache_bytes": self._remote.cache.max_bytes}
@@ -289,6 +293,8 @@ def training_stream(
             cache_bytes=remote.cache.max_bytes,
             seed=seed,
         )
+        if spec.augment is not None and spec.augment.looks_around:
+            _refuse_looking_around(remote)
     ordered_at_once = smallest(blocks) if blocks is not None else len(chosen)
     lanes, run_length = default_order(ordered_at_once, batch_size, spec.sequence, filters.every)
     plan = PlanConfig(
@@ -318,6 +324,34 @@ def _refuse_mix(remote: RemoteShards) -> NoReturn:
         f"the remote shards of data.sources have {remote.bytes / GB:.2f} GB together, data.cache.max_gb allows "
         f"{remote.cache.max_bytes / GB:.2f}: several sources are mixed only where all of them are there",
         remedy=f"set data.cache.max_gb to at least {need:.2f}, or train on one source",
+    )
+
+
+def _in_use(augment: dict[str, Any]) -> dict[str, Any]:
+    """The augmentation's settings without the parts that are off: as runs from before there were any wrote them."""
+    parts = {
+        name: part for name, part in augment.items() if not (isinstance(part, dict) and part["prob"] == 0)
+    }
+    if not parts.keys() & {"paste", "streak", "occlude"}:
+        del parts["ball_px"]
+    return parts
+
+
+def _refuse_odd(batch_size: int, ranks: int) -> NoReturn:
+    even = -(-batch_size // (2 * ranks)) * 2 * ranks
+    each = f" by {ranks} processes" if ranks > 1 else ""
+    raise UserError(
+        f"data.augment.mixup mixes windows in pairs, and of a batch of {batch_size}{each} each serves an odd number",
+        remedy=f"set training.batch_size={even}, or data.augment.mixup.prob=0",
+    )
+
+
+def _refuse_looking_around(remote: RemoteShards) -> NoReturn:
+    need = -(-remote.bytes // (GB // 100)) / 100
+    raise UserError(
+        f"data.augment.paste and streak look at frames around a window, and of the {remote.bytes / GB:.2f} GB of "
+        f"remote shards data.cache.max_gb keeps {remote.cache.max_bytes / GB:.2f}",
+        remedy=f"set data.cache.max_gb to at least {need:.2f}, or both of their prob to 0",
     )
 
 

@@ -36,6 +36,11 @@ class Windows:
         bounds, wanted = self._run_of(ids), self._wanted(ids)
         return (wanted[:, 0] < bounds[:, 0]) | (wanted[:, -1] >= bounds[:, 1])
 
+    def bounds(self, row: int) -> tuple[int, int]:
+        """First row and one past the last of the run of frames that a row is of."""
+        first, end = self._run_of(np.array([row]))[0].tolist()
+        return first, end
+
     def _run_of(self, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         return self.run_bounds[np.searchsorted(self.run_bounds[:, 0], ids, side="right") - 1]
 

@@ -1,4 +1,4 @@
-"""`python -m tracknet.scripts.inspect shards [--verify] [--samples N] [--html FILE] [--json]`."""
+"""`python -m tracknet.scripts.inspect shards [--verify] [--samples N [--augment KEY=VALUE]] [--html FILE] [--json]`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tracknet.scripts._augmented_windows import VISIBILITY_WORDS, augmented_windows
 from tracknet.utils.errors import EXIT_DONE, EXIT_FAILED, UserError, cli_main
 from tracknet.utils.urls import is_url, shown
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 SAMPLED_FRAMES = 1536
 PAGE_FRAMES = 60
+MOST_WINDOWS = 60
 MOST_SAMPLES = 600
 """A sheet of more would be higher than the 65,500 lines of the largest JPEG, a page of more 50 MB and larger."""
 
@@ -45,6 +47,12 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         help=f"compare all frames with their neighbours, instead of about {SAMPLED_FRAMES:,}",
     )
     parser.add_argument("--samples", type=int, metavar="N", help="draw N frames with their labels on a sheet")
+    parser.add_argument(
+        "--augment",
+        nargs="*",
+        metavar="KEY=VALUE",
+        help="with --samples: windows as a training with these settings sees them, in place of stored frames",
+    )
     parser.add_argument("--out", type=Path, help="the sheet's file: .jpg or .png (default: samples.jpg)")
     parser.add_argument(
         "--html",
@@ -62,6 +70,10 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         problems.append("--decode goes with --verify")
     if args.verify and (args.samples or args.html or args.duplicates):
         problems.append("--verify goes alone: damaged shards cannot be shown; verify first, then look")
+    if args.augment is not None and (args.samples is None or args.html is not None):
+        problems.append("--augment goes with --samples N, and without --html: it draws windows on that sheet")
+    elif args.augment is not None and args.samples > MOST_WINDOWS:
+        problems.append(f"--samples must be at most {MOST_WINDOWS} with --augment, got {args.samples}")
     if args.out is not None and args.samples is None:
         problems.append("--out names the sheet of --samples N")
     if args.out is not None and args.out.suffix.lower() not in (".jpg", ".jpeg", ".png"):
@@ -187,14 +199,20 @@ def _draw(
 
     from tracknet.reporting.dataset_page import dataset_page
     from tracknet.reporting.sample_sheet import sample_sheet
+    from tracknet.reporting.window_sheet import window_sheet
     from tracknet.utils.files import replace_file
 
-    frames = _shown_frames(splits, args.samples or PAGE_FRAMES)
+    frames = _shown_frames(splits, args.samples or PAGE_FRAMES) if args.augment is None else []
     written = []
     if args.samples is not None:
         out = args.out or Path("samples.jpg")
         out.parent.mkdir(parents=True, exist_ok=True)
-        picture = cv2.cvtColor(sample_sheet(frames), cv2.COLOR_RGB2BGR)
+        if args.augment is None:
+            drawn = sample_sheet(frames)
+        else:
+            # Training comes first, where there is any.
+            drawn = window_sheet(augmented_windows(splits[0], args.augment, args.samples))
+        picture = cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR)
         replace_file(out, cv2.imencode(out.suffix.lower(), picture)[1].tobytes())
         written.append(str(out))
     if args.html is not None:
@@ -213,7 +231,6 @@ def _shown_frames(splits: Sequence[ShardSet], count: int) -> list[ShownFrame]:
     from tracknet.reporting.sample_sheet import ShownFrame
     from tracknet.utils.geometry import Size, scaling, transform_points
 
-    words = {0: "0 absent", 1: "1 clear", 2: "2 hard to see", 3: "3 occluded"}
     readers = [ShardReader(shards) for shards in splits]
     frames = []
     for which, row in spread_rows([shards.table for shards in splits], count):
@@ -228,7 +245,7 @@ def _shown_frames(splits: Sequence[ShardSet], count: int) -> list[ShownFrame]:
                 split=shards.split,
                 game=game,
                 clip=clip,
-                visibility=words[int(table.visibility[row])],
+                visibility=VISIBILITY_WORDS[int(table.visibility[row])],
                 status="" if table.status[row] == NO_STATUS else Status(int(table.status[row])).name.lower(),
                 xy_px=None if absent else _pair(transform_points(to_stored, frame_xy)),
                 frame_xy_px=None if absent else _pair(frame_xy),

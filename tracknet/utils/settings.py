@@ -10,6 +10,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from tracknet.utils.ball_settings import (
+    MixupConfig,
+    MotionBlurConfig,
+    OccludeConfig,
+    PasteConfig,
+    StreakConfig,
+    ZoomConfig,
+)
 from tracknet.utils.bounds import bounded
 from tracknet.utils.geometry import Size
 
@@ -54,15 +62,52 @@ class AugmentConfig:
     hue_deg: float = bounded(15.0, 0.0, 180.0)
     """Largest turn of the colours; courts differ in colour more than balls do."""
     prob: float = bounded(1.0, 0.0, 1.0)
-    """Probability that a window is augmented at all, apart from the flip."""
+    """Probability that a window is augmented at all, apart from the flip and from what follows."""
     by: Literal["auto", "workers", "device"] = "auto"
     """Who moves pixels and changes colours: the loader's workers, or the model's device, which gets the frames as they
     are stored; `auto` is the device where that is a GPU. Draws, labels and order are the same either way, pixels
     within 2 grey levels."""
 
+    ball_px: float = bounded(14.0, above=0.0, high=500.0)
+    """Diameter of a usual ball, frame pixels: how far around a label `paste` and `streak` look for it (2.5 of them),
+    and the measure of `occlude`."""
+    paste: PasteConfig = field(default_factory=PasteConfig)
+    streak: StreakConfig = field(default_factory=StreakConfig)
+    occlude: OccludeConfig = field(default_factory=OccludeConfig)
+    motion_blur: MotionBlurConfig = field(default_factory=MotionBlurConfig)
+    zoom: ZoomConfig = field(default_factory=ZoomConfig)
+    mixup: MixupConfig = field(default_factory=MixupConfig)
+
     def is_late(self, device_type: str) -> bool:
-        """Whether a model on such a device (torch's name: `cpu`, `cuda`, ...) augments for itself."""
-        return self.enabled and (self.by == "device" or (self.by == "auto" and device_type == "cuda"))
+        """Whether a model on such a device (torch's name: `cpu`, `cuda`, ...) augments for itself.
+
+        Mixup lays finished pictures over each other, so that these are made where it is: in the workers.
+        """
+        wanted = self.by == "device" or (self.by == "auto" and device_type == "cuda")
+        return self.enabled and wanted and self.mixup.prob == 0
+
+    @property
+    def looks_around(self) -> bool:
+        """Whether a window may be made of frames beyond its own."""
+        return self.paste.prob > 0 or self.streak.prob > 0
+
+    def of_windows(self) -> list[str]:
+        """The parts in use that change each window in its own way, by name."""
+        parts = ("paste", "streak", "occlude", "motion_blur", "zoom")
+        return [name for name in parts if getattr(self, name).prob > 0]
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Frames that are shared, and changed for one window; and mixed before they are final."""
+        if self.per == "run" and self.of_windows():
+            yield (
+                "per",
+                f"run shares frames among windows, which {' and '.join(self.of_windows())} would change: set window",
+            )
+        if self.by == "device" and self.mixup.prob > 0:
+            yield (
+                "by",
+                "device goes without mixup, which lays finished pictures over each other: set auto or workers",
+            )
 
 
 @dataclass(frozen=True)

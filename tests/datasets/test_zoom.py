@@ -1,0 +1,43 @@
+"""A closer look keeps the ball where it is."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tracknet.datasets.augmentations import IDENTITY, draw_augmentation
+from tracknet.datasets.zoom import zoomed
+from tracknet.utils.ball_settings import ZoomConfig
+from tracknet.utils.geometry import Size, transform_points
+from tracknet.utils.settings import AugmentConfig
+
+SIZE = Size(160, 96)
+
+
+def test_the_ball_stays_and_the_rest_moves_away_from_it() -> None:
+    points = np.array([[40.0, 20.0], [44.0, 22.0], [np.nan, np.nan]])
+    factors = []
+    for seed in range(50):
+        found = zoomed(IDENTITY, ZoomConfig(1.0, 2.0), SIZE, points, np.random.default_rng(seed))
+        np.testing.assert_allclose(transform_points(found.matrix, (42.0, 21.0)), (42.0, 21.0), atol=1e-9)
+        factors.append(found.matrix[0, 0])
+        assert not found.only_flip and found.matrix[0, 0] == found.matrix[1, 1]
+        # No border comes into the picture.
+        corners = transform_points(found.matrix, [(-0.5, -0.5), (SIZE.width - 0.5, SIZE.height - 0.5)])
+        assert (corners[0] <= -0.499).all() and (corners[1] >= np.array(SIZE) - 0.501).all()
+    assert min(factors) >= 1.0 and max(factors) <= 2.0
+    assert 1.3 < np.exp(np.log(factors).mean()) < 1.55
+
+
+def test_it_comes_before_what_is_drawn_otherwise() -> None:
+    drawn = draw_augmentation(AugmentConfig(), SIZE, np.random.default_rng(0))
+    points = np.array([[100.0, 50.0]])
+    found = zoomed(drawn, ZoomConfig(1.0, 3.0), SIZE, points, np.random.default_rng(1))
+    np.testing.assert_allclose(transform_points(found.matrix, points), transform_points(drawn.matrix, points))
+    assert found.colour is drawn.colour
+
+
+def test_without_a_ball_or_a_draw() -> None:
+    nothing = np.full((3, 2), np.nan)
+    found = zoomed(IDENTITY, ZoomConfig(1.0, 2.0), SIZE, nothing, np.random.default_rng(0))
+    assert np.isfinite(found.matrix).all() and found.matrix[0, 0] > 1
+    assert zoomed(IDENTITY, ZoomConfig(0.0, 2.0), SIZE, nothing, np.random.default_rng(0)) is IDENTITY
