@@ -21,6 +21,7 @@ from tracknet.models.window_overlap import resolve_overlap
 from tracknet.training.evaluation import evaluation_spec, predict_split
 from tracknet.training.metrics import PredictionOrigin, Predictions, Protocol, ThresholdOrigin, best_threshold
 from tracknet.training.pictures import OverlayCollector
+from tracknet.training.stored_features import feature_opener
 from tracknet.utils.environment import describe_environment
 from tracknet.utils.errors import UserError
 from tracknet.utils.heatmap import DECODERS
@@ -67,6 +68,7 @@ def run_model(
     decoders: Sequence[str] = tuple(DECODERS),
     overlap: str | None = None,
     flip: bool = False,
+    features: str | None = None,
 ) -> ModelRun:
     """Predicts every frame of a split.
 
@@ -81,16 +83,22 @@ def run_model(
         decoders: by name; the model's own is always among them.
         overlap: how several windows' maps of one frame become one; `None` is the model's default.
         flip: average with the mirror image.
+        features: folder or URL of the backbone's tokens, which is then not run; not with `flip`.
 
     Raises:
-        UserError: model and shards do not fit, or the model has nothing to combine.
+        UserError: model, shards and features do not fit, or the model has nothing to combine.
     """
     model = TrackNet.from_pretrained(folder)
     overlap = resolve_overlap(overlap, model.num_maps)
     check_stored_size(shards, model.input_size)
     precision = Precision.resolve(amp, resolve_device(device))
     model.to(precision.device)
-    stream = evaluation_stream(shards, evaluation_spec(model), batch_size=batch_size)
+    stream = evaluation_stream(
+        shards,
+        evaluation_spec(model),
+        batch_size=batch_size,
+        features=feature_opener(features, model)(shards),
+    )
     loader = StreamLoader(stream, LoaderConfig(workers=workers), pin_memory=precision.device.type == "cuda")
     overlays = OverlayCollector(model, loader, pictures)
     own = model.config.heatmap.decode

@@ -12,6 +12,7 @@ import torch
 from tracknet.datasets.batch import SampleSpec
 from tracknet.datasets.index import ShardSet
 from tracknet.datasets.loader import StreamLoader
+from tracknet.datasets.shard_cache import ShardCache
 from tracknet.datasets.sources import Sources, open_sources
 from tracknet.datasets.stream import check_stored_size, evaluation_stream, training_stream
 from tracknet.datasets.topology import Topology
@@ -19,6 +20,7 @@ from tracknet.models.model import TrackNet
 from tracknet.models.precision import Precision, resolve_device
 from tracknet.training.distributed import Ranks
 from tracknet.training.evaluation import evaluation_spec
+from tracknet.training.stored_features import feature_opener
 from tracknet.utils.config import to_plain
 from tracknet.utils.errors import UserError
 from tracknet.utils.processor import read_processor
@@ -98,6 +100,7 @@ def _streams(
 ) -> tuple[StreamLoader, StreamLoader | None]:
     training, pin = config.training, precision.device.type == "cuda"
     spec = SampleSpec.for_training(config, model.input_size)
+    features = feature_opener(config.data.features, model, ShardCache.of(config.data.cache))
     stream = training_stream(
         sources.train,
         spec,
@@ -107,6 +110,7 @@ def _streams(
         filters=config.data.filter,
         weights=sources.weights,
         topology=topology,
+        features=features(sources.train),
     )
     if stream.num_steps < training.accumulate:
         raise UserError(
@@ -120,7 +124,11 @@ def _streams(
         say("note: this build has no validation split; the last checkpoint will be the one to use")
         return train, None
     evaluation = evaluation_stream(
-        val_shards, evaluation_spec(model), batch_size=training.batch_size, topology=topology
+        val_shards,
+        evaluation_spec(model),
+        batch_size=training.batch_size,
+        topology=topology,
+        features=features(val_shards),
     )
     return train, StreamLoader(evaluation, config.data.loader, pin_memory=pin)
 
