@@ -10,7 +10,6 @@ order from the same start; they take their steps in turns, one step each, so tha
 from __future__ import annotations
 
 import argparse
-import copy
 import itertools
 import statistics
 import tempfile
@@ -160,87 +159,99 @@ def configured(args: argparse.Namespace, features: Path | None, *more: str) -> C
 
 
 def report(args: argparse.Namespace) -> Iterator[str]:
-    frames, features = Manifest.read(args.shards), Manifest.read(args.features)
-    info, machine = FeatureInfo.of(features, str(args.features)), describe_environment()
+    """The lines of the report, as they become known."""
     with tempfile.TemporaryDirectory(dir=args.features.parent) as folder:
         int8 = Path(folder) / "int8"
         error = as_int8(args.features, int8)
-        steps = max(args.steps, args.long_steps)
-        online = Contender.of("online", configured(args, None), steps)
-        stored = Contender.of("float16", configured(args, args.features), steps)
-        small = Contender.of("int8", configured(args, int8), steps)
-        bare = Contender.of(
-            "float16, no skip", configured(args, args.features, "model.decoder.skip=none"), steps
-        )
-        everyone = [online, stored, small, bare]
+        places = {"float16": args.features, "int8": int8}
+        more = {"online": configured(args, None), **{name: configured(args, p) for name, p in places.items()}}
+        more["float16, no skip"] = configured(args, args.features, "model.decoder.skip=none")
+        everyone = [Contender.of(name, config, args.long_steps) for name, config in more.items()]
+        yield from heading(args, everyone[0])
+        yield from storage(args, places, error)
         for _ in range(args.steps):
             for one in everyone:
                 one.step()
-        after = {one.name: copy.deepcopy(one.setup.model.state_dict()) for one in (online, stored)}
-        stored_only = [stored, small, bare]
-        for _ in range(args.long_steps - args.steps):
-            for one in stored_only:
-                one.step()
-        val = open_split(args.shards, "val")
-        metrics = configured(args, None).training.metrics
-        places = {"float16": args.features, "int8": int8, "float16, no skip": args.features}
-        late = {one.name: figures(one.predict(val, places[one.name]), metrics) for one in stored_only}
-        late_on_features = stored.predict(val, args.features)
-        few = np.arange(min(args.frames, len(val)))
-        on_frames = stored.predict(val.take(few), None)
-        early = {}
-        for one in (online, stored):
-            one.setup.model.load_state_dict(after[one.name])
-            early[one.name] = figures(one.predict(val, args.features), metrics)
-        sizes = {"float16": features, "int8": Manifest.read(int8)}
-        train = open_split(args.shards, "train")
-        count = min(200, len(train))
-        reads = {"frames": read_us(ShardReader(train).read, count, 3)}
-        for name in sizes:
-            tokens = open_features(places[name], train, identity(places[name]), with_frames=True)
-            reads[name] = read_us(TokenReader(tokens).read, count, 3)
-    config = online.setup.model.config
+        yield from speed(everyone)
+        yield from accuracy(
+            args, everyone, {**places, "online": args.features, "float16, no skip": args.features}
+        )
+
+
+def heading(args: argparse.Namespace, online: Contender) -> Iterator[str]:
+    """What is measured, on what."""
+    model, machine = online.setup.model, describe_environment()
     yield (
-        f"Command: `python -m benchmarks.features`. Data: {args.data}; frames of {frames.image_size}, "
-        f"{info.backbone.tokens}. Model `{args.model}`, backbone frozen, T = {online.setup.model.num_frames}, batches "
-        f"of {online.setup.train.stream.batch_size}, no augmentation, seed 0, heatmap {config.heatmap.size}. Machine: "
-        f"{machine['cpu_count']} cores of an {machine['processor']}, busy with other work: processor times are the "
-        f"figures to go by; torch {machine['packages']['torch']}.\n"
+        f"Command: `python -m benchmarks.features`. Data: {args.data}; frames of {model.input_size}, "
+        f"{identity(args.features).tokens}. Model `{args.model}` {' '.join(args.overrides)}; backbone frozen, "
+        f"T = {model.num_frames}, batches of {online.setup.train.stream.batch_size}, no augmentation, seed 0. Machine: "
+        f"{machine['cpu_count']} cores of an {machine['processor']}, one thread, busy with other work: processor times "
+        f"are the figures to go by; torch {machine['packages']['torch']}.\n"
     )
-    yield "| | frames | float16 | int8 |\n|---|--:|--:|--:|"
-    of_frames = frames.totals["bytes"]
-    per = [f"{m.totals['bytes'] / m.totals['frames'] / 1e3:.1f}" for m in (frames, *sizes.values())]
-    yield f"| disk, kB a frame | {' | '.join(per)} |"
-    yield (
-        "| times the frames' | 1 | "
-        + " | ".join(f"{m.totals['bytes'] / of_frames:.1f}" for m in sizes.values())
-        + " |"
-    )
-    yield f"| read, check and decode one, us | {' | '.join(f'{us:.0f}' for us in reads.values())} |"
-    yield f"| error of the tokens (rms, of their own) | | | {100 * error:.2f} % |\n"
+
+
+def storage(args: argparse.Namespace, places: dict[str, Path], error: float) -> Iterator[str]:
+    """Room, time to read, and what int8 loses."""
+    train = open_split(args.shards, "train")
+    manifests = [Manifest.read(folder) for folder in (args.shards, *places.values())]
+    count = min(200, len(train))
+    reads = [read_us(ShardReader(train).read, count, 3)]
+    for folder in places.values():
+        tokens = open_features(folder, train, identity(folder), with_frames=True)
+        reads.append(read_us(TokenReader(tokens).read, count, 3))
+    sizes = [manifest.totals["bytes"] for manifest in manifests]
+    yield f"| | frames | {' | '.join(places)} |\n|---|--:|--:|--:|"
+    yield f"| disk, kB a frame | {' | '.join(f'{n / manifests[0].totals["frames"] / 1e3:.1f}' for n in sizes)} |"
+    yield f"| times the frames' | {' | '.join(f'{n / sizes[0]:.1f}' for n in sizes)} |"
+    yield f"| read, check and decode one, processor us | {' | '.join(f'{us:.0f}' for us in reads)} |"
+    yield f"| rms error of the tokens, of their own rms | | | {100 * error:.2f} % |\n"
+
+
+def speed(everyone: Sequence[Contender]) -> Iterator[str]:
+    """Time a step, without each contender's first; and how far the losses are apart."""
+    online, stored = everyone[0], everyone[1]
     yield "| training | step, processor s | step, wall s | steps/s against online |\n|---|--:|--:|--:|"
     for one in everyone:
-        cpu, wall = (statistics.median(times[1 : args.steps]) for times in (one.cpu_s, one.wall_s))
-        ratio = statistics.median(a / b for a, b in zip(online.cpu_s[1:], one.cpu_s[1:], strict=False))
+        cpu, wall = (statistics.median(times[1:]) for times in (one.cpu_s, one.wall_s))
+        ratio = statistics.median(a / b for a, b in zip(online.cpu_s[1:], one.cpu_s[1:], strict=True))
         yield f"| {one.name} | {cpu:.3f} | {wall:.3f} | {ratio:.1f} x |"
-    apart = np.abs(np.subtract(online.losses, stored.losses[: args.steps])) / np.abs(online.losses)
+    apart = np.abs(np.subtract(online.losses, stored.losses)) / np.abs(online.losses)
     yield (
-        f"\nLosses of float16 differ from the online ones by {100 * np.median(apart):.3f} % (median over "
-        f"{args.steps} steps), at most {100 * apart.max():.2f} %.\n"
+        f"\nLoss from {online.losses[0]:.4f} to {online.losses[-1]:.4f} online and {stored.losses[-1]:.4f} on float16 in "
+        f"{len(online.losses)} steps: {100 * np.median(apart):.3f} % apart in the median step, {100 * apart.max():.3f} % "
+        "at most.\n"
     )
+
+
+def accuracy(
+    args: argparse.Namespace, everyone: Sequence[Contender], places: dict[str, Path]
+) -> Iterator[str]:
+    """All after the same steps, those on stored features after more, and one on frames and on features."""
+    val, metrics = open_split(args.shards, "val"), configured(args, None).training.metrics
     px = f"{metrics.distance_px:g} px"
     yield f"| validation, {len(val):,} frames | steps | F1 at {px} | PCK at {px} | median error px |"
     yield "|---|--:|--:|--:|--:|"
-    for name, (f1, pck, median) in early.items():
-        yield f"| {name} | {args.steps} | {f1:.1f} | {pck:.1f} | {median:.1f} |"
-    for name, (f1, pck, median) in late.items():
-        yield f"| {name} | {args.long_steps} | {f1:.1f} | {pck:.1f} | {median:.1f} |"
-    moved = np.linalg.norm(on_frames.xy_px - late_on_features.xy_px[: len(few)], axis=1)
-    changed = np.abs(on_frames.score - late_on_features.score[: len(few)])
+
+    def row(one: Contender) -> str:
+        f1, pck, median = figures(one.predict(val, places[one.name]), metrics)
+        return f"| {one.name} | {len(one.losses)} | {f1:.1f} | {pck:.1f} | {median:.1f} |"
+
+    for one in everyone[:2]:
+        yield row(one)
+    for _ in range(args.long_steps - args.steps):
+        for one in everyone[1:]:
+            one.step()
+    for one in everyone[1:]:
+        yield row(one)
+    stored, few = everyone[1], min(args.frames, len(val))
+    on_frames = stored.predict(val.take(np.arange(few)), None)
+    on_features = stored.predict(val, places[stored.name])
+    moved = np.linalg.norm(on_frames.xy_px - on_features.xy_px[:few], axis=1)[:-1]
+    changed = np.abs(on_frames.score - on_features.score[:few])[:-1]
     yield (
-        f"\nThe model of {args.long_steps} float16 steps, evaluated on frames and on features ({len(few)} frames): its "
-        f"points lie {np.median(moved):.4f} px apart (median; 90 % within {np.quantile(moved, 0.9):.3f}), its scores "
-        f"differ by {changed.max():.5f} at most."
+        f"\nThat float16 model, evaluated on frames and on features ({len(moved)} frames): its points lie "
+        f"{np.median(moved):.4f} frame px apart (median; 90 % within {np.quantile(moved, 0.9):.3f}), its scores differ by "
+        f"{changed.max():.5f} at most."
     )
 
 
@@ -258,13 +269,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path)
     parser.add_argument("overrides", nargs="*", metavar="key=value")
     args = parser.parse_intermixed_args(argv)
-    lines = []
+    lines = ["# Stored features\n"]
     for line in report(args):
         print(line, flush=True)
         lines.append(line)
-    if args.out is not None:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text("# Stored features\n\n" + "\n".join(lines) + "\n")
+        if args.out is not None:
+            args.out.parent.mkdir(parents=True, exist_ok=True)
+            args.out.write_text("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

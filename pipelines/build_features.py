@@ -129,7 +129,7 @@ def run(argv: Sequence[str]) -> int:
     interrupt_on_sigterm()
     with _Frames(source, batch=args.batch, workers=args.workers) as reader:
         report = build_features(request, reader.of, encoder)
-    print(_result(request, report))
+    print(_result(request, report, args.overrides))
     return EXIT_DONE
 
 
@@ -222,7 +222,8 @@ class _Frames:
         return np.stack([readers[split].read(row) for row in rows])
 
 
-def _result(request: FeatureRequest, report: FeatureReport) -> str:
+def _result(request: FeatureRequest, report: FeatureReport, overrides: Sequence[str]) -> str:
+    import shlex
     from pathlib import Path
 
     from pipelines.wording import counted, megabytes
@@ -242,11 +243,14 @@ def _result(request: FeatureRequest, report: FeatureReport) -> str:
         )
     frames_bytes = sum(entry.bytes for entry in request.frames.shards)
     size = manifest.image_size
+    asked = [
+        *(f"data.features={out}", f"data.resize=[{size.width},{size.height}]"),
+        *("data.augment.enabled=false", "model.backbone.freeze=true"),
+    ]
+    train = ["python", "-m", "tracknet.train", request.source, "--model", request.model, *overrides, *asked]
     return (
         f"{done}\n  {manifest.totals['bytes'] / frames_bytes:.1f} times the shards of frames "
-        f"({megabytes(frames_bytes)})\nnext: python -m tracknet.train {request.source} --model {request.model} "
-        f"data.features={out} data.resize=[{size.width},{size.height}] data.augment.enabled=false "
-        "model.backbone.freeze=true"
+        f"({megabytes(frames_bytes)})\nnext: {shlex.join(train)}"
     )
 
 
