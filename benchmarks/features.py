@@ -200,8 +200,9 @@ def storage(args: argparse.Namespace, places: dict[str, Path], error: float) -> 
         tokens = open_features(folder, train, identity(folder), with_frames=True)
         reads.append(read_us(TokenReader(tokens).read, count, 3))
     sizes = [manifest.totals["bytes"] for manifest in manifests]
+    per_frame = [size / manifests[0].totals["frames"] / 1e3 for size in sizes]
     yield f"| | frames | {' | '.join(places)} |\n|---|--:|--:|--:|"
-    yield f"| disk, kB a frame | {' | '.join(f'{n / manifests[0].totals["frames"] / 1e3:.1f}' for n in sizes)} |"
+    yield f"| disk, kB a frame | {' | '.join(f'{kb:.1f}' for kb in per_frame)} |"
     yield f"| times the frames' | {' | '.join(f'{n / sizes[0]:.1f}' for n in sizes)} |"
     yield f"| read, check and decode one, processor us | {' | '.join(f'{us:.0f}' for us in reads)} |"
     yield f"| rms error of the tokens, of their own rms | | | {100 * error:.2f} % |\n"
@@ -217,9 +218,9 @@ def speed(everyone: Sequence[Contender]) -> Iterator[str]:
         yield f"| {one.name} | {cpu:.3f} | {wall:.3f} | {ratio:.1f} x |"
     apart = np.abs(np.subtract(online.losses, stored.losses)) / np.abs(online.losses)
     yield (
-        f"\nLoss from {online.losses[0]:.4f} to {online.losses[-1]:.4f} online and {stored.losses[-1]:.4f} on float16 in "
-        f"{len(online.losses)} steps: {100 * np.median(apart):.3f} % apart in the median step, {100 * apart.max():.3f} % "
-        "at most.\n"
+        f"\nLoss from {online.losses[0]:.4f} to {online.losses[-1]:.4f} online and {stored.losses[-1]:.4f} on float16 "
+        f"in {len(online.losses)} steps: {100 * np.median(apart):.3f} % apart in the median step, "
+        f"{100 * apart.max():.3f} % at most.\n"
     )
 
 
@@ -250,8 +251,8 @@ def accuracy(
     changed = np.abs(on_frames.score - on_features.score[:few])[:-1]
     yield (
         f"\nThat float16 model, evaluated on frames and on features ({len(moved)} frames): its points lie "
-        f"{np.median(moved):.4f} frame px apart (median; 90 % within {np.quantile(moved, 0.9):.3f}), its scores differ by "
-        f"{changed.max():.5f} at most."
+        f"{np.median(moved):.4f} frame px apart (median; 90 % within {np.quantile(moved, 0.9):.3f}), its scores differ "
+        f"by {changed.max():.5f} at most."
     )
 
 
