@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.conftest import SMALL
 from tracknet.datasets.index import open_split
 from tracknet.models.backbones.vit_backbone import ViTBackbone
 from tracknet.models.model import TrackNet
@@ -17,6 +18,7 @@ from tracknet.scripts import evaluate, train
 from tracknet.training.model_evaluation import run_model
 from tracknet.utils.config import load_config
 from tracknet.utils.errors import UserError
+from tracknet.utils.geometry import Size
 
 FROZEN = ("model.backbone.freeze=true", "data.augment.enabled=false", "training.epochs=1")
 NO_SKIP = "model.decoder.skip=none"
@@ -150,3 +152,15 @@ def test_what_does_not_go_together_is_refused_at_once(
     assert "no backbone" in str(refused.value.problems)
     with pytest.raises(UserError, match="of another backbone than this model's"):
         train.run([*small_train_args, "--dry-run", *FROZEN, stored, "training.seed=1"])
+
+
+def test_a_backbone_that_is_trained_takes_no_features() -> None:
+    config = load_config(model="vit_tiny", overrides=[*SMALL, "model.backbone.freeze=true"])
+    model = TrackNet(config.model, input_size=Size(96, 48), num_frames=3)
+    frames = torch.randint(0, 256, (2, 3, 3, 48, 96), dtype=torch.uint8)
+    features = model.encode_frames(frames.flatten(0, 1)).unflatten(0, (2, 3))
+    torch.testing.assert_close(model(frames, features), model(frames))
+    model.backbone.set_frozen(False)
+    with pytest.raises(UserError, match="this model's is trained"):
+        model(frames, features)
+    assert model.eval()(frames, features.half()).dtype == torch.float32

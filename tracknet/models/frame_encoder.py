@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from tracknet.models.model import TrackNet
 from tracknet.models.normalise import normalised
 from tracknet.models.precision import Precision
 from tracknet.utils.backbone_identity import BackboneIdentity
+from tracknet.utils.config import to_plain
 from tracknet.utils.errors import UserError
 from tracknet.utils.geometry import Size
 from tracknet.utils.processor import read_processor
@@ -120,7 +120,7 @@ def identify(
     backbone: ViTBackbone, config: BackboneConfig, size: Size, normalisation: Normalisation
 ) -> BackboneIdentity:
     """As `identity_of`, of the parts. Raises UserError where the frames are no whole number of patches."""
-    settings = {name: value for name, value in asdict(config).items() if name not in _NOT_OF_THE_TOKENS}
+    settings = {name: value for name, value in to_plain(config).items() if name not in _NOT_OF_THE_TOKENS}
     return BackboneIdentity(
         name=config.name,
         weights_sha256=weights_sha256(backbone),

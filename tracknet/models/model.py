@@ -23,6 +23,7 @@ from tracknet.models.fusion import build_fusion
 from tracknet.models.heads.heatmap_head import HeatmapHead
 from tracknet.models.normalise import normalised
 from tracknet.utils import heatmap as heatmaps
+from tracknet.utils.errors import UserError
 from tracknet.utils.geometry import Size
 from tracknet.utils.processor import IMAGENET_MEAN, IMAGENET_STD
 from tracknet.utils.settings import ModelConfig, SequenceConfig
@@ -101,8 +102,16 @@ class TrackNet(nn.Module):
             frames: of the windows; where features are given and `sees_pixels` is false, `[B, T, ...]` of any size.
             features: `[B, T, C, Hp, Wp]` of the frames, computed before (`encode_frames`); the backbone is not run.
 
+        Raises:
+            UserError: features are given in place of a backbone that is trained.
+
         """
         if features is not None:
+            if self.training and not getattr(self.backbone, "freeze", False):
+                raise UserError(
+                    "features stand in for a frozen backbone, and this model's is trained",
+                    remedy="freeze it (model.backbone.freeze=true), or train without data.features",
+                )
             pixels = self._normalise(frames) if self.sees_pixels else frames
             return self._decode(features.float(), pixels)
         pixels = self._normalise(frames)
