@@ -216,11 +216,22 @@ def speed(everyone: Sequence[Contender]) -> Iterator[str]:
         cpu, wall = (statistics.median(times[1:]) for times in (one.cpu_s, one.wall_s))
         ratio = statistics.median(a / b for a, b in zip(online.cpu_s[1:], one.cpu_s[1:], strict=True))
         yield f"| {one.name} | {cpu:.3f} | {wall:.3f} | {ratio:.1f} x |"
-    apart = np.abs(np.subtract(online.losses, stored.losses)) / np.abs(online.losses)
+    # Batches without a ball have no loss.
+    pairs = [(a, b) for a, b in zip(online.losses, stored.losses, strict=True) if a > 0]
+    apart = np.array([abs(a - b) / a for a, b in pairs])
+    tenth = max(1, len(pairs) // 10)
+    first, last_online, last_stored = (
+        statistics.mean(values)
+        for values in (
+            [a for a, _ in pairs[:tenth]],
+            [a for a, _ in pairs[-tenth:]],
+            [b for _, b in pairs[-tenth:]],
+        )
+    )
     yield (
-        f"\nLoss from {online.losses[0]:.4f} to {online.losses[-1]:.4f} online and {stored.losses[-1]:.4f} on float16 "
-        f"in {len(online.losses)} steps: {100 * np.median(apart):.3f} % apart in the median step, "
-        f"{100 * apart.max():.3f} % at most.\n"
+        f"\nLoss from {first:.4f} (mean of the first tenth) to {last_online:.4f} (of the last) online and "
+        f"{last_stored:.4f} on float16 in {len(online.losses)} steps: {100 * np.median(apart):.3f} % apart in the "
+        f"median step, {100 * apart.max():.3f} % at most.\n"
     )
 
 
