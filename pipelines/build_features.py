@@ -98,6 +98,10 @@ def run(argv: Sequence[str]) -> int:
     model = Path(args.model.rstrip("/")).name.removesuffix(".yaml")
     out = place_of(args.out or f"{args.shards.rstrip('/')}-{model}")
     open_store(out)  # an unknown kind of URL is told before a model is loaded
+    if out == source or (
+        isinstance(out, Path) and isinstance(source, Path) and out.resolve() == source.resolve()
+    ):
+        raise UserError(f"--out {out} is the folder of the frames", remedy="choose another --out")
     frames = shard_names.read_manifest(source)
     if frames.features:
         raise UserError(f"{source} holds features, not frames", remedy="name the build that they are of")

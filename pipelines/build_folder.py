@@ -197,6 +197,12 @@ class BuildFolder:
             )
 
     def _refuse_other(self, there: dict[str, Any], asked: dict[str, Any]) -> None:
+        kinds = [owner.get("holds", "frames") for owner in (there, asked)]
+        if kinds[0] != kinds[1]:
+            raise UserError(
+                f"--out {self.store} holds a build of {kinds[0]}, not of {kinds[1]}",
+                remedy="choose another --out",
+            )
         keys = [key for key in sorted(there.keys() | asked.keys()) if there.get(key) != asked.get(key)]
         differing = [
             f"{key}: {_show(there.get(key))} there, {_show(asked.get(key))} asked for" for key in keys

@@ -65,7 +65,7 @@ class FeatureRequest:
 
     def owner(self) -> dict[str, Any]:
         """What the output folder belongs to: a configuration, and a build of frames."""
-        return {**self.config(), "shards": self.source, "model": self.model}
+        return {**self.config(), "holds": "features", "shards": self.source, "model": self.model}
 
     def tasks(self) -> list[FeatureTask]:
         """One task per shard of frames."""

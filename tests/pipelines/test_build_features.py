@@ -198,6 +198,13 @@ def test_features_are_no_frames(small_shards: Path, small_features: Path, tmp_pa
     assert f"data.features={small_features}" in str(refused.value.remedy)
     with pytest.raises(UserError, match="holds features, not frames"):
         compute(small_features, tmp_path / "out")
+    with pytest.raises(UserError, match="is the folder of the frames"):
+        compute(small_shards, small_shards, "--overwrite")
+    root = str(small_shards.parent / "tracknet")
+    with pytest.raises(UserError, match="holds a build of features, not of frames"):
+        build_shards.run(
+            ["--root", root, "--out", str(small_features), "--workers", "0", "data.resize=[96,48]"]
+        )
     with pytest.raises(UserError, match="holds frames, not features"):
         FeatureInfo.of(Manifest.read(small_shards), "shards")
 

@@ -59,6 +59,8 @@ class RunFolder:
         """Raises UserError where a run's `config.yaml` and `run.json` would hold the password of a URL."""
         data = config.data
         places = {"data.shards": (data.shards,), "data.files": data.files or ()}
+        if data.features is not None:
+            places["data.features"] = (data.features,)
         for number, source in enumerate(data.sources or ()):
             places[f"data.sources[{number}].shards"] = source.shards
         problems = [
