@@ -25,7 +25,8 @@ from pipelines.feature_build import FeatureRequest, build_features
 from tracknet.datasets.batch import Batch
 from tracknet.datasets.feature_format import FeatureInfo, decode_tokens, encode_tokens
 from tracknet.datasets.features import TokenReader, open_features
-from tracknet.datasets.index import ShardSet, open_split
+from tracknet.datasets.index import ShardSet, open_shards, open_split
+from tracknet.datasets.index_file import as_rows, read_index
 from tracknet.datasets.loader import StreamLoader
 from tracknet.datasets.reader import ShardReader
 from tracknet.datasets.schema import Manifest
@@ -94,7 +95,7 @@ def as_int8(source: Path, out: Path) -> float:
     manifest = Manifest.read(source)
     info = replace(FeatureInfo.of(manifest, str(source)), dtype="int8")
     splits = {split: open_tokens(source, split) for split in manifest.games}
-    rows = [dict(row) for split in splits for row in rows_of(source, split)]
+    rows = as_rows(read_index(source)[0])
     squares = np.zeros(2)
 
     def tokens_of(task: Any) -> Iterator[Any]:
@@ -111,19 +112,11 @@ def as_int8(source: Path, out: Path) -> float:
 
 
 def open_tokens(folder: Path, split: str) -> tuple[Callable[[int], Any], dict[str, int]]:
-    from tracknet.datasets.index import open_shards
-
     manifest = Manifest.read(folder)
     shards = open_shards([folder / entry.name for entry in manifest.shards_of(split)], tokens=True)
     info, reader = FeatureInfo.of(manifest, str(folder)), ShardReader(shards)
     rows = {key: row for row, key in enumerate(shards.table.keys)}
     return lambda row: decode_tokens(reader.read_bytes(row), info), rows
-
-
-def rows_of(folder: Path, split: str) -> Iterator[dict[str, Any]]:
-    import pyarrow.parquet as pq
-
-    return (row for row in pq.read_table(folder / "index.parquet").to_pylist() if row["split"] == split)
 
 
 def read_us(read: Callable[[int], Any], frames: int, rounds: int) -> float:

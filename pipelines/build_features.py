@@ -15,11 +15,7 @@ from tracknet.utils.errors import EXIT_DONE, UserError, cli_main
 from tracknet.utils.urls import is_url, shown
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from pipelines.feature_build import FeatureReport, FeatureRequest
-    from tracknet.datasets.index_file import Columns
-    from tracknet.datasets.remote_path import RemotePath
     from tracknet.models.frame_encoder import FrameEncoder
     from tracknet.utils.geometry import Size
 
@@ -87,7 +83,8 @@ def run(argv: Sequence[str]) -> int:
     from pipelines.wording import counted, megabytes
     from tracknet.datasets import shard_names
     from tracknet.datasets.feature_format import FeatureInfo
-    from tracknet.datasets.index_file import read_index
+    from tracknet.datasets.frames_ahead import FramesAhead
+    from tracknet.datasets.index_file import as_rows, read_index
     from tracknet.models.precision import Precision, resolve_device
 
     if args.out is None and is_url(args.shards):
@@ -106,7 +103,7 @@ def run(argv: Sequence[str]) -> int:
     if frames.features:
         raise UserError(f"{source} holds features, not frames", remedy="name the build that they are of")
     columns, _ = read_index(source, sha256=frames.index_sha256)
-    rows = _rows(columns)
+    rows = as_rows(columns)
     precision = Precision.resolve(args.amp, resolve_device(args.device))
     encoder = _encoder(args, frames.image_size, precision)
     request = FeatureRequest(
@@ -131,8 +128,10 @@ def run(argv: Sequence[str]) -> int:
         flush=True,
     )
     interrupt_on_sigterm()
-    with _Frames(source, batch=args.batch, workers=args.workers) as reader:
-        report = build_features(request, reader.of, encoder)
+    with FramesAhead(source, batch=args.batch, workers=args.workers) as reader:
+        report = build_features(
+            request, lambda task: reader.batches(task.split, [row["key"] for row in task.frames]), encoder
+        )
     print(_result(request, report, args.overrides))
     return EXIT_DONE
 
@@ -155,75 +154,6 @@ def _encoder(args: argparse.Namespace, size: Size, precision: Any) -> FrameEncod
             remedy="leave the overrides out, or name a model config",
         )
     return FrameEncoder.of_model(resolve_model_folder(Path(args.model)), size, precision)
-
-
-def _rows(columns: Columns) -> list[dict[str, Any]]:
-    """The rows of an index, as they go into another one."""
-    import math
-
-    from tracknet.datasets.table import NO_STATUS
-
-    rows = [
-        dict(zip(columns, values, strict=True))
-        for values in zip(*(column.tolist() for column in columns.values()), strict=True)
-    ]
-    for row in rows:
-        row["status"] = None if row["status"] == NO_STATUS else row["status"]
-        for name in ("x_px", "y_px"):
-            row[name] = None if math.isnan(row[name]) else row[name]
-    return rows
-
-
-class _Frames:
-    """Reads and decodes the frames of a build in batches, ahead of who computes on them."""
-
-    def __init__(self, source: Path | RemotePath, *, batch: int, workers: int) -> None:
-        import threading
-        from concurrent.futures import ThreadPoolExecutor
-
-        self._source, self._batch, self._ahead = source, batch, 2 * workers
-        self._pool = ThreadPoolExecutor(workers, "frames")
-        self._readers = threading.local()
-        self._rows: dict[str, dict[str, int]] = {}
-        self._sets: dict[str, Any] = {}
-
-    def __enter__(self) -> _Frames:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._pool.shutdown(cancel_futures=True)
-
-    def of(self, task: Any) -> Any:
-        """The frames of a task: uint8 RGB `[n, H, W, 3]`, in order. Raises RunError where one is damaged."""
-        from collections import deque
-
-        from tracknet.datasets.index import open_split
-
-        if task.split not in self._sets:
-            shards = self._sets[task.split] = open_split(self._source, task.split)
-            self._rows[task.split] = {key: row for row, key in enumerate(shards.table.keys)}
-        row_of = self._rows[task.split]
-        wanted = [row_of[row["key"]] for row in task.frames]
-        waiting = iter(range(0, len(wanted), self._batch))
-        coming: deque[Any] = deque()
-        while True:
-            while len(coming) < self._ahead and (start := next(waiting, None)) is not None:
-                part = wanted[start : start + self._batch]
-                coming.append(self._pool.submit(self._read, task.split, part))
-            if not coming:
-                return
-            yield coming.popleft().result()
-
-    def _read(self, split: str, rows: list[int]) -> Any:
-        import numpy as np
-
-        from tracknet.datasets.reader import ShardReader
-
-        # A reader belongs to one thread: it keeps files open.
-        readers = vars(self._readers)
-        if split not in readers:
-            readers[split] = ShardReader(self._sets[split])
-        return np.stack([readers[split].read(row) for row in rows])
 
 
 def _result(request: FeatureRequest, report: FeatureReport, overrides: Sequence[str]) -> str:
