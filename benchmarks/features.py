@@ -174,9 +174,14 @@ def report(args: argparse.Namespace) -> Iterator[str]:
 def heading(args: argparse.Namespace, online: Contender) -> Iterator[str]:
     """What is measured, on what."""
     model, machine = online.setup.model, describe_environment()
+    # Of a path the last part: where things lie on one machine says nothing.
+    asked = (
+        f"{key}={value.rpartition('/')[2]}"
+        for key, _, value in (one.partition("=") for one in args.overrides)
+    )
     yield (
         f"Command: `python -m benchmarks.features`. Data: {args.data}; frames of {model.input_size}, "
-        f"{identity(args.features).tokens}. Model `{args.model}` {' '.join(args.overrides)}; backbone frozen, "
+        f"{identity(args.features).tokens}. Model `{args.model}` {' '.join(asked)}; backbone frozen, "
         f"T = {model.num_frames}, batches of {online.setup.train.stream.batch_size}, no augmentation, seed 0. Machine: "
         f"{machine['cpu_count']} cores of an {machine['processor']}, one thread, busy with other work: processor times "
         f"are the figures to go by; torch {machine['packages']['torch']}.\n"
