@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from pipelines.shard_writer import ShardResult, ShardTask
+from pipelines.shard_writer import ShardResult
 from pipelines.store import Lease, open_store
 from tracknet.datasets.schema import INDEX_NAME, MANIFEST_NAME, NOTES_NAME, SPLITS, ShardEntry
 from tracknet.utils.errors import UserError
@@ -25,6 +25,33 @@ from tracknet.utils.naming import listed
 SHARD_NAME = re.compile(rf"({'|'.join(SPLITS)})-\d{{3,}}\.tar")
 _OWNER_NAME = f"{NOTES_NAME}/config.json"
 _NOTES_AT_ONCE = 256
+
+
+class Task(Protocol):
+    """What the folder is told of a shard that is to be written."""
+
+    @property
+    def name(self) -> str:
+        """Of the shard."""
+        ...
+
+    @property
+    def keep_going(self) -> bool:
+        """Whether frames may be left out."""
+        ...
+
+    @property
+    def frames(self) -> Sequence[Any]:
+        """What goes into it."""
+        ...
+
+    def fingerprint(self) -> str:
+        """Changes with everything that the shard's bytes depend on."""
+        ...
+
+    def frames_fingerprint(self) -> str:
+        """Likewise, but for the labels."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +65,7 @@ class FinishedShard:
 
 @dataclass(frozen=True, slots=True)
 class NotedShard:
-    """A shard that is there, and what it was written from (`ShardTask.fingerprint`, `frames_fingerprint`)."""
+    """A shard that is there, and what it was written from (`Task.fingerprint`, `frames_fingerprint`)."""
 
     fingerprint: str
     frames_fingerprint: str
@@ -48,8 +75,16 @@ class NotedShard:
 class BuildFolder:
     """Reads and changes one output folder, here or behind an fsspec URL; use it inside `lock`."""
 
-    def __init__(self, place: Path | str) -> None:
+    def __init__(self, place: Path | str, *, asked_by: Callable[[str, Any], str] | None = None) -> None:
+        """Describes the folder.
+
+        Args:
+            place: a folder, or an fsspec URL.
+            asked_by: how the command line asks for a value of the notes; that of `build_shards` where not given.
+
+        """
         self.store = open_store(place)
+        self._asked_by = asked_by or _argument
 
     def lock(self) -> AbstractContextManager[Lease]:
         """Makes the folder and keeps other builds out of it; ends with the process, however that ends."""
@@ -89,7 +124,7 @@ class BuildFolder:
         """
         return dict(self._noted(names))
 
-    def finished(self, tasks: Collection[ShardTask]) -> dict[str, FinishedShard]:
+    def finished(self, tasks: Collection[Task]) -> dict[str, FinishedShard]:
         """The shards, by name, that were written from the very same input and are still there."""
         by_name = {task.name: task for task in tasks}
         return {
@@ -99,7 +134,7 @@ class BuildFolder:
             and (by_name[name].keep_going or not noted.shard.left_out)
         }
 
-    def begin(self, tasks: Collection[ShardTask]) -> None:
+    def begin(self, tasks: Collection[Task]) -> None:
         """Declares that these shards are about to change: from here on there is no dataset, until `publish`.
 
         The notes go first: a tar that is replaced before its new note is written must not pass for the old.
@@ -109,7 +144,7 @@ class BuildFolder:
         names = [_note_name(task.name) for task in tasks]
         self.store.delete([name for name in names if Path(name).name in notes])
 
-    def record(self, task: ShardTask, entry: ShardEntry, result: ShardResult) -> FinishedShard:
+    def record(self, task: Task, entry: ShardEntry, result: ShardResult) -> FinishedShard:
         """Notes that a shard is finished."""
         shard = FinishedShard(entry, result.rows, tuple(str(fault) for fault in result.faults))
         prints = {"fingerprint": task.fingerprint(), "frames_fingerprint": task.frames_fingerprint()}
@@ -162,11 +197,17 @@ class BuildFolder:
             )
 
     def _refuse_other(self, there: dict[str, Any], asked: dict[str, Any]) -> None:
+        kinds = [owner.get("holds", "frames") for owner in (there, asked)]
+        if kinds[0] != kinds[1]:
+            raise UserError(
+                f"--out {self.store} holds a build of {kinds[0]}, not of {kinds[1]}",
+                remedy="choose another --out",
+            )
         keys = [key for key in sorted(there.keys() | asked.keys()) if there.get(key) != asked.get(key)]
         differing = [
             f"{key}: {_show(there.get(key))} there, {_show(asked.get(key))} asked for" for key in keys
         ]
-        same = [_argument(key, there.get(key)) for key in keys]
+        same = [said for key in keys if (said := self._asked_by(key, there.get(key)))]
         if differing:
             raise UserError(
                 f"--out {self.store} holds a build of another configuration",

@@ -6,8 +6,7 @@ import contextlib
 import errno
 from collections.abc import Iterator, Mapping, Sequence
 
-from pipelines.build_folder import FinishedShard
-from pipelines.shard_writer import ShardTask
+from pipelines.build_folder import FinishedShard, Task
 from pipelines.store import NO_ROOM, Store
 from pipelines.wording import counted, megabytes
 from tracknet.utils.errors import RunError
@@ -22,7 +21,7 @@ _WHY = {
 @contextlib.contextmanager
 def full_disk_explained(
     store: Store,
-    tasks: Sequence[ShardTask],
+    tasks: Sequence[Task],
     done: Mapping[str, FinishedShard],
     *,
     elsewhere: str = "--out, or TMPDIR where --out is a URL",
@@ -50,7 +49,7 @@ def full_disk_explained(
 def _no_room(
     error: OSError,
     store: Store,
-    tasks: Sequence[ShardTask],
+    tasks: Sequence[Task],
     done: Mapping[str, FinishedShard],
     elsewhere: str,
 ) -> RunError:

@@ -152,7 +152,7 @@ def write_shard(task: ShardTask, check_stop: Callable[[], None] = lambda: None) 
             os.fsync(file.fileno())
         if _forbid(faults, task) or not rows:
             return ShardResult(None, (), tuple(faults))
-        sha256 = _verify(temporary, tar, f"{store}/{task.name}")
+        sha256 = verify_written(temporary, tar, f"{store}/{task.name}")
         size = temporary.stat().st_size
         check_stop()
         store.put_file(temporary, task.name)
@@ -213,7 +213,7 @@ def index_row(task: ShardTask, frame: FrameTask, member: Member, sha256: str) ->
     }
 
 
-def _verify(temporary: Path, tar: TarWriter, final: str) -> str:
+def verify_written(temporary: Path, tar: TarWriter, final: str) -> str:
     """Reads a written tar back against what went into it; returns the hash of its bytes."""
     with temporary.open("rb") as file:
         sha256, fault = read_back(file, tar)

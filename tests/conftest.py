@@ -138,3 +138,14 @@ def small_train_args(small_shards: Path, tmp_path: Path) -> list[str]:
     """Arguments of a training of seconds; its runs go to `tmp_path/runs`."""
     places = [f"data.shards={small_shards}", f"training.log_dir={tmp_path / 'runs'}"]
     return ["--model", "vit_tiny", "--training", "cpu", *places, *SMALL]
+
+
+@pytest.fixture(scope="session")
+def small_features(small_shards: Path) -> Path:
+    """The tokens of all small frames, of the backbone that `small_train_args` would begin with."""
+    from pipelines import build_features
+
+    out = small_shards.parent / "features"
+    arguments = [str(small_shards), "--model", "vit_tiny", "--out", str(out), "--batch", "5", *SMALL]
+    assert build_features.run(arguments) == 0
+    return out

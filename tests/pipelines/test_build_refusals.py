@@ -215,7 +215,7 @@ def test_a_full_disk_leaves_nothing_half_written(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("pipelines.shard_writer._verify", full)
+        patch.setattr("pipelines.shard_writer.verify_written", full)
         assert run(root, out) == EXIT_FAILED
     assert "the disk is full" in capsys.readouterr().err
     assert not contents(out)

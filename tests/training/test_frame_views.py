@@ -57,7 +57,9 @@ def test_only_what_is_needed_goes_through_the_model(evaluated: tuple[ShardSet, M
     shards, made = evaluated
     seen = []
     forward = made.model.forward
-    monkeypatch.setattr(made.model, "forward", lambda frames: seen.append(len(frames)) or forward(frames))
+    monkeypatch.setattr(
+        made.model, "forward", lambda frames, *more: seen.append(len(frames)) or forward(frames, *more)
+    )
     frame_views(shards, made.predictions, [8], made, batch_size=1)
     # Two frames to either side of it hold every window of three that holds it.
     assert sum(seen) == 5

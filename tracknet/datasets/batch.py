@@ -20,6 +20,7 @@ from tracknet.datasets.augmentations import (
 )
 from tracknet.datasets.ball_changes import BallChanges
 from tracknet.datasets.faults import Fault
+from tracknet.datasets.features import FeatureSet
 from tracknet.datasets.flights import Shown
 from tracknet.datasets.late_transforms import is_identity, transform_frames
 from tracknet.datasets.layout import BatchLayout
@@ -30,7 +31,7 @@ from tracknet.datasets.shard_cache import CacheError
 from tracknet.datasets.table import FrameTable
 from tracknet.datasets.windows import Windows
 from tracknet.datasets.zoom import zoomed
-from tracknet.utils.errors import RunError
+from tracknet.utils.errors import RunError, UserError
 from tracknet.utils.geometry import Size, scaling, transform_points
 from tracknet.utils.heatmap import draw_gaussian
 from tracknet.utils.settings import AugmentConfig, Config, SequenceConfig
@@ -45,7 +46,8 @@ class Batch:
     """B windows of T frames with M target maps each.
 
     Attributes:
-        frames: uint8 `[B, T, 3, H, W]`, RGB, not normalised (memory is channels-last).
+        frames: uint8 `[B, T, 3, H, W]`, RGB, not normalised (memory is channels-last); `[B, T, 3, 0, 0]` where the
+            features are all that is wanted of them.
         heatmaps: float16 `[B, M, h, w]`, gaussians with maximum about 1; all zero where there is no ball.
         weights: float32 `[B, M]`, of each map in the loss; 0 is masked.
         xy_px: float32 `[B, M, 2]`, true (x, y) in *frame* pixels, NaN where the ball is absent. Of the picture as it
@@ -58,6 +60,7 @@ class Batch:
         rows: int64 `[B, M]`, rows of the frame table that the maps stand for.
         valid: bool `[B]`, false for windows that only fill up the last batch of an evaluation, or lack a frame.
         padded: bool `[B]`, the window repeats a frame at its clip's end.
+        features: float16 `[B, T, C, Hp, Wp]` of the frames (memory is channels-last), where they are streamed.
         step: of the epoch.
         faults: frames that could not be had (their windows are masked: `weights` 0, `valid` false, empty
             heatmaps, the frame itself grey) or were slow to come.
@@ -74,6 +77,7 @@ class Batch:
     rows: torch.Tensor
     valid: torch.Tensor
     padded: torch.Tensor
+    features: torch.Tensor | None = None
     step: int = 0
     faults: tuple[Fault, ...] = ()
 
@@ -83,7 +87,9 @@ class Batch:
     ) -> Batch:
         """The batch that lies in a uint8 buffer; its tensors are views of it."""
         parts = layout.tensors(buffer)
-        parts["frames"] = parts["frames"].permute(0, 1, 4, 2, 3)
+        for name in ("frames", "features"):
+            if name in parts:
+                parts[name] = parts[name].permute(0, 1, 4, 2, 3)
         return cls(**parts, step=step, faults=faults)
 
     def __len__(self) -> int:
@@ -96,7 +102,7 @@ class Batch:
         """
         moved = {
             name: getattr(self, name).to(device, non_blocking=True)
-            for name in ("frames", "heatmaps", "weights")
+            for name in self._names("frames", "features", "heatmaps", "weights")
         }
         if not is_identity(self.late_matrix, self.late_colour):
             moved["frames"] = transform_frames(moved["frames"], self.late_matrix, self.late_colour)
@@ -106,17 +112,24 @@ class Batch:
 
     def pin_memory(self) -> Batch:
         """The same batch in pinned memory."""
-        return replace(self, **{name: getattr(self, name).pin_memory() for name in TENSORS})
+        return replace(
+            self, **{name: getattr(self, name).pin_memory() for name in self._names(*TENSORS, "features")}
+        )
 
     @staticmethod
     def cat(batches: Sequence[Batch]) -> Batch:
         """Several batches as one: the `collate_fn` of a map-style loader."""
-        columns: dict[str, Any] = {name: torch.cat([getattr(b, name) for b in batches]) for name in TENSORS}
+        names = batches[0]._names(*TENSORS, "features")
+        columns: dict[str, Any] = {name: torch.cat([getattr(b, name) for b in batches]) for name in names}
         faults = tuple(fault for batch in batches for fault in batch.faults)
         return Batch(**columns, step=batches[0].step, faults=faults)
 
+    def _names(self, *names: str) -> list[str]:
+        return [name for name in names if getattr(self, name) is not None]
 
-TENSORS = tuple(f.name for f in fields(Batch) if f.name not in ("step", "faults"))
+
+TENSORS = tuple(f.name for f in fields(Batch) if f.name not in ("features", "step", "faults"))
+"""What every batch has."""
 
 
 @dataclass(frozen=True)
@@ -187,7 +200,13 @@ class BatchAssembler:
     """Makes batches of windows: reads, augments, draws targets, straight into the batch's arrays."""
 
     def __init__(
-        self, table: FrameTable, windows: Windows, spec: SampleSpec, *, skip_bad_frames: bool = False
+        self,
+        table: FrameTable,
+        windows: Windows,
+        spec: SampleSpec,
+        *,
+        skip_bad_frames: bool = False,
+        features: FeatureSet | None = None,
     ) -> None:
         """Prepares; reads nothing.
 
@@ -196,7 +215,15 @@ class BatchAssembler:
             windows: of the table.
             spec: what a sample looks like.
             skip_bad_frames: mask the windows of a frame that cannot be had, instead of raising.
+            features: of the table's frames, which become part of the batch; not with augmentation.
         """
+        if features is not None and spec.augment is not None:
+            raise UserError(
+                "data.features: the tokens are those of the frames as they are, which augmentation changes",
+                remedy="set data.augment.enabled=false",
+            )
+        self._features = features
+        self._with_frames = features is None or features.with_frames
         self.table = table
         self.windows = windows
         self.spec = spec
@@ -215,9 +242,17 @@ class BatchAssembler:
             windows=windows,
             length=spec.sequence.length,
             maps=len(spec.map_frames),
-            input_size=spec.input_size,
+            input_size=spec.input_size if self._with_frames else Size(0, 0),
             heatmap_size=spec.heatmap_size,
+            tokens=None if self._features is None else self._features.info.shape,
         )
+
+    @property
+    def frame_bytes(self) -> int:
+        """What a window holds of each of its frames: pixels and tokens."""
+        size = self.spec.input_size
+        pixels = size.width * size.height * 3 if self._with_frames else 0
+        return pixels + (0 if self._features is None else self._features.info.served_bytes)
 
     def assemble(
         self,
@@ -228,6 +263,7 @@ class BatchAssembler:
         draws: npt.NDArray[np.int64] | None = None,
         step: int = 0,
         valid: npt.NDArray[np.bool_] | None = None,
+        tokens: CachedFrames | None = None,
     ) -> Batch:
         """One batch in memory of its own.
 
@@ -238,13 +274,15 @@ class BatchAssembler:
             draws: see `fill`.
             step: carried along.
             valid: bool `[B]`; all true where not given.
+            tokens: where the features come from, if the batch has any.
         """
         layout = self.layout(len(window_ids))
         buffer = np.empty(layout.nbytes, np.uint8)
         cached = source if isinstance(source, CachedFrames) else CachedFrames(source, 0)
         sources = [cached] * len(window_ids)
         arrays = layout.arrays(buffer)
-        faults = self.fill(arrays, sources, window_ids, epoch=epoch, draws=draws, valid=valid)
+        several = None if tokens is None else [tokens] * len(window_ids)
+        faults = self.fill(arrays, sources, window_ids, epoch=epoch, draws=draws, valid=valid, tokens=several)
         return Batch.over(torch.from_numpy(buffer), layout, step=step, faults=faults)
 
     def fill(
@@ -256,6 +294,7 @@ class BatchAssembler:
         epoch: int | npt.NDArray[np.int64],
         draws: npt.NDArray[np.int64] | None = None,
         valid: npt.NDArray[np.bool_] | None = None,
+        tokens: Sequence[CachedFrames] | None = None,
     ) -> tuple[Fault, ...]:
         """Writes one batch over whatever the arrays hold.
 
@@ -266,6 +305,7 @@ class BatchAssembler:
             epoch: with the seed and `draws` it fixes the augmentation; one for all, or int64 `[B]`.
             draws: int64 `[B]`, whose randomness each window is augmented with; its own where not given.
             valid: bool `[B]`; all true where not given.
+            tokens: where the features of each window come from, if the batch has any.
 
         Returns:
             The frames that were skipped.
@@ -291,11 +331,8 @@ class BatchAssembler:
         rows, sizes = window_rows.tolist(), self.table.source_size[window_rows[:, 0]].tolist()
         for slot, randomness in enumerate(zip(epochs.tolist(), draws.tolist(), strict=True)):
             augmentation = self._draw(randomness)
-            if self._changes is None:
-                bad = self._fill_frames(
-                    sources[slot], augmentation, versions[slot], rows[slot], arrays["frames"][slot]
-                )
-            else:
+            bad: list[Fault] = []
+            if self._changes is not None:
                 augmentation, bad = self._fill_changed(
                     sources[slot],
                     augmentation,
@@ -306,6 +343,12 @@ class BatchAssembler:
                     xy_px[slot],
                     visibility[slot],
                 )
+            elif self._with_frames:
+                bad = self._fill_frames(
+                    sources[slot], augmentation, versions[slot], rows[slot], arrays["frames"][slot]
+                )
+            if tokens is not None:
+                bad += self._fill_tokens(tokens[slot], rows[slot], arrays["features"][slot])
             to_input[slot] = _scaling(Size(*sizes[slot]), self.spec.input_size)
             if augmentation.late:
                 arrays["late_matrix"][slot] = augmentation.matrix
@@ -433,6 +476,27 @@ class BatchAssembler:
             xy_px[:] = transform_points(np.linalg.inv(to_input), changed.points[mapped])
             visibility[:] = changed.visibility[mapped]
         return augmentation, []
+
+    def _fill_tokens(
+        self, source: CachedFrames, rows: list[int], tokens: npt.NDArray[np.float16]
+    ) -> list[Fault]:
+        """Fills the tokens of T frames, float16 `[T, Hp, Wp, C]`; returns those that could not be had."""
+        faults: list[Fault] = []
+        room = tokens.view(np.uint8).reshape(len(rows), -1)
+        for position, row in enumerate(rows):
+            if position > 0 and row == rows[position - 1]:
+                room[position] = room[position - 1]
+                continue
+            try:
+                room[position] = source.read(row)
+            except CacheError:
+                raise
+            except RunError as error:
+                if not self._skip:
+                    raise
+                faults.append(Fault("bad", row, error.what))
+                room[position] = 0
+        return faults
 
     def _fill_targets(
         self,

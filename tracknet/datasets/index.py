@@ -139,11 +139,12 @@ class ShardSet:
         return os.open(folder / entry.name, os.O_RDONLY)
 
 
-def open_shards(paths: Sequence[Path | RemotePath]) -> ShardSet:
+def open_shards(paths: Sequence[Path | RemotePath], *, tokens: bool = False) -> ShardSet:
     """The frames of some shards, all of one split of one build.
 
     Args:
         paths: shard files, as `expand_shards` gives them.
+        tokens: the shards must hold features (`features.open_features`) instead of frames.
 
     Raises:
         UserError: no manifest, several builds or splits, a file that is no shard of its build.
@@ -176,7 +177,7 @@ def open_shards(paths: Sequence[Path | RemotePath]) -> ShardSet:
             f"the shards belong to several splits: {', '.join(splits)}",
             remedy="give the shards of one split; validation finds its own beside them",
         )
-    return _open(folder, manifest, splits[0], entries)
+    return _open(folder, manifest, splits[0], entries, tokens=tokens)
 
 
 def _absolute(folder: Path | RemotePath) -> str:
@@ -197,8 +198,18 @@ def open_split(folder: Path | RemotePath, split: str) -> ShardSet:
 
 
 def _open(
-    folder: Path | RemotePath, manifest: Manifest, split: str, entries: Sequence[ShardEntry]
+    folder: Path | RemotePath,
+    manifest: Manifest,
+    split: str,
+    entries: Sequence[ShardEntry],
+    *,
+    tokens: bool = False,
 ) -> ShardSet:
+    if manifest.features and not tokens:
+        raise UserError(
+            f"{folder} holds features, not frames",
+            remedy=f"name the shards that they are of, and these as data.features={folder}",
+        )
     if isinstance(folder, RemotePath):
         for entry in entries:
             folder.shard(entry)  # refuses what is no hash; size and content are checked when it is fetched

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,19 @@ def read_index(
         return {name: _column(table, name) for name in names}, digest
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
         raise RunError(f"{path} is damaged: {str(error).splitlines()[0]}", remedy=remedy) from None
+
+
+def as_rows(columns: Columns) -> list[dict[str, Any]]:
+    """A whole index row by row, as it is written: Python's own numbers, `None` where there is nothing."""
+    rows = [
+        dict(zip(columns, values, strict=True))
+        for values in zip(*(column.tolist() for column in columns.values()), strict=True)
+    ]
+    for row in rows:
+        row["status"] = None if row["status"] == NO_STATUS else row["status"]
+        for name in ("x_px", "y_px"):
+            row[name] = None if math.isnan(row[name]) else row[name]
+    return rows
 
 
 def _column(table: Any, name: str) -> npt.NDArray[Any]:

@@ -45,8 +45,8 @@ class BatchLayout:
     """The parts of a batch of B windows in `nbytes` bytes.
 
     Attributes:
-        parts: `frames` uint8 `[B, T, H, W, 3]`, `heatmaps` float16 `[B, M, h, w]`, and the small ones, named and
-            typed as in `Batch`.
+        parts: `frames` uint8 `[B, T, H, W, 3]`, `heatmaps` float16 `[B, M, h, w]`, the small ones, named and
+            typed as in `Batch`, and where asked for `features` float16 `[B, T, Hp, Wp, C]`.
         nbytes: of the whole batch.
     """
 
@@ -54,8 +54,17 @@ class BatchLayout:
     nbytes: int
 
     @classmethod
-    def of(cls, *, windows: int, length: int, maps: int, input_size: Size, heatmap_size: Size) -> BatchLayout:
-        """The layout of B windows of T frames with M maps each."""
+    def of(
+        cls,
+        *,
+        windows: int,
+        length: int,
+        maps: int,
+        input_size: Size,
+        heatmap_size: Size,
+        tokens: tuple[int, int, int] | None = None,
+    ) -> BatchLayout:
+        """The layout of B windows of T frames with M maps each; `tokens` are (Hp, Wp, C) of a frame's features."""
         wanted: list[tuple[str, Any, tuple[int, ...]]] = [
             ("frames", np.uint8, (windows, length, input_size.height, input_size.width, 3)),
             ("heatmaps", np.float16, (windows, maps, heatmap_size.height, heatmap_size.width)),
@@ -69,6 +78,8 @@ class BatchLayout:
             ("valid", np.bool_, (windows,)),
             ("padded", np.bool_, (windows,)),
         ]
+        if tokens is not None:
+            wanted.append(("features", np.float16, (windows, length, *tokens)))
         parts, offset = [], 0
         for name, dtype, shape in wanted:
             part = Part(name, np.dtype(dtype), shape, offset)

@@ -92,9 +92,9 @@ class StreamLoader:
         self._warn = warn
         # Of batches, how many are being made or ready.
         self._ahead = max(1, self.workers * config.prefetch)
-        assembler = BatchAssembler(stream.table, stream.windows, stream.spec)
+        assembler = BatchAssembler(stream.table, stream.windows, stream.spec, features=stream.features)
         self._layout = assembler.layout(stream.batch_size)
-        size, sequence = stream.spec.input_size, stream.spec.sequence
+        sequence = stream.spec.sequence
         self.memory: CachePlan = plan_memory(
             budget_gb=config.memory_gb,
             workers=max(1, self.workers),
@@ -103,7 +103,7 @@ class StreamLoader:
             # Windows so far apart that they share no frame have nothing to keep.
             length=sequence.length if shared_frames(sequence, stream.filters.every) else 1,
             stride=sequence.stride,
-            frame_bytes=size.width * size.height * 3,
+            frame_bytes=assembler.frame_bytes,
             batch_bytes=self._layout.nbytes,
             batches=self._ahead + HELD,
         )

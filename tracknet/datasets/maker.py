@@ -10,7 +10,7 @@ from tracknet.datasets.faults import Fault, ReadWatch
 from tracknet.datasets.layout import Buffer
 from tracknet.datasets.memory import CachePlan
 from tracknet.datasets.plan import Plan
-from tracknet.datasets.reader import CachedFrames, ShardReader
+from tracknet.datasets.reader import CachedFrames, FrameSource, ShardReader
 from tracknet.datasets.stream import StepWindows, WindowStream
 
 
@@ -25,6 +25,26 @@ class Made:
 
     faults: tuple[Fault, ...] = ()
     decodes: int = 0
+
+
+class _Kept:
+    """A source with what is kept of it.
+
+    Attributes:
+        cached: keeps what was read.
+        of_slot: where each window of a batch reads: from `cached`, or, where memory has no room, anew.
+    """
+
+    def __init__(self, source: FrameSource, cache: CachePlan, watch: ReadWatch) -> None:
+        self.cached = CachedFrames(source, cache.frames_per_worker, watch)
+        self._uncached = CachedFrames(source, 0, watch)
+        kept = cache.kept_slots
+        self.of_slot = [self.cached] * kept + [self._uncached] * (cache.slots - kept)
+
+    @property
+    def reads(self) -> int:
+        """Of the source, so far."""
+        return self.cached.decodes + self._uncached.decodes
 
 
 class BatchMaker:
@@ -43,14 +63,15 @@ class BatchMaker:
         """
         self._stream = stream
         self._watch = watch
-        source = self._source = stream.open_source()
-        self._cached = CachedFrames(source, cache.frames_per_worker, watch)
-        uncached = CachedFrames(source, 0, watch)
-        kept = cache.kept_slots
-        self._sources = [self._cached] * kept + [uncached] * (stream.batch_size - kept)
-        self._uncached = uncached
+        features = stream.features
+        source = stream.open_source()
+        tokens = None if features is None else features.open_source()
+        readers = (source, None if tokens is None else tokens.stored)
+        self._readers = [reader for reader in readers if isinstance(reader, ShardReader)]
+        self._frames = _Kept(source, cache, watch)
+        self._tokens = None if tokens is None else _Kept(tokens, cache, watch)
         self._assembler = BatchAssembler(
-            stream.table, stream.windows, stream.spec, skip_bad_frames=skip_bad_frames
+            stream.table, stream.windows, stream.spec, skip_bad_frames=skip_bad_frames, features=features
         )
         self._layout = self._assembler.layout(stream.batch_size)
         self._plan: tuple[int, Plan] | None = None
@@ -69,22 +90,23 @@ class BatchMaker:
         Raises:
             RunError: a frame cannot be had, and is not to be skipped.
         """
-        if isinstance(self._source, ShardReader):
-            self._source.check_stop = check_stop
+        for reader in self._readers:
+            reader.check_stop = check_stop
         plan = self._plan_of(epoch)
         windows = self._stream.windows_of(plan, step)
         decodes = self.decodes
         faults = self._assembler.fill(
             self._layout.arrays(buffer),
-            self._sources,
+            self._frames.of_slot,
             windows.ids,
             epoch=windows.epochs,
             draws=windows.draws,
             valid=windows.valid,
+            tokens=None if self._tokens is None else self._tokens.of_slot,
         )
         self._forget(windows)
         slow = tuple(
-            Fault("slow", row, f"{self._cached.origin(row)}: took {took_s:.1f} s to read")
+            Fault("slow", row, f"{self._frames.cached.origin(row)}: took {took_s:.1f} s to read")
             for row, took_s in self._watch.slow
         )
         self._watch.slow.clear()
@@ -92,8 +114,9 @@ class BatchMaker:
 
     @property
     def decodes(self) -> int:
-        """Frames decoded so far."""
-        return self._cached.decodes + self._uncached.decodes
+        """Frames decoded so far; of features alone, frames whose tokens were read."""
+        frames = self._frames if self._tokens is None or self._frames.reads else self._tokens
+        return frames.reads
 
     def _plan_of(self, epoch: int) -> Plan:
         if self._plan is None or self._plan[0] != epoch:
@@ -112,4 +135,6 @@ class BatchMaker:
         versions = self._assembler.versions(windows.epochs, windows.draws)
         for row, version, is_done in zip(rows[:, 0].tolist(), versions, done.tolist(), strict=True):
             if is_done:
-                self._cached.forget(row, version)
+                self._frames.cached.forget(row, version)
+                if self._tokens is not None:
+                    self._tokens.cached.forget(row)

@@ -172,6 +172,11 @@ def is_shard_name(name: str) -> bool:
     return re.fullmatch(r"[^./\\\x00-\x1f][^/\\\x00-\x1f]*\.tar", name) is not None
 
 
+# Fields of a manifest that are written only where there is something to say, and those with a form of their own.
+_ONLY_WHERE_SAID = ("labels", "features")
+_OWN_FORM = ("image_size", *_ONLY_WHERE_SAID)
+
+
 @dataclass(frozen=True, slots=True)
 class Manifest:
     """`manifest.json`: what a build is. Written last and atomically; without it there is no dataset.
@@ -187,6 +192,8 @@ class Manifest:
         labels: empty where the index says of every frame what its `KEY.json` says. Otherwise the labels were
             rewritten in the index alone: `tar_json_from` is the build id that the JSON members belong to,
             `frames` counts, per shard, those that the index overrules.
+        features: empty where the shards hold frames; else whose tokens of which frames they hold, as
+            `feature_format.FeatureInfo` reads it.
     """
 
     build_id: str
@@ -197,15 +204,16 @@ class Manifest:
     index_sha256: str
     totals: dict[str, Any] = field(default_factory=dict)
     labels: dict[str, Any] = field(default_factory=dict)
+    features: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """Readable, sorted JSON with the format's name and version."""
         body = {
             "format": FORMAT,
             "version": FORMAT_VERSION,
-            **{key: value for key, value in asdict(self).items() if key not in ("image_size", "labels")},
+            **{key: value for key, value in asdict(self).items() if key not in _OWN_FORM},
             "image_size": list(self.image_size),
-            **({"labels": self.labels} if self.labels else {}),
+            **{key: value for key in _ONLY_WHERE_SAID if (value := getattr(self, key))},
         }
         return json.dumps(body, indent=2, sort_keys=True) + "\n"
 
@@ -276,6 +284,7 @@ class Manifest:
                 index_sha256=body["index_sha256"],
                 totals=body["totals"],
                 labels=dict(body.get("labels", {})),
+                features=dict(body.get("features", {})),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(

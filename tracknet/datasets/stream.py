@@ -14,6 +14,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from tracknet.datasets.batch import Batch, BatchAssembler, SampleSpec
 from tracknet.datasets.blocks import BlockedPlan, Blocks, make_blocks, smallest, steps_in
+from tracknet.datasets.features import FeatureSet
 from tracknet.datasets.fetch_ahead import FetchAhead, RemoteShards
 from tracknet.datasets.filters import choose_windows
 from tracknet.datasets.index import ShardSet
@@ -68,6 +69,7 @@ class WindowStream(IterableDataset[Any]):
         weights: of the sources, where they are several.
         filters: what the sources were chosen by.
         blocks: of shards that are read together, where the cache does not hold all of them.
+        features: of the frames, where they are streamed beside them or in their place.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class WindowStream(IterableDataset[Any]):
         filters: FilterConfig | None = None,
         remote: RemoteShards | None = None,
         blocks: Blocks | None = None,
+        features: FeatureSet | None = None,
     ) -> None:
         """Describes a stream; nothing is opened before it is iterated.
 
@@ -99,6 +102,7 @@ class WindowStream(IterableDataset[Any]):
             filters: what the sources were chosen by, for the description.
             remote: shards to fetch ahead.
             blocks: what of one source is read together; all of it where not given.
+            features: of the table's frames, for every batch.
 
         Raises:
             UserError: fewer windows than one training batch, a batch that cannot be split among the ranks, or a
@@ -116,6 +120,7 @@ class WindowStream(IterableDataset[Any]):
         self.filters = filters or FilterConfig()
         self._remote = remote
         self.blocks = blocks
+        self.features = features
         # Shared, because workers that live on between epochs must learn where the next one starts.
         self._position = torch.zeros(2, dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
         if plan is None:
@@ -184,7 +189,17 @@ class WindowStream(IterableDataset[Any]):
         blocks = {}
         if self.blocks is not None and self._remote is not None:
             blocks = {"blocks": len(self.blocks), "cache_bytes": self._remote.cache.max_bytes}
-        return {"order": ORDER_VERSION, **plan, "windows": sum(counts), **mix, **blocks, **filters, **sample}
+        stored = {} if self.features is None else {"features": self.features.shards.manifest.build_id}
+        return {
+            "order": ORDER_VERSION,
+            **plan,
+            "windows": sum(counts),
+            **mix,
+            **blocks,
+            **filters,
+            **sample,
+            **stored,
+        }
 
     def windows_used(self) -> list[int]:
         """How many windows an epoch takes of each source; more than it has means that it is passed over again."""
@@ -227,7 +242,10 @@ class WindowStream(IterableDataset[Any]):
     def _batches(self, epoch: int, first: int, every: int) -> Iterator[Batch]:
         plan = self.plan_of(epoch)
         source = CachedFrames(self.open_source(), self._frames_in_reach(every))
-        assembler = BatchAssembler(self.table, self.windows, self.spec)
+        tokens = None
+        if self.features is not None:
+            tokens = CachedFrames(self.features.open_source(), self._frames_in_reach(every))
+        assembler = BatchAssembler(self.table, self.windows, self.spec, features=self.features)
         for step in range(first, plan.num_steps, every):
             windows = self.windows_of(plan, step)
             yield assembler.assemble(
@@ -237,6 +255,7 @@ class WindowStream(IterableDataset[Any]):
                 draws=windows.draws,
                 valid=windows.valid,
                 step=step,
+                tokens=tokens,
             )
 
     def _frames_in_reach(self, workers: int) -> int:
@@ -259,6 +278,7 @@ def training_stream(
     filters: FilterConfig | None = None,
     weights: Sequence[float] | None = None,
     topology: Topology | None = None,
+    features: FeatureSet | None = None,
 ) -> WindowStream:
     """The shuffled stream over shards.
 
@@ -271,20 +291,21 @@ def training_stream(
         filters: which windows to leave out; none where not given.
         weights: of the sources, where shards are of several builds; their sizes where not given.
         topology: this process among all.
+        features: of the shards' frames, for every batch.
 
     Raises:
-        UserError: a filter leaves nothing, or fewer windows than one batch; a cache too small for two remote shards
-            or for a mix; and as `WindowStream` does.
+        UserError: a filter leaves nothing, or fewer windows than one batch; a cache too small for two remote shards,
+            for a mix or for features; and as `WindowStream` does.
     """
     filters = filters or FilterConfig()
     windows = make_windows(shards.table, spec.sequence)
     chosen = choose_windows(shards.table, windows, filters, map_frames=spec.map_frames)
     sources = split_by_source(chosen, shards)
-    remote = RemoteShards.of(shards)
+    remote = _remote_shards(shards, features)
     blocks = None
     if remote is not None and not remote.fit:
-        if shards.parts:
-            _refuse_mix(remote)
+        if shards.parts or features is not None:
+            _refuse_blocks(remote, "data.features" if features is not None else "data.sources")
         blocks = make_blocks(
             chosen,
             windows,
@@ -315,15 +336,31 @@ def training_stream(
         filters=filters,
         remote=remote,
         blocks=blocks,
+        features=features,
     )
 
 
-def _refuse_mix(remote: RemoteShards) -> NoReturn:
+def _remote_shards(
+    shards: ShardSet, features: FeatureSet | None, *, read: bool = False
+) -> RemoteShards | None:
+    """What is to be fetched: frames where they are wanted, and their features; `read` as of `RemoteShards.of`."""
+    wanted = [shards] if features is None or features.with_frames else []
+    wanted += [] if features is None else [features.shards]
+    cache = next((one.cache for one in wanted if one.cache is not None), None)
+    files = tuple(file for one in wanted for file in one.remote_shards(read=read))
+    return None if cache is None else RemoteShards(cache, files)
+
+
+def _refuse_blocks(remote: RemoteShards, key: str) -> NoReturn:
     need = -(-remote.bytes // (GB // 100)) / 100
+    why, other = {
+        "data.sources": ("several sources are mixed only where all of them are there", "train on one source"),
+        "data.features": ("features are streamed only where all of them are there", "copy the features here"),
+    }[key]
     raise UserError(
-        f"the remote shards of data.sources have {remote.bytes / GB:.2f} GB together, data.cache.max_gb allows "
-        f"{remote.cache.max_bytes / GB:.2f}: several sources are mixed only where all of them are there",
-        remedy=f"set data.cache.max_gb to at least {need:.2f}, or train on one source",
+        f"the remote shards of {key} have {remote.bytes / GB:.2f} GB together, data.cache.max_gb allows "
+        f"{remote.cache.max_bytes / GB:.2f}: {why}",
+        remedy=f"set data.cache.max_gb to at least {need:.2f}, or {other}",
     )
 
 
@@ -356,14 +393,19 @@ def _refuse_looking_around(remote: RemoteShards) -> NoReturn:
 
 
 def evaluation_stream(
-    shards: ShardSet, spec: SampleSpec, *, batch_size: int, topology: Topology | None = None
+    shards: ShardSet,
+    spec: SampleSpec,
+    *,
+    batch_size: int,
+    topology: Topology | None = None,
+    features: FeatureSet | None = None,
 ) -> WindowStream:
     """Every window of the shards once over all ranks, in canonical order.
 
     Remote shards are fetched ahead where the cache holds all of them: so each that is fetched pushes out others, as
     of a training, and not those that this evaluation needs next because they were used longest ago, in the last one.
     """
-    remote = RemoteShards.of(shards, read=True)
+    remote = _remote_shards(shards, features, read=True)
     return WindowStream(
         shards.table,
         functools.partial(ShardReader, shards),
@@ -372,6 +414,7 @@ def evaluation_stream(
         plan=None,
         topology=topology,
         remote=remote if remote is not None and remote.fit else None,
+        features=features,
     )
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from tracknet.datasets.contents import Contents
 from tracknet.datasets.schema import INDEX_NAME, MANIFEST_NAME
+from tracknet.datasets.verify_features import FeatureShardCheck
 from tracknet.datasets.verify_shard import Fault, ShardCheck
 from tracknet.utils.tar_header import shown
 
@@ -55,8 +56,8 @@ def verify_build(
 
     Args:
         contents: its manifest and index.
-        decode: decode every picture too, which takes ten times as long and finds nothing in what was built and
-            is undamaged.
+        decode: decode every picture (or its features) too, which takes ten times as long and finds nothing in what
+            was built and is undamaged.
         on_bytes: told how many bytes were read, again and again.
     """
     result = Verification()
@@ -73,7 +74,8 @@ def verify_build(
     older_labels = 0
     for entry in contents.manifest.shards:
         rows = np.array(rows_of_shard.get(entry.name, []), np.int64)
-        check = ShardCheck(contents, entry, rows, decode=decode)
+        kind = FeatureShardCheck if contents.manifest.features else ShardCheck
+        check = kind(contents, entry, rows, decode=decode)
         faults = list(_capped(check.run(on_bytes), result))
         if check.sha256 not in ("", entry.sha256) and not faults:
             faults = [

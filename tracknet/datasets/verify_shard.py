@@ -45,7 +45,12 @@ class ShardCheck:
         bytes_read: so far.
         good_frames: pictures that are as the index says.
         older_labels: labels that `--labels-only` replaced in the index.
+        suffix: of the members that hold the content.
+        content: what messages call that.
     """
+
+    suffix = ".jpg"
+    content = "picture"
 
     def __init__(self, contents: Contents, entry: ShardEntry, rows: Rows, *, decode: bool) -> None:
         self._contents, self._entry, self._rows, self._decode = contents, entry, rows, decode
@@ -186,33 +191,36 @@ class ShardCheck:
     def _member_name(self, row: int) -> str:
         """What a row's picture is called in the tar; foreign tars have other suffixes too."""
         source = str(self._contents["source"][row])
-        return source.partition("/")[2] if self._made_elsewhere else f"{self._contents['key'][row]}.jpg"
+        return (
+            source.partition("/")[2] if self._made_elsewhere else f"{self._contents['key'][row]}{self.suffix}"
+        )
 
     def _picture(self, member: TarMember, key: str, row: int) -> Iterator[Fault]:
         contents = self._contents
         if key != contents["key"][row]:
             yield self._fault(
-                shown(member.name), f"{INDEX_NAME} calls the picture here {shown(contents['key'][row])}"
+                shown(member.name),
+                f"{INDEX_NAME} calls the {self.content} here {shown(contents['key'][row])}",
             )
         key = shown(key)
         size, crc = int(contents["size"][row]), int(contents["crc32c"][row])
         if len(member.content) != size:
             yield self._fault(
-                key, f"its picture has {len(member.content):,} bytes, {INDEX_NAME} says {size:,}"
+                key, f"its {self.content} has {len(member.content):,} bytes, {INDEX_NAME} says {size:,}"
             )
             return
         if google_crc32c.value(member.content) != crc:
             yield self._fault(
-                key, f"its picture is damaged: it has not the checksum {crc:08x} of {INDEX_NAME}"
+                key, f"its {self.content} is damaged: it has not the checksum {crc:08x} of {INDEX_NAME}"
             )
             return
-        problem = self._bad_picture(member.content, row)
+        problem = self._bad_content(member.content, row)
         if problem:
-            yield self._fault(key, f"its picture {problem}")
+            yield self._fault(key, f"its {self.content} {problem}")
         else:
             self.good_frames += 1
 
-    def _bad_picture(self, content: bytes, row: int) -> str | None:
+    def _bad_content(self, content: bytes, row: int) -> str | None:
         stored = self._contents.manifest.image_size
         indexed = Size(int(self._contents["width"][row]), int(self._contents["height"][row]))
         if indexed != stored:

@@ -18,9 +18,12 @@ from tracknet.models.backbones.build import build_backbone
 from tracknet.models.backbones.no_backbone import NoBackbone
 from tracknet.models.backbones.vit_backbone import ViTBackbone
 from tracknet.models.decoders.build import build_decoder
+from tracknet.models.decoders.upsampling_decoder import UpsamplingDecoder
 from tracknet.models.fusion import build_fusion
 from tracknet.models.heads.heatmap_head import HeatmapHead
+from tracknet.models.normalise import normalised
 from tracknet.utils import heatmap as heatmaps
+from tracknet.utils.errors import UserError
 from tracknet.utils.geometry import Size
 from tracknet.utils.processor import IMAGENET_MEAN, IMAGENET_STD
 from tracknet.utils.settings import ModelConfig, SequenceConfig
@@ -92,11 +95,33 @@ class TrackNet(nn.Module):
         )
         self.head = HeatmapHead(self.decoder.out_channels, self.num_maps, config.head.prior)
 
-    def forward(self, frames: torch.Tensor) -> torch.Tensor:
-        """Frames uint8 RGB `[B, T, 3, H, W]` (any memory layout) to float32 logits `[B, M, h, w]`."""
+    def forward(self, frames: torch.Tensor, features: torch.Tensor | None = None) -> torch.Tensor:
+        """Frames uint8 RGB `[B, T, 3, H, W]` (any memory layout) to float32 logits `[B, M, h, w]`.
+
+        Args:
+            frames: of the windows; where features are given and `sees_pixels` is false, `[B, T, ...]` of any size.
+            features: `[B, T, C, Hp, Wp]` of the frames, computed before (`encode_frames`); the backbone is not run.
+
+        Raises:
+            UserError: features are given in place of a backbone that is trained.
+
+        """
+        if features is not None:
+            if self.training and not getattr(self.backbone, "freeze", False):
+                raise UserError(
+                    "features stand in for a frozen backbone, and this model's is trained",
+                    remedy="freeze it (model.backbone.freeze=true), or train without data.features",
+                )
+            pixels = self._normalise(frames) if self.sees_pixels else frames
+            return self._decode(features.float(), pixels)
         pixels = self._normalise(frames)
         features = self.backbone(pixels.flatten(0, 1)).unflatten(0, frames.shape[:2])
         return self._decode(features, pixels)
+
+    @property
+    def sees_pixels(self) -> bool:
+        """Whether more than the backbone looks at the frames."""
+        return not isinstance(self.decoder, UpsamplingDecoder) or self.decoder.stem is not None
 
     def encode_frames(self, frames: torch.Tensor) -> torch.Tensor:
         """Frames uint8 `[N, 3, H, W]` to the backbone's features `[N, C, Hp, Wp]`; C is 0 without one."""
@@ -170,9 +195,7 @@ class TrackNet(nn.Module):
             raise ValueError(
                 f"frames are {frames.shape[-1]}x{frames.shape[-2]}, the model takes {self.input_size}"
             )
-        scale = (1.0 / (255.0 * self.std))[:, None, None]
-        shift = (self.mean / self.std)[:, None, None]
-        return frames.to(torch.float32) * scale - shift
+        return normalised(frames, self.mean, self.std)
 
     def _decode(self, features: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
         if features.shape[1] != self.num_frames or pixels.shape[1] != self.num_frames:

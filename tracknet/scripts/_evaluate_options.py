@@ -50,6 +50,10 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         help="folder or URL of a build: the frames and labels. Default: shards; for predictions.parquet the labels "
         "in it",
     )
+    parser.add_argument(
+        "--features",
+        help="folder or URL of the tokens of the model's backbone (pipelines.build_features), which is then not run",
+    )
     parser.add_argument("--split", help="train, val or test; default: val, or that of predictions.parquet")
     parser.add_argument(
         "--out",
@@ -118,9 +122,17 @@ def _problems(args: argparse.Namespace) -> Sequence[str]:
     if args.model is None:
         problems += [
             f"{option} needs the model: predictions that are files are made already"
-            for option, given in (("--overlap", args.overlap is not None), ("--flip", args.flip))
+            for option, given in (
+                ("--overlap", args.overlap is not None),
+                ("--flip", args.flip),
+                ("--features", args.features is not None),
+            )
             if given
         ]
+    if args.features is not None and args.flip:
+        problems.append("--flip needs the mirrored frames' own tokens: leave out --features")
+    if args.features is not None and args.calibrate and len(args.calibrate) > 1:
+        problems.append("--features goes with whole splits, not with the clips of --calibrate: leave it out")
     if args.calibrate:
         split, *clips = args.calibrate
         if args.model is None:

@@ -10,6 +10,10 @@ from tracknet.utils.naming import did_you_mean
 COMMANDS = {
     "synthesize": ("pipelines.synthesize", "render sample data with exactly known ball positions"),
     "build-shards": ("pipelines.build_shards", "turn frames and labels into shards"),
+    "build-features": (
+        "pipelines.build_features",
+        "compute a frozen backbone's tokens of built shards, once",
+    ),
     "index-shards": ("pipelines.index_shards", "index tars that were made elsewhere"),
     "inspect": ("tracknet.scripts.inspect", "tell what a build holds, and --verify every byte of it"),
     "train": ("tracknet.scripts.train", "train a model on shards, or --resume a run"),

@@ -192,7 +192,7 @@ def _write(
 
 
 def _how(args: argparse.Namespace) -> dict[str, Any]:
-    names = ("batch_size", "workers", "device", "amp", "overlap", "flip")
+    names = ("batch_size", "workers", "device", "amp", "overlap", "flip", "features")
     return {name: getattr(args, name) for name in names}
 
 

@@ -95,7 +95,9 @@ def run(argv: Sequence[str]) -> int:
     from tracknet.datasets.contents import Contents
 
     contents = Contents.read(args.folder)
-    return _verify(contents, args) if args.verify else _inspect(contents, args)
+    if args.verify:
+        return _verify(contents, args)
+    return _inspect_features(contents, args) if contents.manifest.features else _inspect(contents, args)
 
 
 def _verify(contents: Contents, args: argparse.Namespace) -> int:
@@ -159,6 +161,26 @@ def _print_verification(result: Verification, contents: Contents, seconds: float
         )
     else:
         print("  remedy: run the build command again")
+
+
+def _inspect_features(contents: Contents, args: argparse.Namespace) -> int:
+    """Whose tokens, of what, and how many: there is nothing to look at."""
+    from tracknet.datasets.feature_format import FeatureInfo
+    from tracknet.reporting.feature_text import feature_text
+
+    if args.samples or args.html or args.duplicates:
+        raise UserError(
+            f"{contents.folder} holds features: there are no pictures to show or to compare",
+            remedy="inspect the shards of frames that they are of",
+        )
+    info = FeatureInfo.of(contents.manifest, str(contents.folder))
+    figures = {
+        "build_id": contents.manifest.build_id,
+        "features": {**info.to_plain(), "bytes_per_frame": info.stored_bytes},
+        "totals": contents.manifest.totals,
+    }
+    print(json.dumps(figures, indent=2) if args.json else feature_text(str(contents.folder), figures))
+    return EXIT_DONE
 
 
 def _inspect(contents: Contents, args: argparse.Namespace) -> int:

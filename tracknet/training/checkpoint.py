@@ -137,6 +137,7 @@ _SETTING_OF = {
     "shards": "the list of shards",
     "blocks": "the number of blocks of shards",
     "cache_bytes": "data.cache.max_gb, in bytes,",
+    "features": "the build of data.features",
 }
 
 

@@ -32,7 +32,8 @@ def dry_run(config: Config, setup: Setup) -> list[str]:
     first = setup.ranks.agreed(lambda: next(setup.train.epoch()))
     first_batch_s = time.perf_counter() - waited
     with torch.no_grad(), setup.precision.autocast():
-        logits = model(first.frames[:1].to(device))
+        tokens = None if first.features is None else first.features[:1].to(device)
+        logits = model(first.frames[:1].to(device), tokens)
     batches = _enough_batches(setup, 2 * config.training.accumulate)
     reports = [trainer.learner.step(batches, number) for number in (1, 2)]
     step_s = reports[-1].step_s
@@ -51,6 +52,7 @@ def dry_run(config: Config, setup: Setup) -> list[str]:
         *_order_lines(setup),
         f"validation  {split_line}",
         f"frames      {_shape(first.frames)}  [B, T, 3, H, W]",
+        *([] if first.features is None else [f"features    {_shape(first.features)}  [B, T, C, Hp, Wp]"]),
         f"heatmaps    {_shape(first.heatmaps)}  [B, M, h, w]",
         f"logits      {_shape(logits)}  of one window",
         f"parameters  {total:,}: backbone {backbone:,}, rest {total - backbone:,}; trained {trained:,}",

@@ -125,9 +125,11 @@ def predict_split(
         batches = loader.epoch()
         for step in range(loader.num_steps):
             batch = ranks.agreed(lambda: next(batches))
-            frames = batch.frames.to(precision.device)
+            moved = batch.to(precision.device)
             with precision.autocast():
-                logits = mirrored_average(model, frames) if flip else model(frames)
+                logits = (
+                    mirrored_average(model, moved.frames) if flip else model(moved.frames, moved.features)
+                )
             if on_batch is not None:
                 on_batch(step, batch, logits)
             keep = batch.valid.numpy()

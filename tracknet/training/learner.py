@@ -96,7 +96,7 @@ class Learner:
             keys += [self._keys[row] for row in batch.rows[:, 0].tolist()]
             with ranks.exchange(), ranks.gathering(self._replica, last=part == training.accumulate):
                 with self._precision.autocast():
-                    logits = self._replica(batch.frames)
+                    logits = self._replica(batch.frames, batch.features)
                 loss = self.loss(logits, batch.heatmaps, batch.weights, total=ranks.total)
                 loss = loss / training.accumulate
                 total_loss += self._sum_of_shares(float(loss.detach()), keys, step=number, lr=lr)

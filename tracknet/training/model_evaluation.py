@@ -22,6 +22,7 @@ from tracknet.training.distributed import Ranks
 from tracknet.training.evaluation import evaluation_spec, own_frames, predict_split
 from tracknet.training.metrics import PredictionOrigin, Predictions, Protocol, ThresholdOrigin, best_threshold
 from tracknet.training.pictures import OverlayCollector
+from tracknet.training.stored_features import feature_opener
 from tracknet.utils.environment import describe_environment
 from tracknet.utils.errors import UserError
 from tracknet.utils.heatmap import DECODERS
@@ -69,6 +70,7 @@ def run_model(
     overlap: str | None = None,
     flip: bool = False,
     ranks: Ranks | None = None,
+    features: str | None = None,
 ) -> ModelRun:
     """Predicts every frame of a split; of several processes each a part, and all get the whole.
 
@@ -84,9 +86,10 @@ def run_model(
         overlap: how several windows' maps of one frame become one; `None` is the model's default.
         flip: average with the mirror image.
         ranks: this process among those that evaluate together; alone where not given.
+        features: folder or URL of the backbone's tokens, which is then not run; not with `flip`.
 
     Raises:
-        UserError: model and shards do not fit, or the model has nothing to combine.
+        UserError: model, shards and features do not fit, or the model has nothing to combine.
     """
     everyone = ranks or Ranks()
 
@@ -101,6 +104,7 @@ def run_model(
             evaluation_spec(model),
             batch_size=batch_size * everyone.topology.world_size,
             topology=everyone.topology,
+            features=feature_opener(features, model)(shards),
         )
         loader = StreamLoader(
             stream, LoaderConfig(workers=workers), pin_memory=precision.device.type == "cuda"

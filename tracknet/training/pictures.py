@@ -29,6 +29,7 @@ class OverlayCollector:
         stream = loader.stream
         self._model = model
         self._table = stream.table
+        self._open_source = stream.open_source
         self._position = model.sequence.anchor_index
         self._column = model.map_frames.index(self._position)
         # Only frames with a ball: an empty one shows nothing of what was learned.
@@ -52,13 +53,20 @@ class OverlayCollector:
         for slot in slots:
             matrix = to_input[slot].numpy()
             self._images[rows[slot]] = overlay(
-                np.ascontiguousarray(batch.frames[slot, self._position].permute(1, 2, 0).numpy()),
+                self._picture(batch, slot, rows[slot]),
                 target=batch.heatmaps[slot, self._column].float().numpy(),
                 prediction=probability[slot, self._column],
                 true_xy_px=_moved(matrix, batch.xy_px[slot, self._column]),
                 predicted_xy_px=_moved(matrix, points[slot, self._column]),
                 caption=f"{self._table.keys[rows[slot]]}  score {probability[slot, self._column].max():.2f}",
             )
+
+    def _picture(self, batch: Batch, slot: int, row: int) -> npt.NDArray[np.uint8]:
+        """A window's anchor frame, uint8 RGB `[H, W, 3]`; read by itself where batches hold features alone."""
+        frame = batch.frames[slot, self._position]
+        if not frame.numel():
+            return self._open_source().read(row)
+        return np.ascontiguousarray(frame.permute(1, 2, 0).numpy())
 
     def images(self, ranks: Ranks | None = None) -> list[npt.NDArray[np.uint8]]:
         """The pictures drawn, of all ranks, in the frames' order: uint8 RGB `[H, W + 3 H, 3]`."""

@@ -152,7 +152,8 @@ class RunFolder:
             replace(source, shards=_without_queries(source.shards)) for source in data.sources
         )
         (shards,), files = _without_queries((data.shards,)), data.files and _without_queries(data.files)
-        shown_data = replace(data, shards=shards, files=files, sources=sources)
+        features = data.features and _without_queries((data.features,))[0]
+        shown_data = replace(data, shards=shards, files=files, sources=sources, features=features)
         replace_file(self.path / "config.yaml", to_yaml(replace(config, data=shown_data)).encode())
 
     def note_resumption(self, config: Config, step: int, facts: dict[str, Any]) -> None:
@@ -194,6 +195,8 @@ def _places(config: Config) -> Iterator[tuple[str, str]]:
             yield f"data.sources[{number}].shards", place
     if not data.files and data.sources is None:
         yield "data.shards", data.shards
+    if data.features is not None:
+        yield "data.features", data.features
 
 
 def _without_queries(places: Sequence[str]) -> tuple[str, ...]:

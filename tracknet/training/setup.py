@@ -13,6 +13,7 @@ from tracknet.datasets.batch import SampleSpec
 from tracknet.datasets.fetch_ahead import RemoteShards, room_wanted
 from tracknet.datasets.index import ShardSet
 from tracknet.datasets.loader import StreamLoader
+from tracknet.datasets.shard_cache import ShardCache
 from tracknet.datasets.sources import Sources, open_sources
 from tracknet.datasets.stream import check_stored_size, evaluation_stream, training_stream
 from tracknet.datasets.topology import Topology
@@ -20,6 +21,7 @@ from tracknet.models.model import TrackNet
 from tracknet.models.precision import Precision, resolve_device
 from tracknet.training.distributed import Ranks
 from tracknet.training.evaluation import evaluation_spec
+from tracknet.training.stored_features import feature_opener
 from tracknet.utils.config import to_plain
 from tracknet.utils.errors import UserError
 from tracknet.utils.processor import read_processor
@@ -99,6 +101,7 @@ def _streams(
 ) -> tuple[StreamLoader, StreamLoader | None]:
     training, pin = config.training, precision.device.type == "cuda"
     spec = SampleSpec.for_training(config, model.input_size, precision.device.type)
+    features = feature_opener(config.data.features, model, ShardCache.of(config.data.cache))
     stream = training_stream(
         sources.train,
         spec,
@@ -108,6 +111,7 @@ def _streams(
         filters=config.data.filter,
         weights=sources.weights,
         topology=topology,
+        features=features(sources.train),
     )
     if stream.num_steps < training.accumulate:
         raise UserError(
@@ -123,7 +127,11 @@ def _streams(
     if costs := room_wanted(RemoteShards.of(sources.train), RemoteShards.of(val_shards)):
         say(f"note: {costs}")
     evaluation = evaluation_stream(
-        val_shards, evaluation_spec(model), batch_size=training.batch_size, topology=topology
+        val_shards,
+        evaluation_spec(model),
+        batch_size=training.batch_size,
+        topology=topology,
+        features=features(val_shards),
     )
     return train, StreamLoader(evaluation, config.data.loader, pin_memory=pin)
 

@@ -219,11 +219,20 @@ class DataConfig:
     filter: FilterConfig = field(default_factory=FilterConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     loader: LoaderConfig = field(default_factory=LoaderConfig)
+    features: str | None = None
+    """Folder or URL of the tokens of a frozen backbone (`pipelines.build_features`), which is then not run."""
 
     def problems(self) -> Iterator[tuple[str, str]]:
-        """Sources that contradict each other or `files`."""
+        """Features of frames that augmentation changes; sources that contradict each other, `files` or features."""
+        if self.features is not None and self.augment.enabled:
+            yield (
+                "augment.enabled",
+                "goes without data.features, which are of the frames as they are: set it to false",
+            )
         if self.sources is None:
             return
+        if self.features is not None:
+            yield "features", "goes without data.sources: build shards and features of all sources together"
         if not self.sources:
             yield "sources", "is empty: name at least one, or null to read data.shards"
         if self.files:
@@ -464,3 +473,11 @@ class Config:
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Features in place of a backbone that is trained, or that is not there."""
+        backbone = self.model.backbone
+        if self.data.features is not None and backbone.is_none:
+            yield "data.features", "this model has no backbone (model.backbone.name=none): set it to null"
+        elif self.data.features is not None and not backbone.freeze:
+            yield "data.features", "goes with a frozen backbone only: set model.backbone.freeze=true"

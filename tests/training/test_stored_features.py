@@ -1,0 +1,166 @@
+"""A training on stored tokens is the training that runs the backbone, but for their rounding."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.conftest import SMALL
+from tracknet.datasets.index import open_split
+from tracknet.models.backbones.vit_backbone import ViTBackbone
+from tracknet.models.model import TrackNet
+from tracknet.scripts import evaluate, train
+from tracknet.training.model_evaluation import run_model
+from tracknet.utils.config import load_config
+from tracknet.utils.errors import UserError
+from tracknet.utils.geometry import Size
+
+FROZEN = ("model.backbone.freeze=true", "data.augment.enabled=false", "training.epochs=1")
+NO_SKIP = "model.decoder.skip=none"
+
+
+def losses(run: Path) -> list[float]:
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [line["loss"] for line in lines if "loss" in line]
+
+
+def trained(args: Sequence[str], name: str, *options: str) -> Path:
+    """The run's folder."""
+    assert train.run([*args, "--name", name, "training.log_every_steps=1", *FROZEN, *options]) == 0
+    place = next(arg for arg in args if arg.startswith("training.log_dir="))
+    return Path(place.partition("=")[2]) / name
+
+
+def never_run(*args: object) -> None:
+    pytest.fail("the backbone was run")
+
+
+@pytest.mark.parametrize("skip", [(), (NO_SKIP,)])
+def test_losses_and_weights_are_those_of_the_online_training(
+    small_train_args: list[str],
+    small_features: Path,
+    skip: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    online = trained(small_train_args, "online", *skip)
+    with monkeypatch.context() as patch:
+        patch.setattr(ViTBackbone, "forward", never_run)
+        stored = trained(small_train_args, "stored", f"data.features={small_features}", *skip)
+    assert len(losses(stored)) == len(losses(online)) == 8
+    np.testing.assert_allclose(losses(stored), losses(online), rtol=2e-3)
+    one, other = (
+        TrackNet.from_pretrained(run / "checkpoints" / "last" / "model").state_dict()
+        for run in (online, stored)
+    )
+    for name, value in one.items():
+        torch.testing.assert_close(
+            other[name], value, rtol=0.05, atol=5e-3, msg=lambda text, n=name: f"{n}: {text}"
+        )
+        if name.startswith("backbone."):
+            assert other[name].equal(value)
+
+
+def test_a_model_of_features_finds_the_same_on_frames(
+    small_train_args: list[str], small_shards: Path, small_features: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = trained(small_train_args, "stored", f"data.features={small_features}")
+    folder, shards = run / "checkpoints" / "last" / "model", open_split(small_shards, "val")
+    how = {"batch_size": 8, "workers": 0, "device": "cpu", "amp": "off", "pictures": 2}
+    frames = run_model(folder, shards, **how)  # type: ignore[arg-type]
+    with monkeypatch.context() as patch:
+        patch.setattr(ViTBackbone, "forward", never_run)
+        stored = run_model(folder, shards, **how, features=str(small_features))  # type: ignore[arg-type]
+        options = ["--shards", str(small_shards), "--features", str(small_features), "--no-report"]
+        place = ["--workers", "0", "--resamples", "10", "--out", str(run / "evaluated")]
+        assert evaluate.run([str(run), *options, *place]) == 0
+    np.testing.assert_allclose(stored.predictions.score, frames.predictions.score, atol=2e-3)
+    apart = np.abs(stored.predictions.xy_px - frames.predictions.xy_px).max(axis=1)
+    assert np.median(apart) < 0.05
+    assert len(stored.overlays) == len(frames.overlays) == 2
+    with pytest.raises(UserError) as refused:
+        evaluate.run([str(run), *options, "--flip"])
+    assert "leave out --features" in str(refused.value.problems)
+
+
+def test_pictures_are_drawn_where_batches_have_none(
+    small_train_args: list[str], small_shards: Path, small_features: Path
+) -> None:
+    run = trained(small_train_args, "bare", f"data.features={small_features}", NO_SKIP)
+    shards = open_split(small_shards, "val")
+    made = run_model(
+        run / "checkpoints" / "last" / "model",
+        shards,
+        batch_size=8,
+        workers=0,
+        device="cpu",
+        amp="off",
+        pictures=1,
+        features=str(small_features),
+    )
+    (picture,) = made.overlays
+    assert picture.shape == (48, 96 + 3 * 48, 3)
+    assert picture[:, :96].std() > 5
+
+
+def test_a_run_goes_on_with_its_features_and_with_no_others(
+    small_train_args: list[str], small_features: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stored = f"data.features={small_features}"
+    whole = trained(small_train_args, "whole", stored)
+    cut = trained(small_train_args, "cut", stored, "training.max_steps=5", "training.scheduler.name=constant")
+    del whole
+    with pytest.raises(UserError, match="cannot go on exactly") as refused:
+        train.run(["--resume", str(cut), "training.max_steps=6", "data.features=null"])
+    assert "the build of data.features is not stated, the run began with" in str(refused.value.problems)
+    capsys.readouterr()
+    assert train.run(["--resume", str(cut), "training.max_steps=6"]) == 0
+    assert "going on after step 5" in capsys.readouterr().out
+
+
+def test_a_dry_run_shows_the_features(
+    small_train_args: list[str], small_features: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert (
+        train.run([*small_train_args, *FROZEN, f"data.features={small_features}", NO_SKIP, "--dry-run"]) == 0
+    )
+    out = capsys.readouterr().out
+    assert "features    float16 [4, 3, 24, 3, 6]" in out
+    assert "frames      uint8   [4, 3, 3, 0, 0]" in out
+
+
+def test_what_does_not_go_together_is_refused_at_once(
+    small_train_args: list[str], small_features: Path
+) -> None:
+    stored = f"data.features={small_features}"
+    with pytest.raises(UserError) as refused:
+        load_config(model="vit_tiny", overrides=[stored, "data.sources=[{shards: a}, {shards: b}]"])
+    said = " | ".join(refused.value.problems)
+    assert "data.augment.enabled (" in said
+    assert "set it to false" in said
+    assert "data.features (command line): goes without data.sources" in said
+    frozen = ["data.augment.enabled=false", stored]
+    with pytest.raises(UserError) as refused:
+        load_config(model="vit_tiny", overrides=frozen)
+    assert "set model.backbone.freeze=true" in str(refused.value.problems)
+    with pytest.raises(UserError) as refused:
+        load_config(model="detail_small", overrides=frozen)
+    assert "no backbone" in str(refused.value.problems)
+    with pytest.raises(UserError, match="of another backbone than this model's"):
+        train.run([*small_train_args, "--dry-run", *FROZEN, stored, "training.seed=1"])
+
+
+def test_a_backbone_that_is_trained_takes_no_features() -> None:
+    config = load_config(model="vit_tiny", overrides=[*SMALL, "model.backbone.freeze=true"])
+    model = TrackNet(config.model, input_size=Size(96, 48), num_frames=3)
+    frames = torch.randint(0, 256, (2, 3, 3, 48, 96), dtype=torch.uint8)
+    features = model.encode_frames(frames.flatten(0, 1)).unflatten(0, (2, 3))
+    torch.testing.assert_close(model(frames, features), model(frames))
+    model.backbone.set_frozen(False)
+    with pytest.raises(UserError, match="this model's is trained"):
+        model(frames, features)
+    assert model.eval()(frames, features.half()).dtype == torch.float32
