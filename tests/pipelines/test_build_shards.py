@@ -27,6 +27,7 @@ from PIL import Image
 from pipelines import build as build_module
 from pipelines.build_folder import BuildFolder
 from pipelines.request import BuildRequest, prepare
+from pipelines.workers import HeldInterrupts, Workers
 from tests.pipelines.conftest import CHECKOUT, SMALL, MakeDataset, contents, run, start
 from tracknet.datasets.schema import INDEX_COLUMNS, Manifest, index_schema
 from tracknet.utils.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_WRONG_REQUEST, RunError
@@ -127,10 +128,10 @@ class DeadPool(ThreadPoolExecutor):
 def test_any_executor_will_do(root: Path, out: Path, tmp_path: Path) -> None:
     run(root, out)
     request = BuildRequest(root, tmp_path / "threads", Size(64, 36), 95, 6, 3, None, 0)
-    with DeadPool() as executor, pytest.raises(RunError, match="0 of 5 shards are finished and kept"):
-        build_module.build(prepare(request), executor)
-    with ThreadPoolExecutor(3) as executor:
-        report = build_module.build(prepare(request), executor)
+    with HeldInterrupts() as interrupts, DeadPool() as dead, ThreadPoolExecutor(3) as alive:
+        with pytest.raises(RunError, match="0 of 5 shards are finished and kept"):
+            build_module.build(prepare(request), Workers(dead, interrupts))
+        report = build_module.build(prepare(request), Workers(alive, interrupts))
     assert (report.written, report.frames_written, report.changed) == (5, 72, True)
     assert contents(tmp_path / "threads") == contents(out)
 
@@ -139,11 +140,11 @@ def test_second_build_does_nothing_and_reads_no_frame(
     root: Path, out: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(root, out)
-    before = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.name != "lock"}
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()}
     monkeypatch.setattr(build_module, "write_shard", None)
     assert run(root, out) == EXIT_DONE
     assert "nothing to do" in capsys.readouterr().out
-    assert before == {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.name != "lock"}
+    assert before == {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()}
 
 
 def test_a_changed_label_touches_only_its_shard(
