@@ -96,8 +96,10 @@ def test_no_flipped_bit_passes(data: st.DataObject) -> None:
     place = data.draw(st.integers(0, len(tar) * 8 - 1))
     changed = bytearray(tar)
     changed[place // 8] ^= 1 << place % 8
+    # A header's checksum does not cover itself, and reads the same with a blank for a leading zero or a NUL.
+    meant_the_same = 148 <= place // 8 % 512 < 156 and changed[place // 8] in b"\0 "
     after = walk(bytes(changed))
-    if after == before:
+    if after == before and not meant_the_same:
         pytest.fail(f"bit {place} is not seen")
 
 
