@@ -104,10 +104,14 @@ def _network(model: TrackNet) -> str:
     backbone, config = model.backbone, model.config
     if isinstance(backbone, ViTBackbone):
         return (
-            f"{backbone.hf_config.model_type}, patch {backbone.patch_size}, width {backbone.out_channels}, "
-            f"from {config.backbone.name}"
+            f"{backbone.hf_config.model_type}, patch {backbone.patch_size}, width {backbone.width}, "
+            f"{_layers(config.backbone.layers)}from {config.backbone.name}"
         )
     return "convolutions alone" if config.architecture == "modular" else config.architecture
+
+
+def _layers(layers: tuple[int, ...] | None) -> str:
+    return "" if layers is None else f"layers {', '.join(map(str, layers))}, "
 
 
 def _measured(model: TrackNet, evaluations: Sequence[Evaluation]) -> Iterator[str]:

@@ -152,7 +152,8 @@ def empty_backbone(saved: SavedModel) -> ViTBackbone | NoBackbone:
         return no_backbone(saved.model)
     with no_init_weights():  # `load_weights` sets every one of them; drawing a ViT-B's takes seconds
         vit = vit_from_config(hf_config_from_dict(dict(saved.backbone_config)))
-    return ViTBackbone(vit, freeze=saved.model.backbone.freeze)
+    backbone = saved.model.backbone
+    return ViTBackbone(vit, freeze=backbone.freeze, layers=backbone.layers)
 
 
 def load_weights(model: torch.nn.Module, folder: Path) -> None:

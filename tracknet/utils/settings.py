@@ -195,6 +195,19 @@ class BackboneConfig:
     freeze: bool = False
     config: dict[str, Any] = field(default_factory=dict)
     """Overrides of the Hugging Face config (hidden_size, num_hidden_layers, ...), for `pretrained: false`."""
+    layers: tuple[int, ...] | None = None
+    """Layers whose tokens are read, from 1, such as [3, 6, 9, 12]; deeper ones are not built. null: the last one."""
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Layers out of order, and layers of nothing."""
+        if self.layers is None:
+            return
+        if not self.layers:
+            yield "layers", "is empty: name layers, such as [3, 6, 9, 12], or null for the last one"
+        elif self.layers[0] < 1 or sorted(set(self.layers)) != list(self.layers):
+            yield "layers", f"must ascend from 1 or more, got {list(self.layers)}"
+        if self.is_none:
+            yield "layers", "a model without a backbone has no layers: leave it null"
 
     @property
     def is_none(self) -> bool:
@@ -207,6 +220,9 @@ class FusionConfig:
     """How the tokens of a window's T frames become one map."""
 
     kind: Literal["concat", "attention"] = "concat"
+    layers: Literal["concat", "sum"] = "concat"
+    """How the tokens of several `backbone.layers` become one map, before the frames do: `concat` through a 1x1
+    convolution, or a `sum` with one learned weight per layer."""
 
 
 @dataclass(frozen=True)

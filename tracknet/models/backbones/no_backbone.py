@@ -16,7 +16,8 @@ class NoBackbone(nn.Module):
 
     def __init__(self, stride: int) -> None:
         super().__init__()
-        self.out_channels = 0
+        self.width = self.out_channels = 0
+        self.num_layers = 1
         self.patch_size = stride
 
     def set_frozen(self, freeze: bool) -> None:

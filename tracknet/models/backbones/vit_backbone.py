@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
+from tracknet.models.backbones.layer_taps import LayerTaps
 from tracknet.utils.errors import UserError
 from tracknet.utils.geometry import Size
 
@@ -22,14 +23,26 @@ class ViTBackbone(nn.Module):
         vit: a Hugging Face vision transformer whose config has `hidden_size` and `patch_size`.
         freeze: no gradients, no gradient memory, and `eval()` even while the rest trains (DINOv3 jitters its
             position embeddings in train mode, others drop out).
+        layers: numbers from 1, ascending, of the layers whose tokens are wanted, the deepest one last; `None`
+            is the deepest alone.
+
+    Attributes:
+        width: of one layer's tokens, C.
+        num_layers: how many layers' tokens come out, L.
+        out_channels: `L * C`.
 
     """
 
-    def __init__(self, vit: PreTrainedModel, *, freeze: bool = False) -> None:
+    def __init__(
+        self, vit: PreTrainedModel, *, freeze: bool = False, layers: tuple[int, ...] | None = None
+    ) -> None:
         super().__init__()
         self.vit = vit
         self.hf_config = vit.config
-        self.out_channels = int(self.hf_config.hidden_size)
+        self.width = int(self.hf_config.hidden_size)
+        self.num_layers = len(layers or (0,))
+        self.out_channels = self.num_layers * self.width
+        self._taps = LayerTaps(vit, layers) if layers is not None and len(layers) > 1 else None
         self.patch_size = patch_size_of(self.hf_config)
         self._special_tokens = 1 + int(getattr(self.hf_config, "num_register_tokens", 0) or 0)
         if getattr(vit, "pooler", None) is not None:
@@ -62,7 +75,7 @@ class ViTBackbone(nn.Module):
                 self.vit.gradient_checkpointing_disable()
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Normalised pixels `[N, 3, H, W]` float to features `[N, C, Hp, Wp]`; H and W whole patches."""
+        """Normalised pixels `[N, 3, H, W]` float to features `[N, L * C, Hp, Wp]`; H and W whole patches."""
         height, width = pixels.shape[-2:]
         rows, columns = height // self.patch_size, width // self.patch_size
         extra = {}
@@ -70,7 +83,11 @@ class ViTBackbone(nn.Module):
             # ViT refuses another size than its own unless asked; DINOv2 and v3 always adapt.
             extra["interpolate_pos_encoding"] = True
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.freeze):
-            tokens = self.vit(pixel_values=pixels, **extra).last_hidden_state[:, self._special_tokens :]
+            if self._taps is None:
+                tokens = self.vit(pixel_values=pixels, **extra).last_hidden_state
+            else:
+                tokens = self._taps.run(self.vit, pixel_values=pixels, **extra)
+        tokens = tokens[:, self._special_tokens :]
         if tokens.shape[1] != rows * columns:
             raise UserError(
                 f"model type {self.hf_config.model_type!r} gave {tokens.shape[1]} patch tokens for a "
