@@ -22,7 +22,7 @@ class ConcatLayers(nn.Module):
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Mixes the layers at every location of every frame."""
         mixed: torch.Tensor = self.mix(features.flatten(0, 1))
-        return mixed.unflatten(0, features.shape[:2])
+        return mixed.reshape(*features.shape[:2], *mixed.shape[1:])
 
 
 class WeightedLayers(nn.Module):
@@ -39,8 +39,9 @@ class WeightedLayers(nn.Module):
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Weighs the layers."""
-        layers = features.unflatten(2, (len(self.weight), self.channels))
-        return (layers * self.weight.softmax(0)[:, None, None, None]).sum(dim=2)
+        layers = features.reshape(*features.shape[:2], -1, self.channels, *features.shape[3:])
+        mixed: torch.Tensor = (layers * self.weight.softmax(0)[:, None, None, None]).sum(dim=2)
+        return mixed
 
 
 DEPTH_FUSIONS: dict[str, type[ConcatLayers] | type[WeightedLayers]] = {

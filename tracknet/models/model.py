@@ -94,7 +94,9 @@ class TrackNet(nn.Module):
             input_size=self.input_size,
             num_frames=num_frames,
         )
-        self.head = HeatmapHead(self.decoder.out_channels, self.num_maps, config.head.prior)
+        self.head = HeatmapHead(
+            self.decoder.out_channels, self.num_maps, config.head.prior, config.head.subpixel
+        )
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
         """Frames uint8 RGB `[B, T, 3, H, W]` (any memory layout) to float32 logits `[B, M, h, w]`."""

@@ -256,6 +256,9 @@ class HeadConfig:
     """`one` heatmap for the window's anchor frame, or `all` T of them."""
     prior: float = bounded(0.01, above=0.0, high=0.5)
     """Probability that an untrained head gives every cell (its bias)."""
+    subpixel: int = bounded(1, 1, 8)
+    """The head makes so many heatmap cells of each cell of the decoder's map, along each axis: the heatmap is as many
+    times finer than `decoder.upsample` says, without a stage of that size."""
 
 
 @dataclass(frozen=True)
@@ -286,6 +289,8 @@ class ModelConfig:
         if self.architecture != "modular":
             if not self.backbone.is_none:
                 yield "backbone.name", f"{self.architecture} has no backbone: set model.backbone.name=none"
+            if self.head.subpixel != 1:
+                yield "head.subpixel", f"{self.architecture} draws at its input's size as it is: set it to 1"
             return
         if self.backbone.is_none and self.decoder.skip != "detail":
             yield "decoder.skip", "a model without a backbone sees with its detail stem: set it to detail"

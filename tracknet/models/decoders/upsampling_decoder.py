@@ -99,14 +99,18 @@ class UpsamplingDecoder(nn.Module):
         return cast(torch.Tensor, fine)
 
 
-def check_reachable(heatmap: Size, grid: Size, upsample: tuple[int, ...], input_size: Size) -> None:
-    """Refuses a heatmap size that is not the patch grid times the decoder's factors.
+def check_reachable(
+    heatmap: Size, grid: Size, upsample: tuple[int, ...], input_size: Size, subpixel: int = 1
+) -> None:
+    """Refuses a heatmap size that is not the patch grid times the factors of the decoder and of the head.
 
     Raises:
         UserError: with the sizes that this input can reach, and the factors that would reach the one asked for.
 
     """
     factor = math.prod(upsample)
+    # What the head makes of a patch, before the decoder's factors.
+    grid, patches = Size(grid.width * subpixel, grid.height * subpixel), grid
     reached = Size(grid.width * factor, grid.height * factor)
     if reached == heatmap:
         return
@@ -124,8 +128,10 @@ def check_reachable(heatmap: Size, grid: Size, upsample: tuple[int, ...], input_
         ]
         remedy += f"; with another model.decoder.upsample: {', '.join(others)}"
     raise UserError(
-        f"the decoder cannot reach model.heatmap.size={_listed(heatmap)}: the input {input_size} has {grid} "
-        f"patches, and model.decoder.upsample={_listed(upsample)} makes {reached} cells of them",
+        f"the decoder cannot reach model.heatmap.size={_listed(heatmap)}: the input {input_size} has {patches} "
+        f"patches, and model.decoder.upsample={_listed(upsample)} "
+        + (f"with model.head.subpixel={subpixel} " if subpixel > 1 else "")
+        + f"makes {reached} cells of them",
         remedy=remedy,
     )
 
