@@ -199,7 +199,7 @@ def test_settings_that_contradict_are_refused(overrides: list[str], text: str) -
 def test_a_model_saved_before_there_were_these_settings_is_read(
     tiny_model: Callable[..., TrackNet], some_frames: MakeFrames, tmp_path: Path
 ) -> None:
-    """Keys that a config.json lacks mean what models were made of then: differences, kernel 3, three levels, one depth."""
+    """Keys that a config.json lacks mean what models were made of then: differences, three levels, one depth ..."""
     model = tiny_model().eval()
     path = model.save_pretrained(tmp_path / "model") / "config.json"
     saved = json.loads(path.read_text())
