@@ -1,9 +1,9 @@
 """The assembly: frames in, heatmap logits out, and points read from them.
 
 `uint8 frames -> normalise -> ViT per frame -> fusion of its layers, if several are read -> fusion over time ->
-upsampling decoder -> head`. The two halves
-can be called apart: `encode_frames` once per frame, `decode_features` once per window, so that overlapping
-windows share the expensive half. Without a backbone, and in the baselines, all the work is in the second half.
+upsampling decoder -> head`. The two halves can be called apart: `encode_frames` (up to the ViT) once per frame,
+`decode_features` once per window, so that overlapping windows share the expensive half. Without a backbone, and in
+the baselines, all the work is in the second half.
 """
 
 from __future__ import annotations
