@@ -200,13 +200,13 @@ class BackboneConfig:
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """Layers out of order, and layers of nothing."""
-        if self.layers is None:
-            return
-        if not self.layers:
+        if self.layers == ():
             yield "layers", "is empty: name layers, such as [3, 6, 9, 12], or null for the last one"
-        elif self.layers[0] < 1 or sorted(set(self.layers)) != list(self.layers):
+        elif self.layers is not None and (
+            self.layers[0] < 1 or sorted(set(self.layers)) != list(self.layers)
+        ):
             yield "layers", f"must ascend from 1 or more, got {list(self.layers)}"
-        if self.is_none:
+        if self.layers is not None and self.is_none:
             yield "layers", "a model without a backbone has no layers: leave it null"
 
     @property
