@@ -68,7 +68,7 @@ def save_checkpoint(
         folder: the run's checkpoints.
         model: saved in its publishable form.
         state: where the training stands.
-        tensors: optimizer, scheduler, scaler and random states: tensors and plain values only.
+        tensors: optimizer, scaler, and weights that saving the model does not keep: tensors and plain values only.
         is_best: whether `best` moves here.
         keep: newest checkpoints to keep; the best is kept beside them.
     """

@@ -154,6 +154,8 @@ class Trainer:
             if report.skipped:
                 state.skipped_steps += 1
             log.took(report)
+            if self.learner.thawed_now:
+                log.note(f"step {state.step}: from here on the backbone is trained (training.unfreeze_at)")
             if state.step % training.log_every_steps == 0 or state.step == self.total_steps:
                 log.step(report, self._stream_counts())
             if advice := self._watch.after_step(state, report.found, report.balls, report.peak):
@@ -204,9 +206,10 @@ class Trainer:
                 progress.advance(int(ranks.numbers(int(batch.valid.sum())).sum()))
                 self._stop_if_asked()
 
-            by_decoder = predict_split(
-                self.model, val, self.precision, decoders=[decode], on_batch=on_batch, ranks=ranks
-            )
+            with self.learner.weights_to_keep(agreed=True):
+                by_decoder = predict_split(
+                    self.model, val, self.precision, decoders=[decode], on_batch=on_batch, ranks=ranks
+                )
         predictions = by_decoder[decode]
         threshold = best_threshold(predictions, design(metrics.distance_px))
         figures = summarise(predictions, metrics, threshold=threshold)
@@ -246,9 +249,9 @@ class Trainer:
             "versions": {"tracknet": __version__, "torch": torch.__version__},
         }
         keep = self.config.training.keep_checkpoints
-        save_checkpoint(
-            self.run.checkpoints, self.model, self.state, self.learner.tensors(), is_best=is_best, keep=keep
-        )
+        tensors = self.learner.tensors()
+        with self.learner.weights_to_keep():
+            save_checkpoint(self.run.checkpoints, self.model, self.state, tensors, is_best=is_best, keep=keep)
         self._saved_step = self.state.step
 
     def _best_on(self) -> ChosenOn:

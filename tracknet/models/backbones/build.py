@@ -70,10 +70,13 @@ def build_vit_backbone(config: BackboneConfig, input_size: Size) -> ViTBackbone:
     if config.pretrained:
         hf_config = _overridden(hf_config, config.config)
         patch_grid(input_size, patch_size_of(hf_config))  # refused before the weights are downloaded
-        return ViTBackbone(_load_vit(config.name, hf_config), freeze=config.freeze)
-    return ViTBackbone(
-        vit_from_config(_from_scratch(hf_config, config.config, input_size)), freeze=config.freeze
-    )
+        vit = _load_vit(config.name, hf_config)
+    else:
+        vit = vit_from_config(_from_scratch(hf_config, config.config, input_size))
+    backbone = ViTBackbone(vit, freeze=config.freeze)
+    if config.lora is not None:
+        backbone.adapt(config.lora)
+    return backbone
 
 
 def vit_from_config(hf_config: Any) -> PreTrainedModel:
