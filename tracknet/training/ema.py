@@ -40,6 +40,7 @@ class WeightAverage:
         # Of buffers those that are saved: batch statistics.
         self._buffers = sorted(model.state_dict().keys() - dict(model.named_parameters()).keys())
         self._average = {name: value.clone() for name, value in self._live().items()}
+        self._trained: dict[str, torch.Tensor] = {}
 
     @torch.no_grad()
     def update(self) -> None:
@@ -63,14 +64,22 @@ class WeightAverage:
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Within it the model has the averaged weights; after it, what it had."""
+        """Within it the model has the averaged weights; after it, what it had. It may be entered within itself."""
+        if self._trained:
+            yield
+            return
         live = self._live()
-        kept = {name: value.clone() for name, value in live.items()}
+        self._trained = {name: value.clone() for name, value in live.items()}
         try:
             self._copy(self._average, live)
             yield
         finally:
-            self._copy(kept, live)
+            self._copy(self._trained, live)
+            self._trained = {}
+
+    def put_aside(self) -> dict[str, torch.Tensor]:
+        """What the model is trained with, on the CPU, while the average is applied; nothing otherwise."""
+        return {name: value.cpu() for name, value in self._trained.items()}
 
     def weights(self) -> dict[str, torch.Tensor]:
         """A copy of the average, on the CPU."""

@@ -246,6 +246,9 @@ class Learner:
         if self._average is None and self._lora is None:
             return tensors
         own = copied(self._model)
+        if self._average is not None:
+            # A validation may be interrupted, which tests the average.
+            own |= self._average.put_aside()
         with self.weights_to_keep():
             tensors |= {"weights": beside_saved(own, self._model), "lora": self._lora}
             if self._average is not None:
