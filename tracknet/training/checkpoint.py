@@ -44,6 +44,7 @@ class TrainingState:
         skipped_steps: steps whose fp16 gradients overflowed; the schedule does not count them.
         balls_found: training balls located so far, while the collapse watch lasts.
         balls_seen: training balls in that time.
+        balls_by_chance: how many of these another window's map would have located.
     """
 
     step: int = 0
@@ -57,6 +58,7 @@ class TrainingState:
     skipped_steps: int = 0
     balls_found: int = 0
     balls_seen: int = 0
+    balls_by_chance: float = 0.0
 
 
 def save_checkpoint(

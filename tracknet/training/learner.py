@@ -100,7 +100,7 @@ class Learner:
             RunError: damaged data, or loss or gradients that are not finite, on any rank; the weights are as before.
         """
         training, ranks = self._training, self._ranks
-        total_loss, data_s, windows, masked, found, balls, peak = 0.0, 0.0, 0, 0, 0, 0, 0.0
+        total_loss, data_s, windows, masked, found, balls, by_chance, peak = 0.0, 0.0, 0, 0, 0, 0, 0.0, 0.0
         keys: list[str] = []
         self._thaw_if_due()
         replica = self._ready_replica()
@@ -130,9 +130,11 @@ class Learner:
                 self._scaler.scale(loss * ranks.topology.world_size).backward()
             windows += len(batch)
             masked += int((~batch.valid).sum())
-            error_px = self._training_errors(batch, logits.detach())
-            found += int((error_px <= training.metrics.distance_px).sum())
-            balls += int(error_px.isfinite().sum())
+            near = self._training_errors(batch, logits.detach()) <= training.metrics.distance_px
+            own = near.diagonal().sum()
+            found += int(own)
+            by_chance += float(near.sum() - own) / max(1, len(batch) - 1)
+            balls += int(self._drawn_balls(batch).isfinite().all(dim=-1).sum())
             peak += float(peak_score(logits.detach()).mean()) / training.accumulate
         self._scaler.unscale_(self._optimizer)
         norm = torch.nn.utils.clip_grad_norm_(
@@ -152,7 +154,7 @@ class Learner:
             self._scheduler.step()
             if self._average is not None:
                 self._average.update()
-        counts = ranks.numbers(windows, masked, found, balls, peak).sum(axis=0).tolist()
+        counts = ranks.numbers(windows, masked, found, balls, by_chance, peak).sum(axis=0).tolist()
         windows, masked, found, balls = map(int, counts[:4])
         return StepReport(
             loss=total_loss,
@@ -160,8 +162,9 @@ class Learner:
             backbone_lr=backbone_lr,
             grad_norm=float(norm),
             found=found,
+            found_by_chance=counts[4],
             balls=balls,
-            peak=counts[4] / ranks.topology.world_size,
+            peak=counts[5] / ranks.topology.world_size,
             skipped=skipped,
             windows=windows,
             masked=masked,
@@ -230,12 +233,16 @@ class Learner:
             stop_if_not_finite(value, what, step=step, lr=lr, keys=every)
 
     def _training_errors(self, batch: Batch, logits: torch.Tensor) -> torch.Tensor:
-        """Distances of a training batch's highest cells from its balls: `[B, M]` frame pixels, NaN without a ball."""
+        """How far each window's highest cell is from each window's ball: `[B, B, M]` frame pixels, NaN without one."""
         xy_px = points_in_frame(self._model, batch, logits, "argmax")
-        error_px = torch.linalg.vector_norm(xy_px - batch.xy_px, dim=-1)
+        return torch.linalg.vector_norm(xy_px[:, None] - self._drawn_balls(batch), dim=-1)
+
+    @staticmethod
+    def _drawn_balls(batch: Batch) -> torch.Tensor:
+        """The balls of a batch that its targets show: float `[B, M, 2]`, frame pixels, NaN where there is none."""
         # An augmentation can move a ball out of the picture: its target is empty then.
         drawn = batch.heatmaps.amax(dim=(-2, -1)).cpu() > 0
-        return torch.where(drawn, error_px, torch.nan)
+        return torch.where(drawn[..., None], batch.xy_px, torch.nan)
 
     def tensors(self) -> dict[str, Any]:
         """What a checkpoint keeps besides the model: optimizer, scaler, and the weights that the model's are not."""

@@ -27,6 +27,7 @@ class StepReport:
         backbone_lr: the largest of the backbone's; 0 while it is not trained.
         grad_norm: before clipping.
         found: training balls whose highest cell is within the metrics' distance.
+        found_by_chance: likewise, in another window's map in place of its own: the mean over those of the batch.
         balls: training balls in all.
         peak: mean of the highest probabilities.
         skipped: fp16 gradients overflowed and the weights were left as they were.
@@ -41,6 +42,7 @@ class StepReport:
     backbone_lr: float
     grad_norm: float
     found: int
+    found_by_chance: float
     balls: int
     peak: float
     skipped: bool

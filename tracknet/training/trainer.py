@@ -158,7 +158,9 @@ class Trainer:
                 log.note(f"step {state.step}: from here on the backbone is trained (training.unfreeze_at)")
             if state.step % training.log_every_steps == 0 or state.step == self.total_steps:
                 log.step(report, self._stream_counts())
-            if advice := self._watch.after_step(state, report.found, report.balls, report.peak):
+            if advice := self._watch.after_step(
+                state, report.found, report.balls, report.peak, by_chance=report.found_by_chance
+            ):
                 log.warning(advice)
             self._stop_if_asked()
             # An epoch's last step is saved at its end, validated.
