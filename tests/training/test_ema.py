@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 
+from tests.training.conftest import RunRanks
+from tracknet.training.distributed import Ranks
 from tracknet.training.ema import WeightAverage
 
 
@@ -84,6 +88,26 @@ def test_restored_it_goes_on_as_if_nothing_had_been():
         steps(*one, 3)
     assert all(torch.equal(again.weights()[name], value) for name, value in average.weights().items())
     assert again.updates == 7
+
+
+def test_all_ranks_have_the_batch_statistics_that_are_saved(run_ranks: RunRanks, tmp_path: Path):
+    """Each averages those of its own batches; the weights are the same by themselves."""
+
+    def work(rank: int) -> int:
+        with Ranks.join() as ranks:
+            model = Net()
+            average = WeightAverage(model, 0.9)
+            model.norm.running_mean.fill_(10.0 + rank)
+            average.update()
+            before = average.weights()["norm.running_mean"]
+            average.agree(ranks)
+            after = average.weights()["norm.running_mean"]
+            # A tenth of the first 0 is kept.
+            assert torch.allclose(before, torch.full((3,), 0.9 * (10 + rank)))
+            assert torch.allclose(after, torch.full((3,), 9.0))
+        return 0
+
+    assert run_ranks(work) == [0, 0], (tmp_path / "rank_1.out").read_text()
 
 
 def test_weights_that_do_not_move_stay_to_the_bit():

@@ -132,7 +132,9 @@ def test_the_backbone_is_as_it_was_until_it_thaws_and_the_log_says_when(
     (note,) = records(runs / "to-8", "note")
     assert note["step"] == 5
     assert not records(runs / "to-4", "note")
-    assert capsys.readouterr().out.count("step 5: from here on the backbone is trained") == 1
+    said = capsys.readouterr().out
+    assert said.count("step 5: from here on the backbone is trained") == 1
+    assert said.count("stays frozen: training.unfreeze_at=4 is not before the end of 4 steps") == 1
     rates = [r["backbone_lr"] for r in records(runs / "to-8", "train")]
     assert rates[:4] == [0.0] * 4
     assert all(rate > 0 for rate in rates[4:])

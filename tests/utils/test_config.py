@@ -286,7 +286,10 @@ def test_all_faults_come_at_once_each_with_its_file(tmp_path: Path) -> None:
         (["training.loss.visibility_weights={1: 0, 2: 0, 3: 0}"], "nothing would be learned"),
         (["training.optimizer.betas=[1.5, 0.9]"], "below 1"),
         (["training.metrics.pck_px=[5, -1]"], "radii must be above 0"),
-        (["training.unfreeze_at=5"], "training.unfreeze_at (command line): is of a backbone that begins frozen"),
+        (
+            ["training.unfreeze_at=5"],
+            "training.unfreeze_at (command line): is of a backbone that begins frozen",
+        ),
         (
             ["model.backbone.freeze=true", "training.optimizer.layer_decay=0.7"],
             "training.optimizer.layer_decay (command line): is of a backbone that learns",

@@ -235,7 +235,8 @@ class Learner:
     def _training_errors(self, batch: Batch, logits: torch.Tensor) -> torch.Tensor:
         """How far each window's highest cell is from each window's ball: `[B, B, M]` frame pixels, NaN without one."""
         xy_px = points_in_frame(self._model, batch, logits, "argmax")
-        return torch.linalg.vector_norm(xy_px[:, None] - self._drawn_balls(batch), dim=-1)
+        errors_px: torch.Tensor = torch.linalg.vector_norm(xy_px[:, None] - self._drawn_balls(batch), dim=-1)
+        return errors_px
 
     @staticmethod
     def _drawn_balls(batch: Batch) -> torch.Tensor:

@@ -86,6 +86,11 @@ class Trainer:
         training = config.training
         self.steps_per_epoch = max(1, train.num_steps // training.accumulate)
         self.total_steps = training.max_steps or training.epochs * self.steps_per_epoch
+        if training.unfreeze_at is not None and training.unfreeze_at >= self.total_steps:
+            self.say(
+                f"note: the backbone stays frozen: training.unfreeze_at={training.unfreeze_at} is not before the end "
+                f"of {self.total_steps} steps"
+            )
         self.learner = Learner(
             config,
             model,
