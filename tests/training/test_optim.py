@@ -10,7 +10,9 @@ import torch
 from torch import nn
 
 from tracknet.models.backbones.build import build_vit_backbone
+from tracknet.models.backbones.depths import layer_depths
 from tracknet.training.optim import build_optimizer, build_scheduler
+from tracknet.utils.errors import UserError
 from tracknet.utils.geometry import Size
 from tracknet.utils.settings import BackboneConfig, OptimizerConfig, SchedulerConfig
 
@@ -98,6 +100,11 @@ def test_every_layer_learns_at_its_own_rate(kind: str):
     assert {"backbone_layer_01", "backbone_layer_03", "backbone_top_no_decay"} <= {
         g["name"] for g in optimizer.param_groups
     }
+
+
+def test_a_backbone_of_no_list_of_layers_is_refused():
+    with pytest.raises(UserError, match="Linear has no list of 3 layers"):
+        layer_depths(nn.Linear(1, 1), 3)
 
 
 def test_without_decay_the_groups_are_as_ever():

@@ -74,9 +74,9 @@ class Learner:
         if self._unfreeze_at is not None:
             # The optimizer and the average know all that is ever trained; a weight without a gradient stays as it is.
             model.backbone.set_frozen(False)
-        self._optimizer = build_optimizer(
-            model, config.training.optimizer, pretrained=pretrained, depths=model.backbone.depths()
-        )
+        optimizer = config.training.optimizer
+        depths = model.backbone.depths() if optimizer.layer_decay < 1.0 else None
+        self._optimizer = build_optimizer(model, optimizer, pretrained=pretrained, depths=depths)
         ema = config.training.ema
         self._average = WeightAverage(model, ema) if ema is not None else None
         if self._unfreeze_at is not None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import nn
 
+from tracknet.utils.errors import UserError
+
 
 def layer_depths(vit: nn.Module, num_layers: int) -> dict[str, int]:
     """The depth of every weight, by its name in `vit`: 0 for embeddings, 1..L for the layers, L + 1 above them.
@@ -17,7 +19,7 @@ def layer_depths(vit: nn.Module, num_layers: int) -> dict[str, int]:
         num_layers: L, as its config says.
 
     Raises:
-        ValueError: it has no list of that many layers.
+        UserError: it has no list of that many layers.
 
     """
     lists = [
@@ -26,7 +28,10 @@ def layer_depths(vit: nn.Module, num_layers: int) -> dict[str, int]:
         if isinstance(part, nn.ModuleList) and len(part) == num_layers
     ]
     if not lists:
-        raise ValueError(f"{type(vit).__name__} has no list of {num_layers} layers")
+        raise UserError(
+            f"training.optimizer.layer_decay: {type(vit).__name__} has no list of {num_layers} layers",
+            remedy="set it to 1, or use vit, dinov2 or dinov3_vit",
+        )
     # The outermost: a layer may hold a list of as many parts.
     prefix = f"{min(lists, key=lambda name: name.count('.'))}."
     depths: dict[str, int] = {}
