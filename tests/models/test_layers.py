@@ -17,6 +17,7 @@ from tracknet.models.model import TrackNet
 from tracknet.utils.config import load_config
 from tracknet.utils.errors import UserError
 from tracknet.utils.geometry import Size
+from tracknet.utils.lora_settings import LoraConfig
 from tracknet.utils.settings import BackboneConfig
 
 MakeModel = Callable[..., TrackNet]
@@ -195,3 +196,23 @@ def test_layers_that_a_model_does_not_have_are_refused() -> None:
     with pytest.raises(UserError, match=r"has 8 layers, and 9 is asked for") as caught:
         build_vit_backbone(config, Size(64, 32))
     assert "[2,4,6,8]" in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_depths_are_those_of_the_layers_that_are_left(tiny_model: MakeModel, kind: str) -> None:
+    depths = tiny_model(kind, depth=6, layers=(2, 4)).backbone.depths()
+    assert sorted(set(depths.values())) == [0, 1, 2, 3, 4, 5]  # embeddings, four layers, the norm above them
+
+
+def test_adapters_leave_the_layers_that_are_read(tiny_model: MakeModel, some_frames: MakeFrames) -> None:
+    pytest.importorskip("peft", reason='peft is not installed: pip install "tracknet[lora]"')
+    model = tiny_model("dinov3_vit", depth=3, layers=(1, 3)).eval()
+    frames = some_frames(model)
+    with torch.no_grad():
+        before = model(frames)
+        model.backbone.adapt(LoraConfig(rank=2))
+        assert torch.equal(model(frames), before)
+    model(frames).sum().backward()
+    trained = [name for name, weight in model.backbone.named_parameters() if weight.grad is not None]
+    assert trained and all("lora_" in name for name in trained)
+    assert any(".0." in name for name in trained) and any(".2." in name for name in trained)

@@ -23,6 +23,7 @@ from transformers.initialization import no_init_weights
 
 from tracknet import __version__
 from tracknet.models.backbones.build import hf_config_from_dict, no_backbone, vit_from_config
+from tracknet.models.backbones.lora import plain_weights
 from tracknet.models.backbones.no_backbone import NoBackbone
 from tracknet.models.backbones.vit_backbone import ViTBackbone
 from tracknet.models.model_card import model_card
@@ -74,7 +75,7 @@ def save(model: TrackNet, folder: Path, *, card: str | None = None, half: bool =
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     try:
-        weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+        weights = {name: value.detach().cpu().contiguous() for name, value in plain_weights(model).items()}
         if half:
             weights = {
                 name: value.half() if value.is_floating_point() else value for name, value in weights.items()

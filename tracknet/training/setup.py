@@ -15,6 +15,7 @@ from tracknet.datasets.loader import StreamLoader
 from tracknet.datasets.sources import Sources, open_sources
 from tracknet.datasets.stream import check_stored_size, evaluation_stream, training_stream
 from tracknet.datasets.topology import Topology
+from tracknet.models.backbones.vit_backbone import ViTBackbone
 from tracknet.models.model import TrackNet
 from tracknet.models.precision import Precision, resolve_device
 from tracknet.training.distributed import Ranks
@@ -68,6 +69,8 @@ def prepare(
         model = TrackNet.from_pretrained(weights)
         _check_same_model(model, config, weights)
         model.backbone.set_frozen(config.model.backbone.freeze)
+        if config.model.backbone.lora is not None and isinstance(model.backbone, ViTBackbone):
+            model.backbone.adapt(config.model.backbone.lora)
         model.config = config.model
     else:
         processor = read_processor(config.model.backbone, config.data.resize)
@@ -126,7 +129,12 @@ def _streams(
 
 
 # What may differ between a model's weights and the configuration that goes on with them.
-_MAY_DIFFER = ("model.backbone.freeze", "model.backbone.pretrained", "model.heatmap.decode")
+_MAY_DIFFER = (
+    "model.backbone.freeze",
+    "model.backbone.pretrained",
+    "model.backbone.lora",
+    "model.heatmap.decode",
+)
 
 
 def _check_same_model(model: TrackNet, config: Config, weights: Path) -> None:
@@ -144,7 +152,7 @@ def _check_same_model(model: TrackNet, config: Config, weights: Path) -> None:
     problems = [
         f"{key}: asked for {asked.get(key)}, the weights have {have.get(key)}"
         for key in sorted({*asked, *have})
-        if asked.get(key) != have.get(key) and key not in _MAY_DIFFER
+        if asked.get(key) != have.get(key) and not key.startswith(_MAY_DIFFER)
     ]
     if problems:
         raise UserError(

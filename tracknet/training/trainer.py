@@ -86,6 +86,11 @@ class Trainer:
         training = config.training
         self.steps_per_epoch = max(1, train.num_steps // training.accumulate)
         self.total_steps = training.max_steps or training.epochs * self.steps_per_epoch
+        if training.unfreeze_at is not None and training.unfreeze_at >= self.total_steps:
+            self.say(
+                f"note: the backbone stays frozen: training.unfreeze_at={training.unfreeze_at} is not before the end "
+                f"of {self.total_steps} steps"
+            )
         self.learner = Learner(
             config,
             model,
@@ -154,9 +159,13 @@ class Trainer:
             if report.skipped:
                 state.skipped_steps += 1
             log.took(report)
+            if self.learner.thawed_now:
+                log.note(f"step {state.step}: from here on the backbone is trained (training.unfreeze_at)")
             if state.step % training.log_every_steps == 0 or state.step == self.total_steps:
                 log.step(report, self._stream_counts())
-            if advice := self._watch.after_step(state, report.found, report.balls, report.peak):
+            if advice := self._watch.after_step(
+                state, report.found, report.balls, report.peak, by_chance=report.found_by_chance
+            ):
                 log.warning(advice)
             self._stop_if_asked()
             # An epoch's last step is saved at its end, validated.
@@ -204,9 +213,10 @@ class Trainer:
                 progress.advance(int(ranks.numbers(int(batch.valid.sum())).sum()))
                 self._stop_if_asked()
 
-            by_decoder = predict_split(
-                self.model, val, self.precision, decoders=[decode], on_batch=on_batch, ranks=ranks
-            )
+            with self.learner.weights_to_keep(agreed=True):
+                by_decoder = predict_split(
+                    self.model, val, self.precision, decoders=[decode], on_batch=on_batch, ranks=ranks
+                )
         predictions = by_decoder[decode]
         threshold = best_threshold(predictions, design(metrics.distance_px))
         figures = summarise(predictions, metrics, threshold=threshold)
@@ -246,9 +256,9 @@ class Trainer:
             "versions": {"tracknet": __version__, "torch": torch.__version__},
         }
         keep = self.config.training.keep_checkpoints
-        save_checkpoint(
-            self.run.checkpoints, self.model, self.state, self.learner.tensors(), is_best=is_best, keep=keep
-        )
+        tensors = self.learner.tensors()
+        with self.learner.weights_to_keep():
+            save_checkpoint(self.run.checkpoints, self.model, self.state, tensors, is_best=is_best, keep=keep)
         self._saved_step = self.state.step
 
     def _best_on(self) -> ChosenOn:

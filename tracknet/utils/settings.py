@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from tracknet.utils.bounds import bounded
 from tracknet.utils.geometry import Size
+from tracknet.utils.lora_settings import LoraConfig
 
 # ---------------------------------------------------------------- data
 
@@ -197,9 +198,11 @@ class BackboneConfig:
     """Overrides of the Hugging Face config (hidden_size, num_hidden_layers, ...), for `pretrained: false`."""
     layers: tuple[int, ...] | None = None
     """Layers whose tokens are read, from 1, such as [3, 6, 9, 12]; deeper ones are not built. null: the last one."""
+    lora: LoraConfig | None = None
+    """Trains small adapters in place of the weights, and saves a plain model; null trains the weights."""
 
     def problems(self) -> Iterator[tuple[str, str]]:
-        """Layers out of order, and layers of nothing."""
+        """Layers out of order, layers of nothing; adapters that nothing could train, or that sit on nothing."""
         if self.layers == ():
             yield "layers", "is empty: name layers, such as [3, 6, 9, 12], or null for the last one"
         elif self.layers is not None and (
@@ -208,6 +211,10 @@ class BackboneConfig:
             yield "layers", f"must ascend from 1 or more, got {list(self.layers)}"
         if self.layers is not None and self.is_none:
             yield "layers", "a model without a backbone has no layers: leave it null"
+        if self.lora is not None and self.is_none:
+            yield "lora", "adapts a ViT, and there is none: take it out, or name a backbone"
+        elif self.lora is not None and self.freeze:
+            yield "lora", "keeps the weights as they are by itself: set model.backbone.freeze=false"
 
     @property
     def is_none(self) -> bool:
@@ -325,6 +332,8 @@ class OptimizerConfig:
     """The backbone's own learning rate; null takes a tenth of `lr` when pretrained, `lr` otherwise."""
     weight_decay: float = bounded(0.05, 0.0)
     betas: tuple[float, float] = (0.9, 0.999)
+    layer_decay: float = bounded(1.0, above=0.0, high=1.0)
+    """Every layer of the backbone learns at this times the rate of the one above it; 1: all at the same."""
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """Betas outside of what AdamW takes."""
@@ -352,6 +361,10 @@ class LossConfig:
     """Loss weight per visibility class; a class left out weighs 1."""
     focal_alpha: float = bounded(2.0, 0.0)
     focal_beta: float = bounded(4.0, 0.0)
+    positive_weight: float = bounded(1.0, above=0.0)
+    """What the ball's cells weigh beside the background's, by their target."""
+    hard_fraction: float = bounded(1.0, above=0.0, high=1.0)
+    """Share of a batch's windows, those of the largest loss, that are learned from; 1 takes all."""
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """Weights of classes that do not exist, or below zero."""
@@ -423,6 +436,10 @@ class TrainingConfig:
     """A run that locates no balls in its first so many steps (or all, of a shorter run) is told so, with advice."""
     init_from: str | None = None
     """Start a new run from the weights of a model folder."""
+    unfreeze_at: int | None = bounded(None, 1)
+    """Steps after which a backbone that begins frozen is trained too; null leaves it as it begins."""
+    ema: float | None = bounded(None, above=0.0, high=0.999999)
+    """Decay of a running average of the weights, which is what is validated and saved; null keeps none."""
 
 
 @dataclass(frozen=True)
@@ -432,3 +449,16 @@ class Config:
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """What is asked of a backbone that there is not, or that never learns."""
+        backbone, training = self.model.backbone, self.training
+        never_learns = backbone.is_none or (backbone.freeze and training.unfreeze_at is None)
+        if training.optimizer.layer_decay < 1.0 and never_learns:
+            yield (
+                "training.optimizer.layer_decay",
+                "is of a backbone that learns, and there is none: set it to 1",
+            )
+        if training.unfreeze_at is not None and (backbone.is_none or not backbone.freeze):
+            remedy = "take it out" if backbone.is_none else "set model.backbone.freeze=true to begin so"
+            yield "training.unfreeze_at", f"is of a backbone that begins frozen, and there is none: {remedy}"

@@ -74,7 +74,10 @@ def build_vit_backbone(config: BackboneConfig, input_size: Size) -> ViTBackbone:
     else:
         hf_config = _as_deep_as_read(_from_scratch(hf_config, config.config, input_size), config.layers)
         vit = vit_from_config(hf_config)
-    return ViTBackbone(vit, freeze=config.freeze, layers=config.layers)
+    backbone = ViTBackbone(vit, freeze=config.freeze, layers=config.layers)
+    if config.lora is not None:
+        backbone.adapt(config.lora)
+    return backbone
 
 
 def vit_from_config(hf_config: Any) -> PreTrainedModel:

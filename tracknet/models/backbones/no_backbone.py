@@ -23,6 +23,10 @@ class NoBackbone(nn.Module):
     def set_frozen(self, freeze: bool) -> None:
         """There is nothing to freeze."""
 
+    def depths(self) -> dict[str, int]:
+        """There are no weights."""
+        return {}
+
     def gradient_checkpointing(self, enabled: bool) -> None:
         """There is nothing to compute again."""
 

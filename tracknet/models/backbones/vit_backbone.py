@@ -11,9 +11,12 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
+from tracknet.models.backbones.depths import layer_depths
 from tracknet.models.backbones.layer_taps import LayerTaps
+from tracknet.models.backbones.lora import add_adapters, is_adapter
 from tracknet.utils.errors import UserError
 from tracknet.utils.geometry import Size
+from tracknet.utils.lora_settings import LoraConfig
 
 
 class ViTBackbone(nn.Module):
@@ -49,15 +52,28 @@ class ViTBackbone(nn.Module):
             vit.pooler = None  # never used; its parameters would be trained without a gradient
         takes_interpolation = "interpolate_pos_encoding" in inspect.signature(vit.forward).parameters
         self._native_size = _native_size(self.hf_config) if takes_interpolation else None
+        self._adapted = False
         self.set_frozen(freeze)
 
     def set_frozen(self, freeze: bool) -> None:
-        """Freezes or thaws every weight."""
+        """Freezes or thaws every weight that is to be trained at all."""
         self.freeze = freeze
         for name, parameter in self.vit.named_parameters():
             # Mask tokens belong to pre-training; without a gradient they would stall DDP.
-            parameter.requires_grad_(not freeze and not name.endswith("mask_token"))
+            trainable = is_adapter(name) if self._adapted else not name.endswith("mask_token")
+            parameter.requires_grad_(not freeze and trainable)
         self.train(self.training)
+
+    def adapt(self, config: LoraConfig) -> None:
+        """Adds adapters, which are trained in place of the weights; raises as `lora.add_adapters` does."""
+        add_adapters(self.vit, config)
+        self._adapted = True
+        self.set_frozen(self.freeze)
+
+    def depths(self) -> dict[str, int]:
+        """How deep each weight lies, by its name in here: 0 is the embeddings, `num_hidden_layers + 1` the top."""
+        found = layer_depths(self.vit, int(self.hf_config.num_hidden_layers))
+        return {f"vit.{name}": depth for name, depth in found.items()}
 
     def train(self, mode: bool = True) -> ViTBackbone:
         """Training mode, unless frozen."""
