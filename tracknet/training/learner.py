@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -13,14 +14,19 @@ from torch.optim.lr_scheduler import LambdaLR
 from tracknet.datasets.batch import Batch
 from tracknet.models.model import TrackNet
 from tracknet.models.precision import Precision
+from tracknet.training.acceleration import compiled
+from tracknet.training.device_memory import memory_of
 from tracknet.training.distributed import Ranks, step_seed
-from tracknet.training.evaluation import points_in_frame
+from tracknet.training.kept_statistics import KeptStatistics
 from tracknet.training.losses import build_loss
-from tracknet.training.optim import build_optimizer, build_scheduler
+from tracknet.training.losses.heatmap_loss import batch_sums
+from tracknet.training.micro_batches import MicroBatches, too_many
+from tracknet.training.optim import build_optimizer, build_scheduler, fit_state
 from tracknet.training.run_log import StepReport
+from tracknet.training.step_batches import StepBatches
+from tracknet.training.step_figures import StepFigures
 from tracknet.training.watch import stop_if_not_finite
-from tracknet.utils.errors import UserError
-from tracknet.utils.heatmap import peak_score
+from tracknet.utils.errors import RunError, UserError
 from tracknet.utils.settings import Config
 
 # Of fp16 gradients, in a row: the scaler halves its scale at each, so 2^20 are more than it starts with.
@@ -28,7 +34,14 @@ _MOST_OVERFLOWS = 20
 
 
 class Learner:
-    """The model's weights and everything that changes them."""
+    """The model's weights and everything that changes them.
+
+    Attributes:
+        loss: of the heatmaps.
+        memory: of the device, where it is counted.
+        notes: what a person should be told; whoever tells it takes it out.
+        meanwhile: called while a GPU is at work on a batch; returns the seconds of it that the GPU was idle.
+    """
 
     def __init__(
         self,
@@ -52,23 +65,36 @@ class Learner:
             steps_per_epoch: optimizer steps, for the warm-up.
             total_steps: optimizer steps, for the schedule.
         """
-        self._training = config.training
+        self._training = training = config.training
         self._model = model
         self._precision = precision
         self._ranks = ranks
         self._replica = ranks.replica(model, precision.device)
+        # Apart from the replica: checkpoints and validation see the model and its names as they are.
+        self._forward = compiled(self._replica, training.compile)
         self._keys = keys
         self._steps_per_epoch = steps_per_epoch
         self._total_steps = total_steps
         self.loss = build_loss(config.training.loss)
         pretrained = config.model.backbone.pretrained
-        self._optimizer = build_optimizer(model, config.training.optimizer, pretrained=pretrained)
+        self._optimizer = build_optimizer(
+            model, training.optimizer, pretrained=pretrained, fused=training.speed.fused_optimizer
+        )
         self._scheduler = self._new_scheduler(steps_taken=0)
         self._scaler = precision.scaler()
         self._overflows = 0
+        self._statistics = KeptStatistics(model)
+        windows_each = -(-training.batch_size // ranks.topology.world_size)
+        self._micro = MicroBatches(training.micro_batch, windows_each)
+        self._agreed_on_size = False
+        self.memory = memory_of(precision.device)
+        self.notes: list[str] = []
+        self.meanwhile: Callable[[], float] = lambda: 0.0
 
     def step(self, batches: Iterator[Batch], number: int) -> StepReport:
         """Takes `accumulate` batches, one update of the weights, one step of the schedule; all ranks together.
+
+        The device is waited for once, when all is computed that the update needs.
 
         Args:
             batches: where they come from: this rank's parts.
@@ -78,42 +104,36 @@ class Learner:
             What all ranks together did.
 
         Raises:
-            RunError: damaged data, or loss or gradients that are not finite, on any rank; the weights are as before.
+            RunError: damaged data, loss or gradients that are not finite, on any rank, or too little memory; the
+                weights are as before.
         """
         training, ranks = self._training, self._ranks
-        total_loss, data_s, windows, masked, found, balls, peak = 0.0, 0.0, 0, 0, 0, 0, 0.0
-        keys: list[str] = []
         lr = max(float(group["lr"]) for group in self._optimizer.param_groups)
         started = time.perf_counter()
-        self._optimizer.zero_grad(set_to_none=True)
-        torch.manual_seed(step_seed(training.seed, number, ranks.topology.rank))
-        for part in range(1, training.accumulate + 1):
-            waited = time.perf_counter()
-            batch = ranks.agreed(lambda: next(batches))
-            # All ranks wait for the slowest.
-            data_s += time.perf_counter() - waited
-            batch = batch.to(self._precision.device)
-            keys += [self._keys[row] for row in batch.rows[:, 0].tolist()]
-            with ranks.exchange(), ranks.gathering(self._replica, last=part == training.accumulate):
-                with self._precision.autocast():
-                    logits = self._replica(batch.frames)
-                loss = self.loss(logits, batch.heatmaps, batch.weights, total=ranks.total)
-                loss = loss / training.accumulate
-                total_loss += self._sum_of_shares(float(loss.detach()), keys, step=number, lr=lr)
-                # Gradients are averaged over the ranks, and the shares of the loss are to be summed.
-                self._scaler.scale(loss * ranks.topology.world_size).backward()
-            windows += len(batch)
-            masked += int((~batch.valid).sum())
-            error_px = self._training_errors(batch, logits.detach())
-            found += int((error_px <= training.metrics.distance_px).sum())
-            balls += int(error_px.isfinite().sum())
-            peak += float(peak_score(logits.detach()).mean()) / training.accumulate
+        self._statistics.keep()
+        again = ranks.alone and self._micro.may_halve
+        taken = StepBatches(batches, ranks, self._precision.device, keep=again)
+        figures = self._gradients_that_fit(taken, number)
         self._scaler.unscale_(self._optimizer)
-        norm = torch.nn.utils.clip_grad_norm_(
+        grad_norm = torch.nn.utils.clip_grad_norm_(
             [p for p in self._model.parameters() if p.requires_grad], training.grad_clip or float("inf")
         )
+        mine = figures.fetch(grad_norm, distance_px=training.metrics.distance_px)
+        told = ranks.numbers(
+            *mine.losses, mine.windows, mine.masked, mine.found, mine.balls, mine.peak, mine.maps
+        )
+        parts = len(mine.losses)
+        losses, (windows, masked, found, balls, peak, maps) = (
+            told[:, :parts].sum(axis=0).tolist(),
+            told[:, parts:].sum(axis=0).tolist(),
+        )
+        for own, loss, rows in zip(mine.losses, losses, taken.rows, strict=True):
+            keys = [] if math.isfinite(own) else [self._keys[row] for row in rows]
+            self._stop_if_not_finite(loss, "loss", keys, step=number, lr=lr)
+        norm = mine.grad_norm
+        keys = [self._keys[row] for rows in taken.rows for row in rows]
         if not self._scaler.is_enabled():
-            self._stop_if_not_finite(float(norm), "gradient norm", keys, step=number, lr=lr)
+            self._stop_if_not_finite(norm, "gradient norm", keys, step=number, lr=lr)
         scale_before = self._scaler.get_scale()
         self._scaler.step(self._optimizer)
         self._scaler.update()
@@ -124,27 +144,134 @@ class Learner:
             self._stop_if_not_finite(float("nan"), "fp16 gradient", keys, step=number, lr=lr)
         if not skipped:
             self._scheduler.step()
-        counts = ranks.numbers(windows, masked, found, balls, peak).sum(axis=0).tolist()
-        windows, masked, found, balls = map(int, counts[:4])
         return StepReport(
-            loss=total_loss,
+            loss=sum(losses),
             lr=lr,
-            grad_norm=float(norm),
-            found=found,
-            balls=balls,
-            peak=counts[4] / ranks.topology.world_size,
+            grad_norm=norm,
+            found=int(found),
+            balls=int(balls),
+            peak=peak / maps,
             skipped=skipped,
-            windows=windows,
-            masked=masked,
-            data_s=data_s,
+            windows=int(windows),
+            masked=int(masked),
+            data_s=taken.waited_s,
             step_s=time.perf_counter() - started,
         )
 
-    def _sum_of_shares(self, share: float, keys: Sequence[str], *, step: int, lr: float) -> float:
-        """The loss of all ranks' parts of a batch; names the samples of those where it is no number."""
-        loss = float(self._ranks.numbers(share).sum())
-        self._stop_if_not_finite(loss, "loss", [] if math.isfinite(share) else keys, step=step, lr=lr)
-        return loss
+    # ------------------------------------------------------------ gradients, and the memory that they take
+
+    def _gradients_that_fit(self, taken: StepBatches, number: int) -> StepFigures:
+        """The gradients of a step, in parts that memory holds.
+
+        Raises:
+            RunError: it does not hold the parts that are asked for, with what would fit.
+        """
+        together = not self._ranks.alone
+        if together and self._micro.may_halve and not self._agreed_on_size:
+            self._agree_on_size(taken.take(0))
+        while True:
+            try:
+                return self._gradients(taken, number)
+            except torch.OutOfMemoryError as error:
+                reason = str(error).splitlines()[0]
+            # Here and not above: an exception that is being handled holds the tensors of what raised it.
+            self._forget()
+            # Other ranks have gone on to where they wait for these gradients: too late for another attempt.
+            if together or not self._micro.may_halve:
+                raise self._too_many(taken, reason)
+            asked = self._micro.size
+            self._micro.halve()
+            self._note_smaller(asked)
+
+    def _gradients(self, taken: StepBatches, number: int) -> StepFigures:
+        training, ranks = self._training, self._ranks
+        self._optimizer.zero_grad(set_to_none=True)
+        torch.manual_seed(step_seed(training.seed, number, ranks.topology.rank))
+        figures = StepFigures(self._model)
+        for index in range(training.accumulate):
+            batch = taken.take(index)
+            parts = self._micro.parts(batch)
+            total = self._total_of(batch, len(parts))
+            figures.begin_batch()
+            for place, part in enumerate(parts, 1):
+                last = index + 1 == training.accumulate and place == len(parts)
+                with ranks.exchange(), ranks.gathering(self._replica, last=last):
+                    logits, loss = self._forward_backward(self._forward, part, total)
+                figures.add(part, logits, loss)
+            taken.waited_s += self.meanwhile()
+        return figures
+
+    def _total_of(self, batch: Batch, parts: int) -> Callable[[torch.Tensor], torch.Tensor]:
+        """What the losses of a batch's parts are normalised by."""
+        if parts == 1:
+            return self._ranks.total
+        with self._ranks.exchange():
+            whole = self._ranks.total(batch_sums(batch.heatmaps, batch.weights))
+        return lambda own: whole
+
+    def _forward_backward(
+        self,
+        model: Callable[..., torch.Tensor],
+        part: Batch,
+        total: Callable[[torch.Tensor], torch.Tensor] | None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Adds a part's gradients; its logits and its share of the loss, without their graph."""
+        with self._precision.autocast():
+            logits = model(part.frames)
+        loss = self.loss(logits, part.heatmaps, part.weights, total=total) / self._training.accumulate
+        # Gradients are averaged over the ranks, and the shares of the loss are to be summed.
+        self._scaler.scale(loss * self._ranks.topology.world_size).backward()
+        return logits.detach(), loss.detach()
+
+    def _agree_on_size(self, batch: Batch) -> None:
+        """Tries the first batch on every rank by itself; all then take the size of the one that fits least."""
+        asked = self._micro.size
+        while not self._fits(batch) and self._micro.may_halve:
+            self._micro.halve()
+        self._micro.size = int(self._ranks.numbers(self._micro.size).min())
+        self._agreed_on_size = True
+        self._note_smaller(asked)
+
+    def _fits(self, batch: Batch) -> bool:
+        with suppress(torch.OutOfMemoryError):
+            self._try_out(batch, self._micro.size)
+            return True
+        self._forget()
+        return False
+
+    def _try_out(self, batch: Batch, windows: int) -> None:
+        """So many windows forward and backward, without the other ranks; leaves nothing behind."""
+        self._forward_backward(self._model, batch.part(0, windows), None)
+        self._forget()
+
+    def _forget(self) -> None:
+        """As before the step, for another attempt or for none."""
+        self._optimizer.zero_grad(set_to_none=True)
+        self._statistics.restore()
+        if self.memory is not None:
+            self.memory.release()
+
+    def _note_smaller(self, asked: int) -> None:
+        size = self._micro.size
+        if size < asked:
+            self.notes.append(
+                f"{asked} windows at once do not fit into memory: going on with {size} at a time "
+                f"(training.micro_batch={size} spares the attempt)"
+            )
+
+    def _too_many(self, taken: StepBatches, reason: str) -> RunError:
+        batch = taken.latest
+        moments = 0 if self._optimizer.state else 2
+        return too_many(
+            reason,
+            self._micro.size,
+            batch=len(batch),
+            memory=self.memory,
+            run=lambda windows: self._try_out(batch, windows),
+            still_to_come_bytes=moments * sum(p.nbytes for p in self._model.parameters() if p.requires_grad),
+        )
+
+    # ------------------------------------------------------------ what must not go on
 
     def _stop_if_not_finite(
         self, value: float, what: str, keys: Sequence[str], *, step: int, lr: float
@@ -152,17 +279,12 @@ class Learner:
         """Raises on all ranks, for the value is the same on all; `keys` are this rank's."""
         if math.isfinite(value):
             return
+        self._statistics.restore()
         every = [key for part in self._ranks.objects(keys) for key in part]
         with self._ranks.on_all():
             stop_if_not_finite(value, what, step=step, lr=lr, keys=every)
 
-    def _training_errors(self, batch: Batch, logits: torch.Tensor) -> torch.Tensor:
-        """Distances of a training batch's highest cells from its balls: `[B, M]` frame pixels, NaN without a ball."""
-        xy_px = points_in_frame(self._model, batch, logits, "argmax")
-        error_px = torch.linalg.vector_norm(xy_px - batch.xy_px, dim=-1)
-        # An augmentation can move a ball out of the picture: its target is empty then.
-        drawn = batch.heatmaps.amax(dim=(-2, -1)).cpu() > 0
-        return torch.where(drawn, error_px, torch.nan)
+    # ------------------------------------------------------------ what a checkpoint keeps
 
     def tensors(self) -> dict[str, Any]:
         """What a checkpoint keeps besides the weights: optimizer and scaler."""
@@ -196,6 +318,7 @@ class Learner:
         self._optimizer.load_state_dict(tensors["optimizer"])
         for group, setting in zip(self._optimizer.param_groups, settings, strict=True):
             group.update(setting, lr=setting["initial_lr"])
+        fit_state(self._optimizer)
         self._scheduler = self._new_scheduler(steps_taken=steps_taken)
         if self._scaler.is_enabled() and tensors["scaler"]:
             self._scaler.load_state_dict(tensors["scaler"])

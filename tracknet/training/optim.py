@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import nn
@@ -15,7 +16,12 @@ _PRETRAINED_LR_RATIO = 0.1
 
 
 def build_optimizer(
-    model: nn.Module, config: OptimizerConfig, *, pretrained: bool, backbone_prefix: str = "backbone."
+    model: nn.Module,
+    config: OptimizerConfig,
+    *,
+    pretrained: bool,
+    backbone_prefix: str = "backbone.",
+    fused: bool = False,
 ) -> torch.optim.Optimizer:
     """AdamW over the trainable weights; no decay for biases, norms and other one-dimensional weights.
 
@@ -24,6 +30,7 @@ def build_optimizer(
         config: rates and decay.
         pretrained: whether the backbone's weights are; decides its default rate.
         backbone_prefix: parameters whose name starts so belong to the backbone.
+        fused: one kernel for all weights, where the device has it.
     """
     backbone_lr = config.backbone_lr or config.lr * (_PRETRAINED_LR_RATIO if pretrained else 1.0)
     groups: dict[tuple[str, bool], list[nn.Parameter]] = {}
@@ -31,18 +38,45 @@ def build_optimizer(
         if parameter.requires_grad:
             part = "backbone" if name.startswith(backbone_prefix) else "decoder"
             groups.setdefault((part, parameter.ndim > 1), []).append(parameter)
+    parameter_groups = [
+        {
+            "params": parameters,
+            "name": f"{part}{'' if decays else '_no_decay'}",
+            "lr": backbone_lr if part == "backbone" else config.lr,
+            "weight_decay": config.weight_decay if decays else 0.0,
+        }
+        for (part, decays), parameters in sorted(groups.items(), key=lambda item: item[0])
+    ]
     return torch.optim.AdamW(
-        [
-            {
-                "params": parameters,
-                "name": f"{part}{'' if decays else '_no_decay'}",
-                "lr": backbone_lr if part == "backbone" else config.lr,
-                "weight_decay": config.weight_decay if decays else 0.0,
-            }
-            for (part, decays), parameters in sorted(groups.items(), key=lambda item: item[0])
-        ],
-        betas=config.betas,
+        parameter_groups, betas=config.betas, fused=fused and _has_fused(parameter_groups)
     )
+
+
+def fit_state(optimizer: torch.optim.Optimizer) -> None:
+    """Lays a loaded optimizer's moments out in memory as its weights are, as fused kernels require.
+
+    A run may go on with another layout, or with a fused optimizer where it began without: the numbers are the same.
+    """
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            state = optimizer.state.get(parameter, {})
+            for name, value in state.items():
+                if not isinstance(value, torch.Tensor):
+                    continue
+                if name == "step":
+                    state[name] = value.to(parameter.device if group.get("fused") else "cpu", torch.float32)
+                elif value.stride() != parameter.stride():
+                    state[name] = torch.empty_like(parameter).copy_(value)
+
+
+def _has_fused(groups: list[dict[str, Any]]) -> bool:
+    """Whether the device of the weights has AdamW's fused kernel, by torch's own answer."""
+    weights = [parameter for group in groups for parameter in group["params"]]
+    try:
+        torch.optim.AdamW(weights, fused=True)
+    except RuntimeError:
+        return False
+    return True
 
 
 def build_scheduler(

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from tracknet.utils.bounds import bounded
 from tracknet.utils.geometry import Size
+from tracknet.utils.speed_settings import SpeedConfig
 
 # ---------------------------------------------------------------- data
 
@@ -402,6 +403,17 @@ class TrainingConfig:
     """A run that locates no balls in its first so many steps (or all, of a shorter run) is told so, with advice."""
     init_from: str | None = None
     """Start a new run from the weights of a model folder."""
+    micro_batch: int | Literal["auto"] | None = None
+    """Windows that go through the model at a time, in each process; the step is the same, but for batch norm. null:
+    all of a batch, and an out-of-memory says how many fit. `auto`: all, halved until they fit."""
+    compile: Literal["off", "default", "max-autotune"] = "off"
+    """Let torch.compile write the training step's kernels; validation runs without."""
+    speed: SpeedConfig = field(default_factory=SpeedConfig)
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """A part of a batch that holds nothing."""
+        if isinstance(self.micro_batch, int) and self.micro_batch < 1:
+            yield "micro_batch", f"must be at least 1, got {self.micro_batch}"
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,9 @@ class NoBackbone(nn.Module):
     def set_frozen(self, freeze: bool) -> None:
         """There is nothing to freeze."""
 
+    def set_attention(self, name: str) -> None:
+        """There is none."""
+
     def gradient_checkpointing(self, enabled: bool) -> None:
         """There is nothing to compute again."""
 
