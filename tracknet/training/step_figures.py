@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from tracknet.datasets.batch import Batch
@@ -71,7 +72,7 @@ class StepFigures:
         # Copies: a view would keep the whole batch's memory from being used again.
         self._to_frame.append(part.to_frame.clone())
         self._xy_px.append(part.xy_px.clone())
-        self._masked += int((~part.valid).sum())
+        self._masked += int(np.count_nonzero(~part.valid.numpy()))
 
     def fetch(self, grad_norm: torch.Tensor, *, distance_px: float) -> Fetched:
         """All figures, by one copy from the device."""
