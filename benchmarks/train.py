@@ -8,7 +8,8 @@ A row is a start (`base`: everything off; `default`: as configs/training/default
 torch.compile) and options on and off: `base+bf16`, `default-sdpa`. In every round each row takes some warm-up steps
 and some timed ones, on the same samples, by the trainer's own code. `--out FILE.md` keeps the table.
 
-windows/s    median over the rounds, in brackets the least and the most
+windows/s    median over the rounds, in brackets the least and the most; on a CPU by the process's own time, with that
+             of the loader's threads, in which other work on the machine shows less
 x base       of the first row's, median of the rounds' ratios
 data wait    share of the time that was spent waiting for the loader
 of peak      operations of forward and backward of the model (torch's counter; none for what is computed again),
@@ -113,10 +114,7 @@ def measure(args: argparse.Namespace, model: str, shards: str, size: Size) -> li
     del counted
     if args.device.type != "cuda":
         for row in rows:
-            try:
-                row.memory_bytes = device_speed.kept_for_backward(row.one_step)
-            except UserError as error:
-                row.problem = error.what
+            row.note_kept()
     taken = in_turns(rows, args.rounds, args.steps, args.warm_up, until=began + args.limit_s)
     peak, peak_from = device_speed.peak_flops(args.device)
     parameters = sum(p.numel() for p in first.setup.model.parameters())
@@ -153,7 +151,7 @@ def line_of(row: Row, first: Row, flops: int, peak: float) -> str:
     return (
         f"| {row.name} | {row.of_turns('windows_per_s'):.2f} ({min(rates):.2f}-{max(rates):.2f}) | {ratio} | "
         f"{row.data_share:.1%} | {row.of_turns('windows_per_s') * flops / peak:.1%} | "
-        f"{row.memory_bytes / 2**30:.2f} GiB | {row.turns[-1].loss:.4f} |"
+        f"{row.memory_bytes / 2**20:,.0f} MiB | {row.turns[-1].loss:.4f} |"
     )
 
 

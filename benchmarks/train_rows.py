@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import torch
 
+from benchmarks.device_speed import kept_for_backward
 from tracknet.datasets.batch import Batch
 from tracknet.training.acceleration import set_backends
 from tracknet.training.look_ahead import batches_on
@@ -75,12 +76,13 @@ class Turn:
 
     windows: int
     seconds: float
+    worked_s: float
     data_s: float
     loss: float
 
     @property
     def windows_per_s(self) -> float:
-        return self.windows / self.seconds
+        return self.windows / self.worked_s
 
 
 @dataclass
@@ -116,15 +118,17 @@ class Row:
         others = torch.cuda.memory_allocated(self.device) - resident if self.device.type == "cuda" else 0
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
-        began = time.perf_counter()
+        began, used_s = time.perf_counter(), time.process_time()
         reports = [learner.step(ahead, self._next()) for _ in range(steps)]
         self._wait()
-        seconds = time.perf_counter() - began
+        seconds, used_s = time.perf_counter() - began, time.process_time() - used_s
         if self.device.type == "cuda":
             self.memory_bytes = torch.cuda.max_memory_allocated(self.device) - others
         self.setup.train.close()
         windows = sum(report.windows for report in reports)
-        self.turns.append(Turn(windows, seconds, sum(r.data_s for r in reports), reports[-1].loss))
+        # Of a CPU the process's own time, the loader's threads included: what else the machine does is not in it.
+        worked_s = seconds if self.device.type == "cuda" else used_s
+        self.turns.append(Turn(windows, seconds, worked_s, sum(r.data_s for r in reports), reports[-1].loss))
 
     def one_step(self) -> None:
         """A step that nobody times."""
@@ -132,6 +136,13 @@ class Row:
         self.trainer.learner.meanwhile = ahead.advance
         self.trainer.learner.step(ahead, self._next())
         self.setup.train.close()
+
+    def note_kept(self) -> None:
+        """What a step keeps for its backward pass, in place of a GPU's peak; a row that cannot be had says so."""
+        try:
+            self.memory_bytes = kept_for_backward(self.one_step)
+        except UserError as error:
+            self.problem = error.what
 
     def of_turns(self, figure: str) -> float:
         """The median over the turns."""
