@@ -1,0 +1,205 @@
+"""Every option of speed takes the same steps as the plain path, and is really what runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch.nn import functional as F
+
+from tests.training.conftest import take_steps
+from tracknet.scripts import train
+from tracknet.training import acceleration
+from tracknet.training.checkpoint import load_checkpoint
+from tracknet.training.trainer import Trainer
+from tracknet.utils.errors import UserError
+
+PLAIN = (
+    "training.speed.attention=eager",
+    "training.speed.channels_last=false",
+    "training.speed.fused_optimizer=false",
+    "training.speed.prefetch=false",
+)
+MakeTrainer = Callable[..., Trainer]
+
+
+@pytest.mark.parametrize(
+    ("setting", "tolerance"),
+    [
+        ("training.speed.attention=sdpa", 1e-5),
+        ("training.speed.channels_last=true", 1e-5),
+        ("training.speed.fused_optimizer=true", 1e-5),
+        ("training.speed.prefetch=true", 0.0),
+        ("training.speed.tf32=false", 0.0),
+        ("training.speed.cudnn_benchmark=false", 0.0),
+        ("training.gradient_checkpointing=true", 1e-5),
+        ("training.micro_batch=3", 1e-5),
+        ("training.amp=bf16", 2e-2),
+    ],
+)
+def test_an_option_takes_the_plain_steps(small_trainer: MakeTrainer, setting: str, tolerance: float) -> None:
+    plain, fast = small_trainer(*PLAIN), small_trainer(*PLAIN, setting)
+    plain_steps, fast_steps = take_steps(plain, 3), take_steps(fast, 3)
+    for figure in ("loss", "grad_norm", "peak"):
+        a, b = ([getattr(step, figure) for step in steps] for steps in (plain_steps, fast_steps))
+        assert b == pytest.approx(a, rel=tolerance, abs=0)
+    if tolerance < 1e-2:
+        assert [(s.found, s.balls) for s in fast_steps] == [(s.found, s.balls) for s in plain_steps]
+    weights = fast.model.state_dict()
+    # Adam divides by gradients' own sizes: where one is all rounding, so is its step of at most lr.
+    for name, weight in plain.model.state_dict().items():
+        assert float((weights[name] - weight).abs().mean()) <= max(tolerance, 1e-9) * 3e-3 * 100, name
+
+
+@pytest.mark.parametrize(("name", "calls"), [("sdpa", 1), ("eager", 0)])
+def test_the_attention_asked_for_is_what_runs(
+    small_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch, name: str, calls: int
+) -> None:
+    seen = []
+    attend = F.scaled_dot_product_attention
+
+    def counted(*args: object, **kwargs: object) -> torch.Tensor:
+        seen.append(1)
+        return attend(*args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(F, "scaled_dot_product_attention", counted)
+    trainer = small_trainer(f"training.speed.attention={name}")
+    take_steps(trainer, 1)
+    # One layer, all frames of a batch at once.
+    assert len(seen) == calls
+
+
+def test_convolutions_see_channels_last(small_trainer: MakeTrainer) -> None:
+    trainer = small_trainer("training.speed.channels_last=true")
+    seen = []
+    stage = trainer.model.decoder.stages[-1]  # type: ignore[union-attr,index]
+    stage.conv.register_forward_pre_hook(lambda part, inputs: seen.append(inputs[0]))
+    take_steps(trainer, 2)
+    assert all(value.is_contiguous(memory_format=torch.channels_last) for value in seen)
+    assert not any(value.is_contiguous() for value in seen)
+
+
+def test_gradient_checkpointing_reaches_every_layer_and_stage(small_trainer: MakeTrainer) -> None:
+    trainer = small_trainer(
+        "training.gradient_checkpointing=true", "model.backbone.config.num_hidden_layers=2"
+    )
+    counts: dict[str, int] = {}
+
+    def count(name: str) -> Callable[..., None]:
+        return lambda *_: counts.update({name: counts.get(name, 0) + 1})
+
+    parts = {
+        name: part
+        for name, part in trainer.model.named_modules()
+        if type(part).__name__ in ("ViTLayer", "UpsamplingStage")
+    }
+    for name, part in parts.items():
+        # Hooks of the layer itself stand outside of what is computed again.
+        next(part.children()).register_forward_pre_hook(count(name))
+    take_steps(trainer, 1)
+    assert len(parts) == 5
+    assert counts == dict.fromkeys(parts, 2)
+
+
+def test_a_run_goes_on_with_another_layout_and_optimizer(small_train_args: list[str]) -> None:
+    fast = ["training.speed.channels_last=true", "training.speed.fused_optimizer=true"]
+    slow = ["training.speed.channels_last=false", "training.speed.fused_optimizer=false"]
+    common = ["training.scheduler.name=constant", "training.scheduler.warmup_epochs=0"]
+    runs = Path(next(a.partition("=")[2] for a in small_train_args if a.startswith("training.log_dir=")))
+    for name, settings in (("fast", fast), ("slow", slow)):
+        assert train.run([*small_train_args, *common, *settings, "--name", name, "training.max_steps=3"]) == 0
+    assert train.run(["--resume", str(runs / "fast"), *slow, "training.max_steps=5"]) == 0
+    assert train.run(["--resume", str(runs / "slow"), *fast, "training.max_steps=5"]) == 0
+    weights = [load_file(runs / n / "checkpoints/last/model/model.safetensors") for n in ("fast", "slow")]
+    for name in weights[0]:
+        assert torch.allclose(weights[0][name], weights[1][name], atol=1e-3), name
+    moments = [load_checkpoint(runs / n / "checkpoints")[2]["optimizer"]["state"] for n in ("fast", "slow")]
+    for index, state in moments[0].items():
+        assert float(state["step"]) == 5
+        assert torch.allclose(state["exp_avg"], moments[1][index]["exp_avg"], atol=1e-4)
+
+
+# ---------------------------------------------------------------- torch.compile
+
+
+@pytest.fixture
+def graphs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The sizes of the graphs that are compiled, by a backend that runs them as they are."""
+    sizes: list[int] = []
+
+    def backend(graph: torch.fx.GraphModule, inputs: object) -> Callable[..., object]:
+        sizes.append(len(graph.graph.nodes))
+        return graph.forward
+
+    monkeypatch.setattr(acceleration, "BACKEND", backend)
+    monkeypatch.setattr(acceleration, "check_compiler", lambda device: None)
+    torch._dynamo.reset()
+    return sizes
+
+
+NONE = (
+    "model.decoder.channels=[C,8,8]",
+    "model.decoder.upsample=[2,2]",
+    "model.decoder.detail_levels=2",
+    "model.decoder.detail_channels=4",
+    "model.heatmap.size=[96,48]",
+)
+
+
+def test_a_compiled_training_is_the_same_and_its_checkpoint_has_the_models_names(
+    small_trainer: MakeTrainer, graphs: list[int]
+) -> None:
+    plain, fast = small_trainer(*NONE, model="detail_small"), None
+    fast = small_trainer(*NONE, "training.compile=default", model="detail_small")
+    # A batch of other sizes: parts of two windows and of one.
+    parts = small_trainer(*NONE, "training.compile=default", "training.micro_batch=3", model="detail_small")
+    steps = [take_steps(trainer, 2) for trainer in (plain, fast, parts)]
+    assert graphs
+    assert all(size > 20 for size in graphs)
+    for other in steps[1:]:
+        assert [s.loss for s in other] == pytest.approx([s.loss for s in steps[0]], rel=1e-4)
+    assert plain.model.state_dict().keys() == fast.model.state_dict().keys()
+    assert not any("_orig_mod" in name for name in fast.model.state_dict())
+    names = [group["name"] for group in fast.learner.tensors()["optimizer"]["param_groups"]]
+    assert names == [group["name"] for group in plain.learner.tensors()["optimizer"]["param_groups"]]
+
+
+def test_what_cannot_be_compiled_is_said_so(
+    small_trainer: MakeTrainer, graphs: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(graph: torch.fx.GraphModule, inputs: object) -> Callable[..., object]:
+        raise RuntimeError("no such kernel")
+
+    monkeypatch.setattr(acceleration, "BACKEND", broken)
+    trainer = small_trainer(*NONE, "training.compile=default", model="detail_small")
+    with pytest.raises(UserError, match=r"this model cannot be compiled here: .*no such kernel") as refused:
+        take_steps(trainer, 1)
+    assert refused.value.remedy == "train with training.compile=off"
+
+
+def test_a_machine_without_a_compiler_is_told_before_the_start(
+    small_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    with pytest.raises(UserError, match="compile cannot be had") as refused:
+        small_trainer("training.compile=default")
+    assert "there is no compiler: g++, clang++, c++" in refused.value.problems
+
+
+def test_a_baseline_is_told_that_checkpointing_does_nothing(small_train_args: list[str]) -> None:
+    from tracknet.training.setup import prepare
+    from tracknet.utils.config import load_config
+
+    places = [arg for arg in small_train_args if arg.startswith(("data.", "training."))]
+    config = load_config(
+        model="wasb",
+        training="cpu",
+        overrides=[*places, "model.heatmap.size=[96,48]", "training.gradient_checkpointing=true"],
+    )
+    told: list[str] = []
+    prepare(config, say=told.append)
+    assert "note: training.gradient_checkpointing does nothing for wasb" in told
