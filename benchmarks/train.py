@@ -36,8 +36,9 @@ from pathlib import Path
 import torch
 
 from benchmarks import device_speed
-from benchmarks.train_rows import CPU_ROWS, GPU_ROWS, Row, in_turns, open_row, overrides_of
+from benchmarks.train_rows import CPU_ROWS, GPU_ROWS, Row, config_of, in_turns, overrides_of
 from pipelines import build_shards, synthesize
+from tracknet.training.setup import prepare
 from tracknet.utils.errors import EXIT_DONE, UserError, cli_main
 
 # DINOv3's ViT-B/16 as published, with random weights: nothing is downloaded.
@@ -107,20 +108,21 @@ def measure(args: argparse.Namespace, model: str, shards: str, size: Size) -> li
         *args.overrides,
     ]
     began = time.monotonic()
-    rows = [open_row(name, model, shards, common) for name in names]
-    first = rows[0]
-    counted = open_row("base", model, shards, common)
-    flops = device_speed.flops_per_window(counted.setup.model, args.device)
+    # By itself and first: what is wrong with all rows, such as shards of another size, is said here.
+    counted = prepare(config_of("base", model, shards, common), say=lambda line: None)
+    flops = device_speed.flops_per_window(counted.model, args.device)
+    parameters, frames = sum(p.numel() for p in counted.model.parameters()), counted.model.num_frames
     del counted
+    rows = [Row(name, config_of(name, model, shards, common)) for name in names]
+    first = rows[0]
     if args.device.type != "cuda":
         for row in rows:
             row.note_kept()
     taken = in_turns(rows, args.rounds, args.steps, args.warm_up, until=began + args.limit_s)
     peak, peak_from = device_speed.peak_flops(args.device)
-    parameters = sum(p.numel() for p in first.setup.model.parameters())
     lines = [
         f"## {model}: {parameters / 1e6:.1f} M parameters, {args.resize[0]}x{args.resize[1]}, "
-        f"T={first.setup.model.num_frames}, {args.batch} windows a step",
+        f"T={frames}, {args.batch} windows a step",
         "",
         f"{taken} rounds of {args.steps} timed steps after {args.warm_up} others; {flops / 1e9:.1f} GFLOP a window; "
         f"peak {peak_from}.",

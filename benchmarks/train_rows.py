@@ -96,8 +96,11 @@ class Row:
     problem: str = ""
 
     def __post_init__(self) -> None:
-        self.setup = prepare(self.config, say=lambda line: None)
-        setup = self.setup
+        try:
+            self.setup = setup = prepare(self.config, say=lambda line: None)
+        except UserError as error:
+            self.problem = error.what
+            return
         self.trainer = Trainer(
             self.config, setup.model, setup.shards, setup.train, None, setup.precision, run=None
         )
@@ -139,6 +142,8 @@ class Row:
 
     def note_kept(self) -> None:
         """What a step keeps for its backward pass, in place of a GPU's peak; a row that cannot be had says so."""
+        if self.problem:
+            return
         try:
             self.memory_bytes = kept_for_backward(self.one_step)
         except UserError as error:
@@ -180,8 +185,8 @@ class Row:
             torch.cuda.synchronize(self.device)
 
 
-def open_row(name: str, model: str, shards: str, overrides: Sequence[str]) -> Row:
-    """Builds a row's training.
+def config_of(name: str, model: str, shards: str, overrides: Sequence[str]) -> Config:
+    """What a row trains.
 
     Args:
         name: see `overrides_of`.
@@ -191,7 +196,7 @@ def open_row(name: str, model: str, shards: str, overrides: Sequence[str]) -> Ro
     """
     common = [f"data.shards={shards}", "training.max_steps=1000000", "training.scheduler.warmup_epochs=0"]
     common += ["training.optimizer.lr=1e-4"]
-    return Row(name, load_config(model=model, overrides=[*common, *overrides_of(name), *overrides]))
+    return load_config(model=model, overrides=[*common, *overrides_of(name), *overrides])
 
 
 def in_turns(rows: Sequence[Row], rounds: int, steps: int, warm_up: int, *, until: float) -> int:
