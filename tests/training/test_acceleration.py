@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,12 +11,14 @@ import torch
 from safetensors.torch import load_file
 from torch.nn import functional as F
 
-from tests.training.conftest import take_steps
+from tests.training.conftest import RunRanks, take_steps
 from tracknet.scripts import train
 from tracknet.training import acceleration
-from tracknet.training.checkpoint import load_checkpoint
+from tracknet.training.setup import prepare
 from tracknet.training.trainer import Trainer
+from tracknet.utils.config import load_config
 from tracknet.utils.errors import UserError
+from tracknet.utils.speed_settings import SpeedConfig
 
 PLAIN = (
     "training.speed.attention=eager",
@@ -32,9 +35,6 @@ MakeTrainer = Callable[..., Trainer]
         ("training.speed.attention=sdpa", 1e-5),
         ("training.speed.channels_last=true", 1e-5),
         ("training.speed.fused_optimizer=true", 1e-5),
-        ("training.speed.prefetch=true", 0.0),
-        ("training.speed.tf32=false", 0.0),
-        ("training.speed.cudnn_benchmark=false", 0.0),
         ("training.gradient_checkpointing=true", 1e-5),
         ("training.micro_batch=3", 1e-5),
         ("training.amp=bf16", 2e-2),
@@ -104,22 +104,22 @@ def test_gradient_checkpointing_reaches_every_layer_and_stage(small_trainer: Mak
     assert counts == dict.fromkeys(parts, 2)
 
 
-def test_a_run_goes_on_with_another_layout_and_optimizer(small_train_args: list[str]) -> None:
-    fast = ["training.speed.channels_last=true", "training.speed.fused_optimizer=true"]
-    slow = ["training.speed.channels_last=false", "training.speed.fused_optimizer=false"]
-    common = ["training.scheduler.name=constant", "training.scheduler.warmup_epochs=0"]
-    runs = Path(next(a.partition("=")[2] for a in small_train_args if a.startswith("training.log_dir=")))
-    for name, settings in (("fast", fast), ("slow", slow)):
-        assert train.run([*small_train_args, *common, *settings, "--name", name, "training.max_steps=3"]) == 0
-    assert train.run(["--resume", str(runs / "fast"), *slow, "training.max_steps=5"]) == 0
-    assert train.run(["--resume", str(runs / "slow"), *fast, "training.max_steps=5"]) == 0
-    weights = [load_file(runs / n / "checkpoints/last/model/model.safetensors") for n in ("fast", "slow")]
-    for name in weights[0]:
-        assert torch.allclose(weights[0][name], weights[1][name], atol=1e-3), name
-    moments = [load_checkpoint(runs / n / "checkpoints")[2]["optimizer"]["state"] for n in ("fast", "slow")]
-    for index, state in moments[0].items():
-        assert float(state["step"]) == 5
-        assert torch.allclose(state["exp_avg"], moments[1][index]["exp_avg"], atol=1e-4)
+@pytest.mark.parametrize("on", [True, False])
+def test_what_torch_holds_for_the_process_is_set_on_cuda_only(
+    monkeypatch: pytest.MonkeyPatch, on: bool
+) -> None:
+    before = torch.get_float32_matmul_precision()
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", not on)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", not on)
+    speed = SpeedConfig(tf32=on, cudnn_benchmark=on)
+    try:
+        acceleration.set_backends(speed, torch.device("cpu"))
+        assert (torch.get_float32_matmul_precision(), torch.backends.cudnn.benchmark) == (before, not on)
+        acceleration.set_backends(speed, torch.device("cuda"))
+        assert torch.get_float32_matmul_precision() == ("high" if on else "highest")
+        assert (torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32) == (on, on)
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 # ---------------------------------------------------------------- torch.compile
@@ -149,22 +149,46 @@ NONE = (
 )
 
 
-def test_a_compiled_training_is_the_same_and_its_checkpoint_has_the_models_names(
-    small_trainer: MakeTrainer, graphs: list[int]
-) -> None:
-    plain, fast = small_trainer(*NONE, model="detail_small"), None
-    fast = small_trainer(*NONE, "training.compile=default", model="detail_small")
-    # A batch of other sizes: parts of two windows and of one.
-    parts = small_trainer(*NONE, "training.compile=default", "training.micro_batch=3", model="detail_small")
-    steps = [take_steps(trainer, 2) for trainer in (plain, fast, parts)]
+def test_a_compiled_training_takes_the_plain_steps(small_trainer: MakeTrainer, graphs: list[int]) -> None:
+    settings = (*NONE, "training.batch_size=5")
+    plain = small_trainer(*settings, model="detail_small")
+    # In parts of two and of three windows.
+    fast = small_trainer(
+        *settings, "training.compile=default", "training.micro_batch=3", model="detail_small"
+    )
+    steps = [take_steps(trainer, 2) for trainer in (plain, fast)]
     assert graphs
     assert all(size > 20 for size in graphs)
-    for other in steps[1:]:
-        assert [s.loss for s in other] == pytest.approx([s.loss for s in steps[0]], rel=1e-4)
+    assert [s.loss for s in steps[1]] == pytest.approx([s.loss for s in steps[0]], rel=1e-4)
     assert plain.model.state_dict().keys() == fast.model.state_dict().keys()
-    assert not any("_orig_mod" in name for name in fast.model.state_dict())
     names = [group["name"] for group in fast.learner.tensors()["optimizer"]["param_groups"]]
     assert names == [group["name"] for group in plain.learner.tensors()["optimizer"]["param_groups"]]
+
+
+def test_two_ranks_compile_and_leave_a_plain_checkpoint(
+    small_train_args: list[str], tmp_path: Path, run_ranks: RunRanks, graphs: list[int]
+) -> None:
+    places = [arg for arg in small_train_args if arg.startswith(("data.", "training."))]
+    args = ["--model", "detail_small", "--training", "cpu", *places, *NONE, "training.max_steps=2"]
+    args += ["training.log_every_steps=1", "data.augment.enabled=false"]
+    assert train.run([*args, "--name", "one"]) == 0
+    assert not graphs
+    work = [*args, "training.compile=default", "training.accumulate=1", "--name", "two"]
+    assert run_ranks(lambda rank: train.run(work) or (0 if graphs else 60)) == [0, 0], (
+        tmp_path / "rank_0.out"
+    ).read_text()
+    runs = [tmp_path / "runs" / name for name in ("one", "two")]
+    one, two = (
+        [
+            json.loads(line)["loss"]
+            for line in (run / "metrics.jsonl").read_text().splitlines()
+            if '"train"' in line
+        ]
+        for run in runs
+    )
+    assert two == pytest.approx(one, rel=1e-4)
+    names = [load_file(run / "checkpoints/last/model/model.safetensors").keys() for run in runs]
+    assert names[0] == names[1]
 
 
 def test_what_cannot_be_compiled_is_said_so(
@@ -191,9 +215,6 @@ def test_a_machine_without_a_compiler_is_told_before_the_start(
 
 
 def test_a_baseline_is_told_that_checkpointing_does_nothing(small_train_args: list[str]) -> None:
-    from tracknet.training.setup import prepare
-    from tracknet.utils.config import load_config
-
     places = [arg for arg in small_train_args if arg.startswith(("data.", "training."))]
     config = load_config(
         model="wasb",

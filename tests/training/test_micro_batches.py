@@ -17,6 +17,7 @@ from tests.training.conftest import RunRanks, take_steps
 from tracknet.datasets.batch import Batch
 from tracknet.models.model import TrackNet
 from tracknet.scripts import train
+from tracknet.training.kept_statistics import KeptStatistics
 from tracknet.training.micro_batches import MicroBatches, too_many
 from tracknet.training.trainer import Trainer
 from tracknet.utils.errors import EXIT_FAILED, RunError, UserError, cli_main
@@ -180,16 +181,20 @@ def test_without_auto_it_is_an_error_and_the_weights_are_as_before(
 
 
 def test_an_attempt_that_failed_does_not_count_in_batch_statistics(
-    small_trainer: MakeTrainer, request: pytest.FixtureRequest
+    small_trainer: MakeTrainer, little_memory: list[int]
 ) -> None:
-    settings = ("model.heatmap.size=[96,48]", "data.filter.every=2")
-    given = small_trainer(*settings, "training.micro_batch=2", model="wasb")
-    take_steps(given, 1)
-    request.getfixturevalue("little_memory")
-    found = small_trainer(*settings, "training.micro_batch=auto", model="wasb")
-    take_steps(found, 1)
-    a, b = given.model.state_dict(), found.model.state_dict()
-    assert all(torch.equal(a[name], b[name]) for name in a if "running" in name or "num_batches" in name)
+    counted = []
+    for setting in ("2", "auto"):
+        trainer = small_trainer(f"training.micro_batch={setting}")
+        norm = torch.nn.BatchNorm2d(8)
+        trainer.model.head = torch.nn.Sequential(norm, trainer.model.head)  # type: ignore[assignment]
+        trainer.learner._statistics = KeptStatistics(trainer.model)
+        take_steps(trainer, 1)
+        counted.append((norm.running_mean, norm.running_var, norm.num_batches_tracked))
+    # `auto` passed four windows through the model before it halved them.
+    assert little_memory == [2, 2, 4, 2, 2]
+    assert all(torch.equal(a, b) for a, b in zip(*counted, strict=True))  # type: ignore[arg-type]
+    assert counted[0][2] == 2
 
 
 def test_a_run_says_that_it_halves_and_another_ends_cleanly(

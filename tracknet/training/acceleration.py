@@ -119,5 +119,6 @@ def describe(training: TrainingConfig, device: torch.device) -> str:
 
 
 def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    # "backend='inductor' raised:", and what it was.
+    return " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
