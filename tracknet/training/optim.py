@@ -13,6 +13,8 @@ from tracknet.utils.settings import OptimizerConfig, SchedulerConfig
 
 # What fine-tuning a pretrained ViT usually takes, relative to the fresh decoder's rate.
 _PRETRAINED_LR_RATIO = 0.1
+# The devices that have had AdamW's fused kernel since torch 2.6. Elsewhere the first step would fail.
+_FUSED_ON = ("cpu", "cuda", "mps", "xpu")
 
 
 def build_optimizer(
@@ -38,7 +40,7 @@ def build_optimizer(
         if parameter.requires_grad:
             part = "backbone" if name.startswith(backbone_prefix) else "decoder"
             groups.setdefault((part, parameter.ndim > 1), []).append(parameter)
-    parameter_groups = [
+    parameter_groups: list[dict[str, Any]] = [
         {
             "params": parameters,
             "name": f"{part}{'' if decays else '_no_decay'}",
@@ -67,16 +69,6 @@ def fit_state(optimizer: torch.optim.Optimizer) -> None:
                     state[name] = value.to(parameter.device if group.get("fused") else "cpu", torch.float32)
                 elif value.stride() != parameter.stride():
                     state[name] = torch.empty_like(parameter).copy_(value)
-
-
-def _has_fused(groups: list[dict[str, Any]]) -> bool:
-    """Whether the device of the weights has AdamW's fused kernel, by torch's own answer."""
-    weights = [parameter for group in groups for parameter in group["params"]]
-    try:
-        torch.optim.AdamW(weights, fused=True)
-    except RuntimeError:
-        return False
-    return True
 
 
 def build_scheduler(
