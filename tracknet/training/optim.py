@@ -49,9 +49,8 @@ def build_optimizer(
         }
         for (part, decays), parameters in sorted(groups.items(), key=lambda item: item[0])
     ]
-    return torch.optim.AdamW(
-        parameter_groups, betas=config.betas, fused=fused and _has_fused(parameter_groups)
-    )
+    fused = fused and all(p.device.type in _FUSED_ON for group in parameter_groups for p in group["params"])
+    return torch.optim.AdamW(parameter_groups, betas=config.betas, fused=fused)
 
 
 def fit_state(optimizer: torch.optim.Optimizer) -> None:
