@@ -50,19 +50,17 @@ def matmul_flops(device: torch.device, dtype: torch.dtype, size: int) -> float:
     return float(2 * size**3 / min(seconds() for _ in range(8)))
 
 
-def flops_per_window(model: TrackNet, device: torch.device) -> int:
+def flops_per_window(model: TrackNet) -> int:
     """Forward and backward of one window, by torch's counter: products and convolutions, an addition counted too.
 
     Args:
-        model: on the device, with eager attention, whose products the counter knows on every device.
-        device: where it runs.
+        model: with eager attention, whose products the counter knows. It loses its weights: on the meta device nothing
+            is computed but shapes.
     """
+    model.to("meta")
     shape = (1, model.num_frames, 3, model.input_size.height, model.input_size.width)
-    frames = torch.zeros(shape, dtype=torch.uint8, device=device)
-    counter = FlopCounterMode(display=False)
-    with counter:
-        model(frames).sum().backward()
-    model.zero_grad(set_to_none=True)
+    with FlopCounterMode(display=False) as counter:
+        model(torch.zeros(shape, dtype=torch.uint8, device="meta")).sum().backward()
     return int(counter.get_total_flops())
 
 

@@ -110,8 +110,8 @@ def measure(args: argparse.Namespace, model: str, shards: str, size: Size) -> li
     began = time.monotonic()
     # By itself and first: what is wrong with all rows, such as shards of another size, is said here.
     counted = prepare(config_of("base", model, shards, common), say=lambda line: None)
-    flops = device_speed.flops_per_window(counted.model, args.device)
     parameters, frames = sum(p.numel() for p in counted.model.parameters()), counted.model.num_frames
+    flops = device_speed.flops_per_window(counted.model)
     del counted
     rows = [Row(name, config_of(name, model, shards, common)) for name in names]
     first = rows[0]
