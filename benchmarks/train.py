@@ -1,6 +1,6 @@
 """What each option of training speed is worth, in one run that takes them in turns.
 
-    python -m benchmarks.train                          a CPU: vit_tiny and detail_small, about 10 minutes
+    python -m benchmarks.train                          a CPU: vit_tiny and detail_small, some minutes
     python -m benchmarks.train --size full              a GPU: a ViT-B/16 at 512x288, T=3, about 8 minutes
 
 It needs no network and no data: rallies are rendered and built into shards under --work, unless --shards names some.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 
 import pytest
@@ -88,3 +89,54 @@ def test_a_training_gives_it_time_once_a_batch(small_trainer: MakeTrainer) -> No
     assert len(calls) == 4
     # What it says that the device was idle is waiting for data.
     assert all(200.0 < step.data_s < 201.0 for step in steps)
+
+
+def test_copies_have_a_stream_of_their_own_and_kernels_wait_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The order of calls, on streams that only write down what they are asked for: no GPU is needed."""
+    log: list[str] = []
+    done = {"work": False}
+
+    class Event:
+        def query(self) -> bool:
+            return done["work"]
+
+    class Stream:
+        def __init__(self, name: object) -> None:
+            self.name = name if isinstance(name, str) else "copies"
+
+        def record_event(self) -> Event:
+            log.append(f"event on {self.name}")
+            return Event()
+
+        def wait_event(self, event: Event) -> None:
+            log.append(f"{self.name} waits")
+
+    @contextmanager
+    def on(stream: Stream) -> Iterator[None]:
+        log.append(f"on {stream.name}")
+        yield
+        log.append(f"off {stream.name}")
+
+    monkeypatch.setattr(torch.cuda, "Stream", Stream)
+    monkeypatch.setattr(torch.cuda, "stream", on)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: Stream("kernels"))
+    monkeypatch.setattr(
+        torch.Tensor, "record_stream", lambda self, stream: log.append(f"held for {stream.name}")
+    )
+    monkeypatch.setattr(Batch, "to", lambda self, device: log.append(f"copy to {device}") or self)
+    ahead = batches_on(torch.device("cuda"), source(2), prefetch=True)
+    assert len(next(ahead)) == 1
+    copied = ["on copies", "copy to cuda", "event on copies", "off copies"]
+    taken = ["kernels waits", *["held for kernels"] * 3]
+    assert log == [*copied, *taken]
+    log.clear()
+    # The kernels of the first are still at work when the loader has answered: nobody waited.
+    assert ahead.advance() == 0.0
+    assert log == ["event on kernels", *copied]
+    log.clear()
+    assert len(next(ahead)) == 2
+    assert log == taken
+    done["work"] = True
+    assert ahead.advance() > 0.0
+    with pytest.raises(StopIteration):
+        next(ahead)
