@@ -11,7 +11,7 @@ from torch import nn
 
 from tracknet.models.backbones.build import build_vit_backbone
 from tracknet.models.backbones.depths import layer_depths
-from tracknet.training.optim import build_optimizer, build_scheduler
+from tracknet.training.optim import build_optimizer, build_scheduler, fit_state
 from tracknet.utils.errors import UserError
 from tracknet.utils.geometry import Size
 from tracknet.utils.settings import BackboneConfig, OptimizerConfig, SchedulerConfig
@@ -164,3 +164,49 @@ def test_a_short_training_warms_up_for_half_of_it_at_most():
 
 def test_constant_stays():
     assert rates(SchedulerConfig(name="constant", warmup_epochs=0), steps_per_epoch=5, total=5) == [1.0] * 5
+
+
+def test_moments_go_on_in_another_layout_and_another_kernel():
+    """A plain run over weights in rows goes on fused over weights in channels-last, and the other way round."""
+    torch.manual_seed(0)
+    start = nn.Conv2d(3, 4, 3).state_dict()
+    inputs = torch.randn(2, 3, 8, 8)
+
+    def trained(layouts: list[torch.memory_format], fused: list[bool]) -> tuple[torch.Tensor, dict]:
+        weights, moments = start, None
+        for layout, kernel in zip(layouts, fused, strict=True):
+            net = nn.Sequential(nn.Conv2d(3, 4, 3))
+            net[0].load_state_dict(weights)
+            net.to(memory_format=layout)
+            optimizer = build_optimizer(net, OptimizerConfig(lr=0.01), pretrained=False, fused=kernel)
+            if moments is not None:
+                optimizer.load_state_dict(moments)
+                for group in optimizer.param_groups:
+                    group["fused"] = kernel
+                fit_state(optimizer)
+            for _ in range(2):
+                optimizer.zero_grad()
+                net(inputs).square().sum().backward()
+                optimizer.step()
+            weights, moments = net[0].state_dict(), optimizer.state_dict()
+        return weights["weight"], moments["state"]
+
+    last, rows = torch.channels_last, torch.contiguous_format
+    for layouts, fused in (([rows, last], [False, True]), ([last, rows], [True, False])):
+        weight, state = trained(layouts, fused)
+        plain, plain_state = trained([rows, rows], [False, False])
+        assert torch.allclose(weight, plain, atol=1e-6)
+        # The bias's come first: its group does not decay.
+        assert torch.allclose(state[1]["exp_avg"], plain_state[1]["exp_avg"], atol=1e-5)
+        assert state[1]["exp_avg"].stride() == weight.stride()
+        assert float(state[1]["step"]) == 4
+
+
+def test_fused_is_what_it_is_asked_to_be():
+    for fused in (True, False):
+        optimizer = build_optimizer(Net(), OptimizerConfig(), pretrained=False, fused=fused)
+        assert optimizer.defaults["fused"] is fused
+    nowhere = Net().to("meta")
+    assert (
+        build_optimizer(nowhere, OptimizerConfig(), pretrained=False, fused=True).defaults["fused"] is False
+    )

@@ -79,6 +79,10 @@ class Batch:
         }
         return replace(self, **moved)
 
+    def part(self, start: int, stop: int) -> Batch:
+        """The windows `start` to `stop` as a batch of views; its faults stay with the whole."""
+        return replace(self, faults=(), **{name: getattr(self, name)[start:stop] for name in TENSORS})
+
     def pin_memory(self) -> Batch:
         """The same batch in pinned memory."""
         return replace(self, **{name: getattr(self, name).pin_memory() for name in TENSORS})

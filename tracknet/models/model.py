@@ -19,6 +19,7 @@ from tracknet.models.backbones.build import build_backbone
 from tracknet.models.backbones.no_backbone import NoBackbone
 from tracknet.models.backbones.vit_backbone import ViTBackbone
 from tracknet.models.decoders.build import build_decoder
+from tracknet.models.decoders.upsampling_decoder import UpsamplingDecoder
 from tracknet.models.depth_fusion import build_depth_fusion
 from tracknet.models.fusion import build_fusion
 from tracknet.models.heads.heatmap_head import HeatmapHead
@@ -127,8 +128,13 @@ class TrackNet(nn.Module):
         return heatmaps.locate(logits, settings.decode, settings.sigma, self.input_size)
 
     def gradient_checkpointing(self, enabled: bool = True) -> None:
-        """Trades compute for memory in the backbone, where nearly all of it is used."""
+        """Trades compute for memory, layer by layer in the backbone and stage by stage in the decoder.
+
+        The baselines stay as they are: what is computed again would count twice in their batch statistics.
+        """
         self.backbone.gradient_checkpointing(enabled)
+        if isinstance(self.decoder, UpsamplingDecoder):
+            self.decoder.gradient_checkpointing(enabled)
 
     def save_pretrained(self, folder: str | Path) -> Path:
         """Writes `config.json`, `model.safetensors` and `README.md`; see `persistence.save`."""

@@ -15,6 +15,8 @@ from tracknet.utils.settings import OptimizerConfig, SchedulerConfig
 # What fine-tuning a pretrained ViT usually takes, relative to the fresh decoder's rate.
 _PRETRAINED_LR_RATIO = 0.1
 _BACKBONE = "backbone."
+# The devices that have had AdamW's fused kernel since torch 2.6. Elsewhere the first step would fail.
+_FUSED_ON = ("cpu", "cuda", "mps", "xpu")
 
 
 def build_optimizer(
@@ -23,6 +25,7 @@ def build_optimizer(
     *,
     pretrained: bool,
     depths: Mapping[str, int] | None = None,
+    fused: bool = False,
 ) -> torch.optim.Optimizer:
     """AdamW over the trainable weights; no decay for biases, norms and other one-dimensional weights.
 
@@ -37,6 +40,7 @@ def build_optimizer(
         pretrained: whether the backbone's weights are; decides its default rate.
         depths: by the weight's name within the backbone, 0 for embeddings, 1..L for layers, L + 1 above; needed for
             `layer_decay`.
+        fused: one kernel for all weights, where the device has it.
     """
     backbone_lr = config.backbone_lr or config.lr * (_PRETRAINED_LR_RATIO if pretrained else 1.0)
     by_layer = depths or {} if config.layer_decay < 1.0 else {}
@@ -55,18 +59,34 @@ def build_optimizer(
                 rate *= config.layer_decay ** max(0, top - 1 - depth)
         rates[part] = rate
         groups.setdefault((part, parameter.ndim > 1), []).append(parameter)
-    return torch.optim.AdamW(
-        [
-            {
-                "params": parameters,
-                "name": f"{part}{'' if decays else '_no_decay'}",
-                "lr": rates[part],
-                "weight_decay": config.weight_decay if decays else 0.0,
-            }
-            for (part, decays), parameters in sorted(groups.items(), key=lambda item: item[0])
-        ],
-        betas=config.betas,
-    )
+    parameter_groups: list[dict[str, Any]] = [
+        {
+            "params": parameters,
+            "name": f"{part}{'' if decays else '_no_decay'}",
+            "lr": rates[part],
+            "weight_decay": config.weight_decay if decays else 0.0,
+        }
+        for (part, decays), parameters in sorted(groups.items(), key=lambda item: item[0])
+    ]
+    fused = fused and all(p.device.type in _FUSED_ON for group in parameter_groups for p in group["params"])
+    return torch.optim.AdamW(parameter_groups, betas=config.betas, fused=fused)
+
+
+def fit_state(optimizer: torch.optim.Optimizer) -> None:
+    """Lays a loaded optimizer's moments out in memory as its weights are, as fused kernels require.
+
+    A run may go on with another layout, or with a fused optimizer where it began without: the numbers are the same.
+    """
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            state = optimizer.state.get(parameter, {})
+            for name, value in state.items():
+                if not isinstance(value, torch.Tensor):
+                    continue
+                if name == "step":
+                    state[name] = value.to(parameter.device if group.get("fused") else "cpu", torch.float32)
+                elif value.stride() != parameter.stride():
+                    state[name] = torch.empty_like(parameter).copy_(value)
 
 
 def is_of_backbone(group: Mapping[str, Any]) -> bool:

@@ -18,6 +18,7 @@ from tracknet.datasets.topology import Topology
 from tracknet.models.backbones.vit_backbone import ViTBackbone
 from tracknet.models.model import TrackNet
 from tracknet.models.precision import Precision, resolve_device
+from tracknet.training.acceleration import accelerate
 from tracknet.training.distributed import Ranks
 from tracknet.training.evaluation import evaluation_spec
 from tracknet.utils.config import to_plain
@@ -85,8 +86,10 @@ def prepare(
         )
     # After the model's own checks: shards need not be built for a size that the model cannot take.
     check_stored_size(shards, model.input_size)
-    model.gradient_checkpointing(training.gradient_checkpointing)
     model.to(precision.device)
+    accelerate(model, training, precision.device)
+    if training.gradient_checkpointing and config.model.architecture != "modular":
+        say(f"note: training.gradient_checkpointing does nothing for {config.model.architecture}")
     train, val = _streams(config, sources, model, precision, ranks.topology, say)
     return Setup(model=model, shards=shards, train=train, val=val, precision=precision, ranks=ranks)
 

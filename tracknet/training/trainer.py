@@ -21,6 +21,7 @@ from tracknet.training.checkpoint import TrainingState, save_checkpoint
 from tracknet.training.distributed import Ranks
 from tracknet.training.evaluation import predict_split
 from tracknet.training.learner import Learner
+from tracknet.training.look_ahead import batches_on
 from tracknet.training.metrics import (
     ChosenOn,
     ThresholdOrigin,
@@ -151,9 +152,17 @@ class Trainer:
         training, state = self.config.training, self.state
         self.model.train()
         self._served.begin(state.epoch, state.batch, state.step)
-        batches = map(self._served.take, self.train.epoch(state.epoch, state.batch))
+        ahead = batches_on(
+            self.precision.device,
+            self.train.epoch(state.epoch, state.batch),
+            prefetch=training.speed.prefetch,
+        )
+        batches = map(self._served.take, ahead)
+        self.learner.meanwhile = ahead.advance
         while state.step < self.total_steps and not self._epoch_is_over:
             report = self.learner.step(batches, state.step + 1)
+            while self.learner.notes:
+                log.warning(self.learner.notes.pop(0))
             state.step += 1
             state.batch += training.accumulate
             if report.skipped:

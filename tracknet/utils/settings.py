@@ -13,6 +13,7 @@ from typing import Any, Literal
 from tracknet.utils.bounds import bounded
 from tracknet.utils.geometry import Size
 from tracknet.utils.lora_settings import LoraConfig
+from tracknet.utils.speed_settings import SpeedConfig
 
 # ---------------------------------------------------------------- data
 
@@ -440,6 +441,31 @@ class TrainingConfig:
     """Steps after which a backbone that begins frozen is trained too; null leaves it as it begins."""
     ema: float | None = bounded(None, above=0.0, high=0.999999)
     """Decay of a running average of the weights, which is what is validated and saved; null keeps none."""
+    micro_batch: int | Literal["auto"] | None = None
+    """Windows that go through the model at a time, in each process; the step is the same, but for batch norm. null:
+    all of a batch, and an out-of-memory says how many fit. `auto`: all, halved until they fit."""
+    compile: Literal["off", "default", "max-autotune"] = "off"
+    """Let torch.compile write the training step's kernels; validation runs without."""
+    speed: SpeedConfig = field(default_factory=SpeedConfig)
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """A part of a batch that holds nothing, and hard windows of parts."""
+        if isinstance(self.micro_batch, int) and self.micro_batch < 1:
+            yield "micro_batch", f"must be at least 1, got {self.micro_batch}"
+        elif self.may_split and self.loss.hard_fraction < 1.0:
+            # Which windows are hard is known when all of them have gone through the model.
+            yield (
+                "micro_batch",
+                f"takes a batch of {self.batch_size} in parts, of which nobody can tell its hardest "
+                f"{self.loss.hard_fraction:.4g}: leave it null, or set training.loss.hard_fraction=1",
+            )
+
+    @property
+    def may_split(self) -> bool:
+        """Batches may go through the model in parts."""
+        return self.micro_batch == "auto" or (
+            isinstance(self.micro_batch, int) and self.micro_batch < self.batch_size
+        )
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,9 @@ class NoBackbone(nn.Module):
         """There are no weights."""
         return {}
 
+    def set_attention(self, name: str) -> None:
+        """There is none."""
+
     def gradient_checkpointing(self, enabled: bool) -> None:
         """There is nothing to compute again."""
 

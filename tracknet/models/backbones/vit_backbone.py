@@ -80,6 +80,21 @@ class ViTBackbone(nn.Module):
         super().train(mode and not self.freeze)
         return self
 
+    def set_attention(self, name: str) -> None:
+        """Which implementation its layers use: `sdpa` (torch's fused kernels) or `eager`; the same but for rounding.
+
+        Raises:
+            UserError: this model has none of that name.
+
+        """
+        try:
+            self.vit.set_attn_implementation(name)
+        except ValueError as error:
+            raise UserError(
+                f"model type {self.hf_config.model_type!r} has no {name} attention: {str(error).splitlines()[0]}",
+                remedy="set training.speed.attention=eager",
+            ) from None
+
     def gradient_checkpointing(self, enabled: bool) -> None:
         """Trades a second forward pass of every layer for its activations' memory."""
         with warnings.catch_warnings():

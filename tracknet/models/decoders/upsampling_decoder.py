@@ -9,6 +9,7 @@ from typing import cast
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from tracknet.models.decoders.blocks import conv_block
 from tracknet.models.decoders.detail_stem import DetailStem, nearest_level
@@ -69,6 +70,7 @@ class UpsamplingDecoder(nn.Module):
     def __init__(self, config: DecoderConfig, *, in_channels: int, patch_size: int, num_frames: int) -> None:
         super().__init__()
         self.starts_from_stem = in_channels == 0
+        self.computes_again = False
         self.skip_levels: list[int] = []
         self.stem: DetailStem | None = None
         skip_widths = [0] * len(config.upsample)
@@ -90,12 +92,20 @@ class UpsamplingDecoder(nn.Module):
             for n, factor in enumerate(config.upsample)
         )
 
+    def gradient_checkpointing(self, enabled: bool) -> None:
+        """Trades a second forward pass of every stage for its activations' memory."""
+        self.computes_again = enabled
+
     def forward(self, features: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
         """Features `[B, C, Hp, Wp]` and normalised pixels `[B, T, 3, H, W]` to `[B, out_channels, h, w]`."""
         details = self.stem(pixels) if self.stem is not None else []
         fine = self.project(details[-1] if self.starts_from_stem else features)
         for n, stage in enumerate(self.stages):
-            fine = stage(fine, details[self.skip_levels[n]] if details else None)
+            skip = details[self.skip_levels[n]] if details else None
+            if self.computes_again and torch.is_grad_enabled():
+                fine = checkpoint(stage, fine, skip, use_reentrant=False)
+            else:
+                fine = stage(fine, skip)
         return cast(torch.Tensor, fine)
 
 

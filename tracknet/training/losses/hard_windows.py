@@ -31,9 +31,10 @@ def hard_windows(
     """
     mine = torch.where(counted, costs.detach().double(), -math.inf)
     whole = mine if every is None else every(mine).to(mine)
-    candidates = whole[whole > -math.inf]
-    if not len(candidates):
-        return torch.zeros_like(counted)
+    # A cost that is no number is nobody's measure. The sizes stay tensors: reading one makes the CPU wait for a GPU.
+    whole = torch.where(whole > -math.inf, whole, -math.inf)
+    candidates = (whole > -math.inf).sum()
     # 0.07 * 100 is a little above 7.
-    kept = max(1, math.ceil(fraction * len(candidates) - 1e-9))
-    return counted & (mine >= candidates.topk(kept).values[-1])
+    kept = (fraction * candidates.double() - 1e-9).ceil().long().clamp(min=1)
+    least = whole.sort(descending=True).values.gather(0, kept.reshape(1) - 1)
+    return counted & (mine >= least)

@@ -53,8 +53,9 @@ class HeatmapLoss(nn.Module, ABC):
             logits: `[B, M, h, w]`, any float dtype; computed in float32 (float64 stays) also under autocast.
             targets: `[B, M, h, w]` gaussians in 0..1, any float dtype.
             weights: `[B, M]`, at least 0; 0 masks a map.
-            total: where these are one rank's part of a batch, sums a tensor over all ranks. The mean is then the
-                whole batch's, and what is returned is this part's share of it: the ranks' shares add up to the loss.
+            total: where these are one part of a batch, the `batch_sums` of the whole from those of the part. The
+                mean is then the whole batch's, and what is returned is this part's share of it: the shares of all
+                parts (of ranks, of micro-batches) add up to the loss.
             every: likewise gathers a tensor `[B]` of every rank; asked for by `hard_fraction` alone.
 
         Returns:
@@ -68,7 +69,7 @@ class HeatmapLoss(nn.Module, ABC):
             )
         dtype = torch.promote_types(logits.dtype, torch.float32)
         logits, targets, weights = logits.to(dtype), targets.to(dtype), weights.to(dtype)
-        sums = _sums(targets, weights)
+        sums = batch_sums(targets, weights)
         weight, mass, balls = total(sums) if total is not None else sums
         ball_mass = torch.where(balls > 0, mass / balls.clamp(min=1), torch.ones_like(mass))
         costs = self.per_map(logits, targets, ball_mass)
@@ -124,8 +125,13 @@ class FocalLoss(HeatmapLoss):
         return -torch.where(positive, self.config.positive_weight * hit, empty).sum(dim=(-2, -1))
 
 
-def _sums(targets: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """Of a batch: the weights, the unmasked balls' sums of squares, and how many balls these are: `[3]`."""
+def batch_sums(targets: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """What a batch's loss is normalised by: `[3]`, float32 (float64 stays).
+
+    The sum of the weights, the unmasked balls' sum of squares, and how many balls these are.
+    """
+    dtype = torch.promote_types(targets.dtype, torch.float32)
+    targets, weights = targets.to(dtype), weights.to(dtype)
     mass = targets.square().sum(dim=(-2, -1))
     counted = ((mass > 0) & (weights > 0)).to(mass.dtype)
     return torch.stack([weights.sum(), (mass * counted).sum(), counted.sum()])
