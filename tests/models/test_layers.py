@@ -216,3 +216,29 @@ def test_adapters_leave_the_layers_that_are_read(tiny_model: MakeModel, some_fra
     trained = [name for name, weight in model.backbone.named_parameters() if weight.grad is not None]
     assert trained and all("lora_" in name for name in trained)
     assert any(".0." in name for name in trained) and any(".2." in name for name in trained)
+
+
+def test_layers_and_a_subpixel_head_compute_again_to_the_same_gradients(
+    tiny_model: MakeModel, some_frames: MakeFrames
+) -> None:
+    """Gradient checkpointing runs the tapped layers twice, and the taps keep the first run's tokens."""
+    gradients = []
+    for again in (False, True):
+        model = tiny_model("dinov3_vit", depth=3, layers=(1, 3), subpixel=2)
+        model.gradient_checkpointing(again)
+        torch.manual_seed(1)  # DINOv3 jitters its position embeddings while it trains.
+        model.train()(some_frames(model)).square().mean().backward()
+        gradients.append({n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None})
+    assert gradients[0].keys() == gradients[1].keys()
+    assert any(name.startswith("depth_fusion") for name in gradients[0])
+    for name, gradient in gradients[0].items():
+        assert torch.allclose(gradient, gradients[1][name], atol=1e-7), name
+
+
+def test_layers_are_read_from_a_compiled_model_too(tiny_model: MakeModel, some_frames: MakeFrames) -> None:
+    model = tiny_model("dinov3_vit", depth=3, layers=(1, 3), subpixel=2).eval()
+    torch._dynamo.reset()
+    fast = torch.compile(model, backend="eager")
+    for count in (1, 2):
+        frames = some_frames(model)[:count]
+        assert torch.allclose(fast(frames), model(frames), atol=1e-6)
