@@ -13,9 +13,7 @@ validation games; where these are what is scored, all rows are optimistic by the
 from __future__ import annotations
 
 import argparse
-import copy
 import json
-import statistics
 import subprocess
 import sys
 import time
@@ -24,10 +22,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.ablation_plan import Request, read_experiment, requests
 from benchmarks.ablation_table import table
+from benchmarks.models import window_gflops, window_seconds
 from pipelines.plan import split_games
 from tracknet.datasets.schema import Manifest
 from tracknet.models.model import TrackNet
@@ -162,19 +160,6 @@ def cost(run_folder: Path, config: Config) -> dict[str, Any]:
     model.to(precision.device)
     if config.training.threads:
         torch.set_num_threads(config.training.threads)
-    shape = (1, model.num_frames, 3, model.input_size.height, model.input_size.width)
-    frames = torch.randint(0, 256, shape, dtype=torch.uint8, device=precision.device)
-    with torch.no_grad(), precision.autocast():
-        float(model(frames).sum())
-        times = []
-        for _ in range(7):
-            started = time.perf_counter()
-            float(model(frames).sum())
-            times.append(time.perf_counter() - started)
-    # Without arithmetic: some devices' attention is an operation that the counter does not know.
-    bare = copy.deepcopy(model).to("meta")
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        bare(frames.to("meta"))
     return {
         "parameters": sum(p.numel() for p in model.parameters()),
         "trained_parameters": sum(
@@ -182,9 +167,9 @@ def cost(run_folder: Path, config: Config) -> dict[str, Any]:
             for name, p in model.named_parameters()
             if not (config.model.backbone.freeze and name.startswith("backbone."))
         ),
-        "gflops": counter.get_total_flops() / 1e9,
-        # The median of seven; a window is read for every frame, alone.
-        "frames_per_s": 1.0 / statistics.median(times),
+        "gflops": window_gflops(model),
+        # A window is read for every frame, alone.
+        "frames_per_s": 1.0 / window_seconds(model, precision),
         "device": str(precision.device),
         "precision": precision.name,
     }

@@ -271,6 +271,9 @@ def as_toy(request: Request) -> Request:
             "model.backbone.pretrained=false",
             *(f"model.backbone.config.{key}={value}" for key, value in _TOY_VIT.items()),
         ]
+        if layers := config.model.backbone.layers:
+            overrides.append(f"model.backbone.layers=[{','.join(str(n + 1) for n in range(len(layers)))}]")
+            overrides.append(f"model.backbone.config.num_hidden_layers={len(layers)}")
         if cell == 14:
             # DINOv2 says the width of its MLP as a ratio.
             overrides.remove("model.backbone.config.intermediate_size=32")

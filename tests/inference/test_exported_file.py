@@ -72,10 +72,22 @@ def check_names(path: Path) -> None:
 VARIANTS: list[tuple[str, str, int, dict[str, Any], dict[str, Any]]] = [
     # Position embeddings interpolated from another grid; any batch; float32.
     ("onnx", "dinov2", 14, {"frames": 3}, {"dynamic_batch": True, "points": True}),
-    # RoPE and registers, a map per frame, attention over time; float16 weights.
-    ("onnx", "dinov3_vit", 16, {"maps": "all", "fusion": "attention"}, {"half": True, "points": True}),
-    # Learned embeddings of its own size; a single frame.
-    ("torch-export", "vit", 8, {"frames": 1, "up": "interpolate"}, {"dynamic_batch": True}),
+    # RoPE and registers, two depths, a map per frame, attention over time, a sub-pixel head; float16 weights.
+    (
+        "onnx",
+        "dinov3_vit",
+        16,
+        {"maps": "all", "fusion": "attention", "depth": 2, "layers": (1, 2), "subpixel": 2},
+        {"half": True, "points": True},
+    ),
+    # Learned embeddings of its own size, a weighted sum of two depths; a single frame.
+    (
+        "torch-export",
+        "vit",
+        8,
+        {"frames": 1, "up": "interpolate", "depth": 2, "layers": (1, 2), "layer_fusion": "sum"},
+        {"dynamic_batch": True},
+    ),
 ]
 
 

@@ -45,16 +45,27 @@ def build_tiny_model(
     up: Any = "deconv",
     freeze: bool = False,
     anchor: Any = "middle",
+    depth: int = 1,
+    layers: tuple[int, ...] | None = None,
+    layer_fusion: Any = "concat",
+    subpixel: int = 1,
 ) -> TrackNet:
     size = Size(56, 28) if patch == 14 else Size(64, 32)
+    cells = 4 * subpixel
     config = ModelConfig(
         backbone=BackboneConfig(
-            name=kind, pretrained=False, freeze=freeze, config={**TINY[kind], "patch_size": patch}
+            name=kind,
+            pretrained=False,
+            freeze=freeze,
+            config={**TINY[kind], "patch_size": patch, "num_hidden_layers": depth},
+            layers=layers,
         ),
-        fusion=FusionConfig(kind=fusion),
+        fusion=FusionConfig(kind=fusion, layers=layer_fusion),
         decoder=DecoderConfig(channels=("C", 16, 8), upsample=(2, 2), kind=up, skip=skip, detail_channels=4),
-        head=HeadConfig(maps=maps),
-        heatmap=HeatmapConfig(size=Size(size.width // patch * 4, size.height // patch * 4), sigma=1.0),
+        head=HeadConfig(maps=maps, subpixel=subpixel),
+        heatmap=HeatmapConfig(
+            size=Size(size.width // patch * cells, size.height // patch * cells), sigma=1.0
+        ),
     )
     torch.manual_seed(0)
     return TrackNet(config, input_size=size, num_frames=frames, anchor=anchor)

@@ -151,6 +151,18 @@ def test_one_frame_is_not_fused(kind: Any) -> None:
 
 def test_a_reachable_size_passes() -> None:
     check_reachable(Size(256, 144), Size(32, 18), (2, 2, 2), Size(512, 288))
+    check_reachable(Size(512, 288), Size(32, 18), (2, 2, 2), Size(512, 288), subpixel=2)
+
+
+def test_what_the_head_makes_of_a_cell_is_counted() -> None:
+    with pytest.raises(UserError) as caught:
+        check_reachable(Size(256, 144), Size(32, 18), (2, 2, 2), Size(512, 288), subpixel=2)
+    for text in (
+        "has 32x18 patches",
+        "model.head.subpixel=2 makes 512x288",
+        "or model.decoder.upsample=[2,2] with 3 widths",
+    ):
+        assert text in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "detail, full size": {
         "decoder": DecoderConfig(channels=("C", 8, 8, 8), upsample=(2, 2, 2), detail_channels=4)
     },
+    "detail, sub-pixel": {
+        "decoder": DecoderConfig(channels=("C", 8, 8), upsample=(2, 2), detail_channels=4),
+    },
     "tracknet_v2": {"architecture": "tracknet_v2"},
     "wasb": {"architecture": "wasb"},
 }
@@ -50,7 +53,7 @@ def build(variant: str, *, maps: Any = "all", frames: int = 3) -> TrackNet:
     scale = SCALE.get(variant, 1.0)
     config = ModelConfig(
         backbone=NONE,
-        head=HeadConfig(maps=maps),
+        head=HeadConfig(maps=maps, subpixel=2 if variant == "detail, sub-pixel" else 1),
         heatmap=HeatmapConfig(size=Size(int(INPUT.width * scale), int(INPUT.height * scale)), sigma=1.0),
         **VARIANTS[variant],
     )
@@ -180,6 +183,11 @@ def test_an_input_that_cannot_be_halved_is_refused() -> None:
     [
         (["model.architecture=wasb"], "wasb has no backbone: set model.backbone.name=none"),
         (["model.backbone.name=none", "model.decoder.skip=none"], "sees with its detail stem"),
+        (
+            ["model.architecture=wasb", "model.head.subpixel=2"],
+            "draws at its input's size as it is: set it to 1",
+        ),
+        (["model.head.subpixel=0"], "must be at least 1"),
     ],
 )
 def test_settings_that_contradict_are_refused(overrides: list[str], text: str) -> None:
@@ -191,13 +199,15 @@ def test_settings_that_contradict_are_refused(overrides: list[str], text: str) -
 def test_a_model_saved_before_there_were_these_settings_is_read(
     tiny_model: Callable[..., TrackNet], some_frames: MakeFrames, tmp_path: Path
 ) -> None:
-    """Keys that a config.json lacks mean what models were made of then: differences, kernel 3, three levels."""
+    """Keys that a config.json lacks mean what models were made of then: differences, three levels, one depth ..."""
     model = tiny_model().eval()
     path = model.save_pretrained(tmp_path / "model") / "config.json"
     saved = json.loads(path.read_text())
     del saved["model"]["architecture"]
     for key in ("detail_input", "detail_kernel", "detail_levels"):
         del saved["model"]["decoder"][key]
+    for part, key in (("backbone", "layers"), ("fusion", "layers"), ("head", "subpixel")):
+        del saved["model"][part][key]
     path.write_text(json.dumps(saved))
     frames = some_frames(model)
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Several real processes that train together, forked from the test's own to spare them the imports."""
+"""Trainers of seconds, and real processes that train together, forked from the test's to spare them the imports."""
 
 from __future__ import annotations
 
@@ -10,6 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from tracknet.training.run_log import StepReport
+from tracknet.training.setup import prepare
+from tracknet.training.trainer import Trainer
+from tracknet.utils.config import load_config
 
 RunRanks = Callable[..., "list[int]"]
 
@@ -52,3 +57,28 @@ def run_ranks(tmp_path: Path) -> RunRanks:
         return [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
 
     return start
+
+
+@pytest.fixture
+def small_trainer(small_train_args: list[str]) -> Callable[..., Trainer]:
+    """`small_trainer("key=value", ..., model="vit_tiny") -> Trainer` without a run folder, nor dropout, nor
+    augmentation.
+    """
+
+    def make(*settings: str, model: str = "vit_tiny") -> Trainer:
+        plain = [arg for arg in small_train_args if "=" in arg]
+        plain += ["model.backbone.config.hidden_dropout_prob=0", "data.augment.enabled=false"]
+        if model != "vit_tiny":
+            plain = [arg for arg in plain if not arg.startswith("model.")]
+        config = load_config(model=model, training="cpu", overrides=[*plain, *settings])
+        setup = prepare(config, say=lambda line: None)
+        return Trainer(config, setup.model, setup.shards, setup.train, None, setup.precision, run=None)
+
+    return make
+
+
+def take_steps(trainer: Trainer, count: int) -> list[StepReport]:
+    """The first steps of the first epoch."""
+    batches = trainer.train.epoch()
+    trainer.model.train()
+    return [trainer.learner.step(batches, number) for number in range(1, count + 1)]

@@ -246,11 +246,14 @@ def test_fp16_overflows_leave_the_step_and_the_schedule_out(
         overflows = 2
 
     monkeypatch.setattr(Precision, "scaler", lambda self: Scaler())
-    run = run_name(small_train_args, "fp16", "training.max_steps=4", "training.log_every_steps=1")
+    settings = ["training.max_steps=4", "training.log_every_steps=1", "training.ema=0.9"]
+    run = run_name(small_train_args, "fp16", *settings)
     steps = records(run, "train")
     assert [r["skipped"] for r in steps] == [True, True, False, False]
     assert steps[0]["lr"] == steps[1]["lr"] == steps[2]["lr"] != steps[3]["lr"]
-    assert load_checkpoint(run / "checkpoints")[1].skipped_steps == 2
+    _, state, tensors = load_checkpoint(run / "checkpoints")
+    assert state.skipped_steps == 2
+    assert tensors["ema"]["updates"] == 2
     monkeypatch.setattr(Scaler, "overflows", 100)
     with pytest.raises(RunError, match="fp16 gradient is nan at step 21"):
         run_name(small_train_args, "hopeless", "training.max_steps=50")

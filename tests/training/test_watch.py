@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tracknet.scripts import train
 from tracknet.training.checkpoint import TrainingState
 from tracknet.training.watch import EmptyMapWatch, stop_if_not_finite
 from tracknet.utils.errors import RunError
@@ -62,6 +63,48 @@ def test_a_run_that_learns_is_not_warned():
 
 def test_chance_hits_do_not_count_as_learning():
     assert watch_run([(1, 200)] + [(0, 200)] * 3, after=4)[3] is not None
+
+
+def test_a_map_that_is_the_same_for_all_frames_has_learned_nothing():
+    """It finds the balls that lie where it is high, as often as those of other windows."""
+    for by_chance, learned in ((2, False), (0, True)):
+        state = TrainingState(step=1)
+        told = EmptyMapWatch(1, LossConfig(), "detail").after_step(state, 5, 100, 0.1, by_chance=by_chance)
+        assert (told is None) is learned
+        assert learned or "5 of 100 training balls were located, 2.0 by the map of another window" in str(
+            told
+        )
+
+
+@pytest.mark.parametrize(
+    ("recipe", "collapses"),
+    [
+        # Seed 0 lies at the edge of the rule, and rounding decides: 6 balls located where 11 would be learning with
+        # plain kernels, and 10 where 9 would be with those of `training.speed`, so that the advice fails to come.
+        (
+            [
+                "training.loss.name=mse",
+                "model.decoder.skip=none",
+                "model.heatmap.sigma=0.5",
+                "training.seed=1",
+            ],
+            True,
+        ),
+        (["training.loss.name=mse"], False),
+        (["training.loss.hard_fraction=0.5", "training.ema=0.9"], False),
+    ],
+    ids=["no skip and a tiny ball", "mse", "default loss, hard windows, average"],
+)
+def test_the_advice_comes_in_a_run_that_collapses_and_in_no_other(
+    small_train_args: list[str], capsys: pytest.CaptureFixture[str], recipe: list[str], collapses: bool
+):
+    """Real trainings of 60 steps on the 32 windows, seven times over; what is located is within 3 of 160 pixels."""
+    args = [*small_train_args, "--name", "run", *recipe, "training.max_steps=60", "training.overlay_images=0"]
+    args += ["training.metrics.distance_px=3", "training.val_every_epochs=100", "data.augment.enabled=false"]
+    assert train.run(args) == 0
+    said = capsys.readouterr().out
+    assert ("the maps stay empty" in said) is collapses
+    assert ("PCK@3px 0.0" in said) is collapses
 
 
 def test_a_resumed_run_goes_on_counting():

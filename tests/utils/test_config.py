@@ -286,11 +286,42 @@ def test_all_faults_come_at_once_each_with_its_file(tmp_path: Path) -> None:
         (["training.loss.visibility_weights={1: 0, 2: 0, 3: 0}"], "nothing would be learned"),
         (["training.optimizer.betas=[1.5, 0.9]"], "below 1"),
         (["training.metrics.pck_px=[5, -1]"], "radii must be above 0"),
+        (
+            ["training.unfreeze_at=5"],
+            "training.unfreeze_at (command line): is of a backbone that begins frozen",
+        ),
+        (
+            ["model.backbone.freeze=true", "training.optimizer.layer_decay=0.7"],
+            "training.optimizer.layer_decay (command line): is of a backbone that learns",
+        ),
+        (
+            ["model.backbone.name=none", "training.optimizer.layer_decay=0.7"],
+            "training.optimizer.layer_decay (command line): is of a backbone that learns",
+        ),
+        (["model.backbone.freeze=true", "model.backbone.lora.rank=4"], "set model.backbone.freeze=false"),
+        (["model.backbone.name=none", "model.backbone.lora.rank=4"], "adapts a ViT, and there is none"),
+        (["model.backbone.lora.targets=[]"], "is empty: name a layer"),
+        (["model.backbone.lora.rank=0"], "model.backbone.lora.rank (command line): must be at least 1"),
+        (["training.ema=1"], "training.ema (command line): must be at most 0.999999"),
+        (["training.loss.hard_fraction=0"], "must be above 0"),
+        (
+            ["training.loss.hard_fraction=0.5", "training.micro_batch=auto"],
+            "takes a batch of 8 in parts, of which nobody can tell its hardest 0.5: leave it null",
+        ),
+        (
+            ["training.loss.hard_fraction=0.5", "training.batch_size=4", "training.micro_batch=3"],
+            "set training.loss.hard_fraction=1",
+        ),
     ],
 )
 def test_what_does_not_fit_together(overrides: list[str], problem: str) -> None:
     (found,) = problems_of(overrides=overrides)
     assert problem in found
+
+
+def test_hard_windows_of_a_whole_batch_are_had_with_any_size_that_takes_it():
+    overrides = ["training.loss.hard_fraction=0.5", "training.batch_size=4", "training.micro_batch=4"]
+    assert load_config(overrides=overrides).training.micro_batch == 4
 
 
 @pytest.mark.parametrize(

@@ -110,6 +110,11 @@ class Batch:
             moved["late_colour"] = torch.eye(3, 4, dtype=torch.float64).repeat(len(self), 1, 1)
         return replace(self, **moved)
 
+    def part(self, start: int, stop: int) -> Batch:
+        """The windows `start` to `stop` as a batch of views; its faults stay with the whole."""
+        names = self._names(*TENSORS, "features")
+        return replace(self, faults=(), **{name: getattr(self, name)[start:stop] for name in names})
+
     def pin_memory(self) -> Batch:
         """The same batch in pinned memory."""
         return replace(

@@ -1,8 +1,9 @@
 """The assembly: frames in, heatmap logits out, and points read from them.
 
-`uint8 frames -> normalise -> ViT per frame -> fusion over time -> upsampling decoder -> head`. The two halves
-can be called apart: `encode_frames` once per frame, `decode_features` once per window, so that overlapping
-windows share the expensive half. Without a backbone, and in the baselines, all the work is in the second half.
+`uint8 frames -> normalise -> ViT per frame -> fusion of its layers, if several are read -> fusion over time ->
+upsampling decoder -> head`. The two halves can be called apart: `encode_frames` (up to the ViT) once per frame,
+`decode_features` once per window, so that overlapping windows share the expensive half. Without a backbone, and in
+the baselines, all the work is in the second half.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from tracknet.models.backbones.no_backbone import NoBackbone
 from tracknet.models.backbones.vit_backbone import ViTBackbone
 from tracknet.models.decoders.build import build_decoder
 from tracknet.models.decoders.upsampling_decoder import UpsamplingDecoder
+from tracknet.models.depth_fusion import build_depth_fusion
 from tracknet.models.fusion import build_fusion
 from tracknet.models.heads.heatmap_head import HeatmapHead
 from tracknet.models.normalise import normalised
@@ -85,15 +87,19 @@ class TrackNet(nn.Module):
         self.normalisation = (mean, std)
 
         self.backbone = backbone if backbone is not None else build_backbone(config, self.input_size)
-        self.fusion = build_fusion(config.fusion, self.backbone.out_channels, num_frames)
+        # In the second half, so that a frozen backbone's features are all that the first half gives.
+        self.depth_fusion = build_depth_fusion(config.fusion, self.backbone.width, self.backbone.num_layers)
+        self.fusion = build_fusion(config.fusion, self.backbone.width, num_frames)
         self.decoder = build_decoder(
             config,
-            in_channels=self.backbone.out_channels,
+            in_channels=self.backbone.width,
             patch_size=self.backbone.patch_size,
             input_size=self.input_size,
             num_frames=num_frames,
         )
-        self.head = HeatmapHead(self.decoder.out_channels, self.num_maps, config.head.prior)
+        self.head = HeatmapHead(
+            self.decoder.out_channels, self.num_maps, config.head.prior, config.head.subpixel
+        )
 
     def forward(self, frames: torch.Tensor, features: torch.Tensor | None = None) -> torch.Tensor:
         """Frames uint8 RGB `[B, T, 3, H, W]` (any memory layout) to float32 logits `[B, M, h, w]`.
@@ -124,11 +130,14 @@ class TrackNet(nn.Module):
         return not isinstance(self.decoder, UpsamplingDecoder) or self.decoder.stem is not None
 
     def encode_frames(self, frames: torch.Tensor) -> torch.Tensor:
-        """Frames uint8 `[N, 3, H, W]` to the backbone's features `[N, C, Hp, Wp]`; C is 0 without one."""
+        """Frames uint8 `[N, 3, H, W]` to the backbone's features `[N, L * C, Hp, Wp]`, of L layers of width C.
+
+        Without a backbone C is 0.
+        """
         return cast(torch.Tensor, self.backbone(self._normalise(frames)))
 
     def decode_features(self, features: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
-        """Features `[B, T, C, Hp, Wp]` and their frames uint8 `[B, T, 3, H, W]` to logits `[B, M, h, w]`."""
+        """Features `[B, T, L * C, Hp, Wp]` and their frames uint8 `[B, T, 3, H, W]` to logits `[B, M, h, w]`."""
         return self._decode(features, self._normalise(frames))
 
     @torch.no_grad()
@@ -143,8 +152,13 @@ class TrackNet(nn.Module):
         return heatmaps.locate(logits, settings.decode, settings.sigma, self.input_size)
 
     def gradient_checkpointing(self, enabled: bool = True) -> None:
-        """Trades compute for memory in the backbone, where nearly all of it is used."""
+        """Trades compute for memory, layer by layer in the backbone and stage by stage in the decoder.
+
+        The baselines stay as they are: what is computed again would count twice in their batch statistics.
+        """
         self.backbone.gradient_checkpointing(enabled)
+        if isinstance(self.decoder, UpsamplingDecoder):
+            self.decoder.gradient_checkpointing(enabled)
 
     def save_pretrained(self, folder: str | Path) -> Path:
         """Writes `config.json`, `model.safetensors` and `README.md`; see `persistence.save`."""
@@ -203,4 +217,4 @@ class TrackNet(nn.Module):
                 f"a window has {self.num_frames} frames, got {pixels.shape[1]} "
                 f"and features of {features.shape[1]}"
             )
-        return cast(torch.Tensor, self.head(self.decoder(self.fusion(features), pixels)))
+        return cast(torch.Tensor, self.head(self.decoder(self.fusion(self.depth_fusion(features)), pixels)))

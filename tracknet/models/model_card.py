@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tracknet import __version__
+from tracknet.models.backbones.lora import is_adapter
 from tracknet.models.backbones.vit_backbone import ViTBackbone
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def _facts(model: TrackNet) -> list[str]:
     heatmap, frames = model.config.heatmap, "frame" if model.num_frames == 1 else "frames"
     apart = f", {model.frame_stride} apart" if model.frame_stride > 1 else ""
     maps = ", ".join(str(index) for index in model.map_frames)
-    parameters = sum(parameter.numel() for parameter in model.parameters()) / 1e6
+    parameters = sum(p.numel() for name, p in model.named_parameters() if not is_adapter(name)) / 1e6
     return [
         "| | |",
         "|---|---|",
@@ -103,11 +104,17 @@ def _facts(model: TrackNet) -> list[str]:
 def _network(model: TrackNet) -> str:
     backbone, config = model.backbone, model.config
     if isinstance(backbone, ViTBackbone):
+        lora = config.backbone.lora
         return (
-            f"{backbone.hf_config.model_type}, patch {backbone.patch_size}, width {backbone.out_channels}, "
-            f"from {config.backbone.name}"
+            f"{backbone.hf_config.model_type}, patch {backbone.patch_size}, width {backbone.width}, "
+            f"{_layers(config.backbone.layers)}from {config.backbone.name}"
+            + ("" if lora is None else f", tuned by adapters of rank {lora.rank}, which are merged")
         )
     return "convolutions alone" if config.architecture == "modular" else config.architecture
+
+
+def _layers(layers: tuple[int, ...] | None) -> str:
+    return "" if layers is None else f"layers {', '.join(map(str, layers))}, "
 
 
 def _measured(model: TrackNet, evaluations: Sequence[Evaluation]) -> Iterator[str]:

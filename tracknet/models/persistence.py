@@ -23,6 +23,7 @@ from transformers.initialization import no_init_weights
 
 from tracknet import __version__
 from tracknet.models.backbones.build import hf_config_from_dict, no_backbone, vit_from_config
+from tracknet.models.backbones.lora import plain_weights
 from tracknet.models.backbones.no_backbone import NoBackbone
 from tracknet.models.backbones.vit_backbone import ViTBackbone
 from tracknet.models.model_card import model_card
@@ -74,7 +75,7 @@ def save(model: TrackNet, folder: Path, *, card: str | None = None, half: bool =
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     try:
-        weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+        weights = {name: value.detach().cpu().contiguous() for name, value in plain_weights(model).items()}
         if half:
             weights = {
                 name: value.half() if value.is_floating_point() else value for name, value in weights.items()
@@ -152,7 +153,8 @@ def empty_backbone(saved: SavedModel) -> ViTBackbone | NoBackbone:
         return no_backbone(saved.model)
     with no_init_weights():  # `load_weights` sets every one of them; drawing a ViT-B's takes seconds
         vit = vit_from_config(hf_config_from_dict(dict(saved.backbone_config)))
-    return ViTBackbone(vit, freeze=saved.model.backbone.freeze)
+    backbone = saved.model.backbone
+    return ViTBackbone(vit, freeze=backbone.freeze, layers=backbone.layers)
 
 
 def load_weights(model: torch.nn.Module, folder: Path) -> None:

@@ -44,6 +44,7 @@ class TrainingState:
         skipped_steps: steps whose fp16 gradients overflowed; the schedule does not count them.
         balls_found: training balls located so far, while the collapse watch lasts.
         balls_seen: training balls in that time.
+        balls_by_chance: how many of these another window's map would have located.
     """
 
     step: int = 0
@@ -57,6 +58,7 @@ class TrainingState:
     skipped_steps: int = 0
     balls_found: int = 0
     balls_seen: int = 0
+    balls_by_chance: float = 0.0
 
 
 def save_checkpoint(
@@ -68,7 +70,7 @@ def save_checkpoint(
         folder: the run's checkpoints.
         model: saved in its publishable form.
         state: where the training stands.
-        tensors: optimizer, scheduler, scaler and random states: tensors and plain values only.
+        tensors: optimizer, scaler, and weights that saving the model does not keep: tensors and plain values only.
         is_best: whether `best` moves here.
         keep: newest checkpoints to keep; the best is kept beside them.
     """

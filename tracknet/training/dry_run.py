@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import torch
 
 from tracknet.datasets.lanes import expected_decodes
+from tracknet.training.acceleration import describe
 from tracknet.training.setup import Setup
 from tracknet.training.trainer import Trainer
 from tracknet.utils.progress import format_duration
@@ -45,7 +46,7 @@ def dry_run(config: Config, setup: Setup) -> list[str]:
     if setup.val is not None:
         split_line = f"{len(setup.val.stream.table):,} frames, {setup.val.num_steps} batches"
     return [
-        f"device      {device} in {setup.precision.name}",
+        f"device      {device} in {setup.precision.name}; {describe(config.training, device)}",
         *_rank_lines(config, setup),
         f"training    {len(setup.shards):,} frames in {len(setup.shards.shard_names)} shards, "
         f"{setup.train.num_steps} batches an epoch",

@@ -50,11 +50,21 @@ def points_in_frame(model: TrackNet, batch: Batch, logits: torch.Tensor, decode:
         logits: on any device.
         decode: name of a decoder.
     """
-    heatmap = model.config.heatmap
+    cells = DECODERS[decode](logits, model.config.heatmap.sigma).cpu()
+    return cells_in_frame(model, batch.to_frame, cells)
+
+
+def cells_in_frame(model: TrackNet, to_frame: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
+    """Heatmap cells (x, y) `[B, M, 2]` to frame pixels, float64 `[B, M, 2]`; all on the CPU.
+
+    Args:
+        model: whose heatmaps they are of.
+        to_frame: float64 `[B, 3, 3]` of their batch.
+        cells: any float dtype.
+    """
     # Two numbers a map: float64 is had on the CPU everywhere, and on some devices not at all.
-    cells = DECODERS[decode](logits, heatmap.sigma).cpu().double()
-    matrix = batch.to_frame @ torch.as_tensor(scaling(heatmap.size, model.input_size))
-    return torch.einsum("bij,bmj->bmi", matrix[:, :2, :2], cells) + matrix[:, None, :2, 2]
+    matrix = to_frame @ torch.as_tensor(scaling(model.config.heatmap.size, model.input_size))
+    return torch.einsum("bij,bmj->bmi", matrix[:, :2, :2], cells.double()) + matrix[:, None, :2, 2]
 
 
 @torch.no_grad()

@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import torch
+from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from tracknet.datasets.batch import Batch
 from tracknet.models.model import TrackNet
 from tracknet.models.precision import Precision
+from tracknet.training.acceleration import compiled
+from tracknet.training.device_memory import memory_of
 from tracknet.training.distributed import Ranks, step_seed
-from tracknet.training.evaluation import points_in_frame
+from tracknet.training.ema import WeightAverage
+from tracknet.training.kept_statistics import KeptStatistics
 from tracknet.training.losses import build_loss
-from tracknet.training.optim import build_optimizer, build_scheduler
+from tracknet.training.losses.hard_windows import Gather
+from tracknet.training.losses.heatmap_loss import batch_sums
+from tracknet.training.micro_batches import MicroBatches, too_many
+from tracknet.training.optim import build_optimizer, build_scheduler, fit_state, is_of_backbone
+from tracknet.training.own_weights import beside_saved, copied
 from tracknet.training.run_log import StepReport
+from tracknet.training.step_batches import StepBatches
+from tracknet.training.step_figures import StepFigures
 from tracknet.training.watch import stop_if_not_finite
-from tracknet.utils.errors import UserError
-from tracknet.utils.heatmap import peak_score
+from tracknet.utils.config import to_plain
+from tracknet.utils.errors import RunError, UserError
 from tracknet.utils.settings import Config
 
 # Of fp16 gradients, in a row: the scaler halves its scale at each, so 2^20 are more than it starts with.
@@ -28,7 +40,15 @@ _MOST_OVERFLOWS = 20
 
 
 class Learner:
-    """The model's weights and everything that changes them."""
+    """The model's weights and everything that changes them.
+
+    Attributes:
+        loss: of the heatmaps.
+        memory: of the device, where it is counted.
+        thawed_now: the step just taken was the first that trained the backbone too.
+        notes: what a person should be told; whoever tells it takes it out.
+        meanwhile: called while a GPU is at work on a batch; returns the seconds of it that the GPU was idle.
+    """
 
     def __init__(
         self,
@@ -52,23 +72,50 @@ class Learner:
             steps_per_epoch: optimizer steps, for the warm-up.
             total_steps: optimizer steps, for the schedule.
         """
-        self._training = config.training
+        self._training = training = config.training
         self._model = model
         self._precision = precision
         self._ranks = ranks
-        self._replica = ranks.replica(model, precision.device)
+        # Made by the first step: others are needed when the backbone thaws.
+        self._replica: tuple[nn.Module, Callable[..., torch.Tensor]] | None = None
         self._keys = keys
         self._steps_per_epoch = steps_per_epoch
         self._total_steps = total_steps
         self.loss = build_loss(config.training.loss)
         pretrained = config.model.backbone.pretrained
-        self._optimizer = build_optimizer(model, config.training.optimizer, pretrained=pretrained)
+        self._lora = to_plain(config.model.backbone.lora)
+        self._unfreeze_at = config.training.unfreeze_at
+        if self._unfreeze_at is not None:
+            # The optimizer and the average know all that is ever trained; a weight without a gradient stays as it is.
+            model.backbone.set_frozen(False)
+        self._optimizer = build_optimizer(
+            model,
+            training.optimizer,
+            pretrained=pretrained,
+            depths=model.backbone.depths() if training.optimizer.layer_decay < 1.0 else None,
+            fused=training.speed.fused_optimizer,
+        )
+        ema = config.training.ema
+        self._average = WeightAverage(model, ema) if ema is not None else None
+        if self._unfreeze_at is not None:
+            model.backbone.set_frozen(True)
+        self.thawed_now = False
         self._scheduler = self._new_scheduler(steps_taken=0)
         self._scaler = precision.scaler()
         self._overflows = 0
+        self._statistics = KeptStatistics(model)
+        windows_each = -(-training.batch_size // ranks.topology.world_size)
+        self._micro = MicroBatches(training.micro_batch, windows_each)
+        self._agreed_on_size = False
+        self.memory = memory_of(precision.device)
+        self.notes: list[str] = []
+        self.meanwhile: Callable[[], float] = lambda: 0.0
 
     def step(self, batches: Iterator[Batch], number: int) -> StepReport:
         """Takes `accumulate` batches, one update of the weights, one step of the schedule; all ranks together.
+
+        The device is waited for once, when all is computed that the update needs (several ranks, which choose hard
+        windows together, wait for their losses too).
 
         Args:
             batches: where they come from: this rank's parts.
@@ -78,42 +125,48 @@ class Learner:
             What all ranks together did.
 
         Raises:
-            RunError: damaged data, or loss or gradients that are not finite, on any rank; the weights are as before.
+            RunError: damaged data, loss or gradients that are not finite, on any rank, or too little memory; the
+                weights are as before.
         """
         training, ranks = self._training, self._ranks
-        total_loss, data_s, windows, masked, found, balls, peak = 0.0, 0.0, 0, 0, 0, 0, 0.0
-        keys: list[str] = []
+        self._thaw_if_due()
+        self._ready_replica()
         lr = max(float(group["lr"]) for group in self._optimizer.param_groups)
+        backbone_lr = max(
+            (float(g["lr"]) for g in self._optimizer.param_groups if is_of_backbone(g)), default=0.0
+        )
         started = time.perf_counter()
-        self._optimizer.zero_grad(set_to_none=True)
-        torch.manual_seed(step_seed(training.seed, number, ranks.topology.rank))
-        for part in range(1, training.accumulate + 1):
-            waited = time.perf_counter()
-            batch = ranks.agreed(lambda: next(batches))
-            # All ranks wait for the slowest.
-            data_s += time.perf_counter() - waited
-            batch = batch.to(self._precision.device)
-            keys += [self._keys[row] for row in batch.rows[:, 0].tolist()]
-            with ranks.exchange(), ranks.gathering(self._replica, last=part == training.accumulate):
-                with self._precision.autocast():
-                    logits = self._replica(batch.frames, batch.features)
-                loss = self.loss(logits, batch.heatmaps, batch.weights, total=ranks.total)
-                loss = loss / training.accumulate
-                total_loss += self._sum_of_shares(float(loss.detach()), keys, step=number, lr=lr)
-                # Gradients are averaged over the ranks, and the shares of the loss are to be summed.
-                self._scaler.scale(loss * ranks.topology.world_size).backward()
-            windows += len(batch)
-            masked += int((~batch.valid).sum())
-            error_px = self._training_errors(batch, logits.detach())
-            found += int((error_px <= training.metrics.distance_px).sum())
-            balls += int(error_px.isfinite().sum())
-            peak += float(peak_score(logits.detach()).mean()) / training.accumulate
+        self._statistics.keep()
+        again = ranks.alone and self._micro.may_halve
+        taken = StepBatches(batches, ranks, self._precision.device, keep=again)
+        figures = self._gradients_that_fit(taken, number)
         self._scaler.unscale_(self._optimizer)
-        norm = torch.nn.utils.clip_grad_norm_(
+        grad_norm = torch.nn.utils.clip_grad_norm_(
             [p for p in self._model.parameters() if p.requires_grad], training.grad_clip or float("inf")
         )
+        mine = figures.fetch(grad_norm, distance_px=training.metrics.distance_px)
+        counts = (
+            mine.windows,
+            mine.masked,
+            mine.found,
+            mine.found_by_chance,
+            mine.balls,
+            mine.peak,
+            mine.maps,
+        )
+        told = ranks.numbers(*mine.losses, *counts)
+        parts = len(mine.losses)
+        losses, (windows, masked, found, by_chance, balls, peak, maps) = (
+            told[:, :parts].sum(axis=0).tolist(),
+            told[:, parts:].sum(axis=0).tolist(),
+        )
+        for own, loss, rows in zip(mine.losses, losses, taken.rows, strict=True):
+            keys = [] if math.isfinite(own) else [self._keys[row] for row in rows]
+            self._stop_if_not_finite(loss, "loss", keys, step=number, lr=lr)
+        norm = mine.grad_norm
+        keys = [self._keys[row] for rows in taken.rows for row in rows]
         if not self._scaler.is_enabled():
-            self._stop_if_not_finite(float(norm), "gradient norm", keys, step=number, lr=lr)
+            self._stop_if_not_finite(norm, "gradient norm", keys, step=number, lr=lr)
         scale_before = self._scaler.get_scale()
         self._scaler.step(self._optimizer)
         self._scaler.update()
@@ -124,27 +177,180 @@ class Learner:
             self._stop_if_not_finite(float("nan"), "fp16 gradient", keys, step=number, lr=lr)
         if not skipped:
             self._scheduler.step()
-        counts = ranks.numbers(windows, masked, found, balls, peak).sum(axis=0).tolist()
-        windows, masked, found, balls = map(int, counts[:4])
+            if self._average is not None:
+                self._average.update()
         return StepReport(
-            loss=total_loss,
+            loss=sum(losses),
             lr=lr,
-            grad_norm=float(norm),
-            found=found,
-            balls=balls,
-            peak=counts[4] / ranks.topology.world_size,
+            backbone_lr=backbone_lr,
+            grad_norm=norm,
+            found=int(found),
+            found_by_chance=by_chance,
+            balls=int(balls),
+            peak=peak / maps,
             skipped=skipped,
-            windows=windows,
-            masked=masked,
-            data_s=data_s,
+            windows=int(windows),
+            masked=int(masked),
+            data_s=taken.waited_s,
             step_s=time.perf_counter() - started,
         )
 
-    def _sum_of_shares(self, share: float, keys: Sequence[str], *, step: int, lr: float) -> float:
-        """The loss of all ranks' parts of a batch; names the samples of those where it is no number."""
-        loss = float(self._ranks.numbers(share).sum())
-        self._stop_if_not_finite(loss, "loss", [] if math.isfinite(share) else keys, step=step, lr=lr)
-        return loss
+    # ------------------------------------------------------------ what is trained
+
+    @property
+    def _steps_taken(self) -> int:
+        """Of the schedule."""
+        return int(self._scheduler.last_epoch)
+
+    def _thaw_if_due(self) -> None:
+        """Trains the backbone too from the step on that was asked for."""
+        backbone, at = self._model.backbone, self._unfreeze_at
+        due = at is not None and self._steps_taken >= at and bool(backbone.freeze)
+        # A run that is resumed later was told so before.
+        self.thawed_now = due and self._steps_taken == at
+        if due:
+            backbone.set_frozen(False)
+            backbone.train(self._model.training)
+            self._model.gradient_checkpointing(self._training.gradient_checkpointing)
+            self._replica = None
+            # What is trained from here on takes more memory than what was tried.
+            self._agreed_on_size = False
+
+    def _ready_replica(self) -> tuple[nn.Module, Callable[..., torch.Tensor]]:
+        """The model as it is trained by all ranks, who make it together, and its forward pass."""
+        if self._replica is None:
+            # A former one has hooks on the gradients until it is gone, and lies in cycles of references.
+            gc.collect()
+            replica = self._ranks.replica(self._model, self._precision.device)
+            # Apart from the replica: checkpoints and validation see the model and its names as they are.
+            self._replica = replica, compiled(replica, self._training.compile)
+        return self._replica
+
+    # ------------------------------------------------------------ gradients, and the memory that they take
+
+    def _gradients_that_fit(self, taken: StepBatches, number: int) -> StepFigures:
+        """The gradients of a step, in parts that memory holds.
+
+        Raises:
+            RunError: it does not hold the parts that are asked for, with what would fit.
+        """
+        together = not self._ranks.alone
+        if together and self._micro.may_halve and not self._agreed_on_size:
+            self._agree_on_size(taken.take(0))
+        while True:
+            try:
+                return self._gradients(taken, number)
+            except torch.OutOfMemoryError as error:
+                reason = str(error).splitlines()[0]
+            # Here and not above: an exception that is being handled holds the tensors of what raised it.
+            self._forget()
+            # Other ranks have gone on to where they wait for these gradients: too late for another attempt.
+            if together or not self._micro.may_halve:
+                raise self._too_many(taken, reason)
+            asked = self._micro.size
+            self._micro.halve()
+            self._note_smaller(asked)
+
+    def _gradients(self, taken: StepBatches, number: int) -> StepFigures:
+        training, ranks = self._training, self._ranks
+        replica, forward = self._ready_replica()
+        self._optimizer.zero_grad(set_to_none=True)
+        torch.manual_seed(step_seed(training.seed, number, ranks.topology.rank))
+        figures = StepFigures(self._model)
+        every = None if ranks.alone else self._of_every_rank
+        for index in range(training.accumulate):
+            batch = taken.take(index)
+            parts = self._micro.parts(batch)
+            total = self._total_of(batch, len(parts))
+            figures.begin_batch()
+            for place, part in enumerate(parts, 1):
+                last = index + 1 == training.accumulate and place == len(parts)
+                with ranks.exchange(), ranks.gathering(replica, last=last):
+                    logits, loss = self._forward_backward(forward, part, total, every)
+                figures.add(part, logits, loss)
+            taken.waited_s += self.meanwhile()
+        return figures
+
+    def _total_of(self, batch: Batch, parts: int) -> Callable[[torch.Tensor], torch.Tensor]:
+        """What the losses of a batch's parts are normalised by."""
+        if parts == 1:
+            return self._ranks.total
+        with self._ranks.exchange():
+            whole = self._ranks.total(batch_sums(batch.heatmaps, batch.weights))
+        return lambda own: whole
+
+    def _of_every_rank(self, values: torch.Tensor) -> torch.Tensor:
+        """Everyone's tensor `[B]`, as one."""
+        return torch.as_tensor(self._ranks.numbers(*values.tolist())).flatten()
+
+    def _forward_backward(
+        self,
+        model: Callable[..., torch.Tensor],
+        part: Batch,
+        total: Callable[[torch.Tensor], torch.Tensor] | None,
+        every: Gather | None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Adds a part's gradients; its logits and its share of the loss, without their graph."""
+        with self._precision.autocast():
+            logits = model(part.frames, part.features)
+        loss = self.loss(logits, part.heatmaps, part.weights, total=total, every=every)
+        loss = loss / self._training.accumulate
+        # Gradients are averaged over the ranks, and the shares of the loss are to be summed.
+        self._scaler.scale(loss * self._ranks.topology.world_size).backward()
+        return logits.detach(), loss.detach()
+
+    def _agree_on_size(self, batch: Batch) -> None:
+        """Tries the first batch on every rank by itself; all then take the size of the one that fits least."""
+        asked = self._micro.size
+        while not self._fits(batch) and self._micro.may_halve:
+            self._micro.halve()
+        self._micro.size = int(self._ranks.numbers(self._micro.size).min())
+        self._agreed_on_size = True
+        self._note_smaller(asked)
+
+    def _fits(self, batch: Batch) -> bool:
+        with suppress(torch.OutOfMemoryError):
+            self._try_out(batch, self._micro.size)
+            return True
+        self._forget()
+        return False
+
+    def _try_out(self, batch: Batch, windows: int) -> None:
+        """So many windows forward and backward, without the other ranks; leaves nothing behind."""
+        self._forward_backward(self._model, batch.part(0, windows), None, None)
+        self._forget()
+
+    def _forget(self) -> None:
+        """As before the step, for another attempt or for none."""
+        self._optimizer.zero_grad(set_to_none=True)
+        self._statistics.restore()
+        if self.memory is not None:
+            self.memory.release()
+
+    def _note_smaller(self, asked: int) -> None:
+        size = self._micro.size
+        if size < asked:
+            self.notes.append(
+                f"{asked} windows at once do not fit into memory: going on with {size} at a time "
+                f"(training.micro_batch={size} spares the attempt)"
+            )
+
+    def _too_many(self, taken: StepBatches, reason: str) -> RunError:
+        batch = taken.latest
+        # Two moments of each weight, which a backbone that has just thawed lacks as all do before the first step.
+        trained = [p for p in self._model.parameters() if p.requires_grad]
+        moments = 2 * sum(p.nbytes for p in trained if p not in self._optimizer.state)
+        return too_many(
+            reason,
+            self._micro.size,
+            batch=len(batch),
+            memory=self.memory,
+            run=lambda windows: self._try_out(batch, windows),
+            still_to_come_bytes=moments,
+            in_parts=self._training.loss.hard_fraction == 1.0,
+        )
+
+    # ------------------------------------------------------------ what must not go on
 
     def _stop_if_not_finite(
         self, value: float, what: str, keys: Sequence[str], *, step: int, lr: float
@@ -152,27 +358,49 @@ class Learner:
         """Raises on all ranks, for the value is the same on all; `keys` are this rank's."""
         if math.isfinite(value):
             return
+        self._statistics.restore()
         every = [key for part in self._ranks.objects(keys) for key in part]
         with self._ranks.on_all():
             stop_if_not_finite(value, what, step=step, lr=lr, keys=every)
 
-    def _training_errors(self, batch: Batch, logits: torch.Tensor) -> torch.Tensor:
-        """Distances of a training batch's highest cells from its balls: `[B, M]` frame pixels, NaN without a ball."""
-        xy_px = points_in_frame(self._model, batch, logits, "argmax")
-        error_px = torch.linalg.vector_norm(xy_px - batch.xy_px, dim=-1)
-        # An augmentation can move a ball out of the picture: its target is empty then.
-        drawn = batch.heatmaps.amax(dim=(-2, -1)).cpu() > 0
-        return torch.where(drawn, error_px, torch.nan)
+    # ------------------------------------------------------------ what a checkpoint keeps
+
+    @contextmanager
+    def weights_to_keep(self, *, agreed: bool = False) -> Iterator[None]:
+        """Within it the model has the weights that are worth keeping: the averaged ones, where there is an average.
+
+        Args:
+            agreed: all ranks enter it together, and are to have the same.
+        """
+        if self._average is None:
+            yield
+            return
+        if agreed:
+            self._average.agree(self._ranks)
+        with self._average.applied():
+            yield
 
     def tensors(self) -> dict[str, Any]:
-        """What a checkpoint keeps besides the weights: optimizer and scaler."""
-        return {
+        """What a checkpoint keeps besides the model: optimizer, scaler, and the weights that the model's are not."""
+        tensors: dict[str, Any] = {
             "optimizer": self._optimizer.state_dict(),
             "scaler": self._scaler.state_dict(),
         }
+        if self._average is None and self._lora is None:
+            return tensors
+        own = copied(self._model)
+        if self._average is not None:
+            # A validation may be interrupted, which tests the average.
+            own |= self._average.put_aside()
+        with self.weights_to_keep():
+            tensors |= {"weights": beside_saved(own, self._model), "lora": self._lora}
+            if self._average is not None:
+                average = beside_saved(self._average.weights(), self._model)
+                tensors["ema"] = {"updates": self._average.updates, "weights": average}
+        return tensors
 
     def restore(self, tensors: dict[str, Any], *, steps_taken: int) -> None:
-        """Goes back to what `tensors` gave.
+        """Goes back to what `tensors` gave; the model has the weights that were saved beside them.
 
         Learning rates, decay and betas are the configuration's, which may have been changed on purpose.
 
@@ -183,6 +411,12 @@ class Learner:
         Raises:
             UserError: other weights are trained than in the checkpoint.
         """
+        if tensors.get("lora") != self._lora:
+            raise UserError(
+                f"this run began with model.backbone.lora={_shown(tensors.get('lora'))}, "
+                f"and is now asked for {_shown(self._lora)}",
+                remedy="resume without changing it, or start a new run from its weights: training.init_from=RUN",
+            )
         groups = self._optimizer.param_groups
         settings = [{k: v for k, v in group.items() if k != "params"} for group in groups]
         saved = [(group["name"], len(group["params"])) for group in tensors["optimizer"]["param_groups"]]
@@ -193,9 +427,13 @@ class Learner:
                 remedy="resume without changing what is frozen, or start a new run from its weights: "
                 "training.init_from=RUN",
             )
+        if self._average is not None and "ema" in tensors:
+            self._average.restore(**tensors["ema"])
+        self._model.load_state_dict(tensors.get("weights", {}), strict=False)
         self._optimizer.load_state_dict(tensors["optimizer"])
         for group, setting in zip(self._optimizer.param_groups, settings, strict=True):
             group.update(setting, lr=setting["initial_lr"])
+        fit_state(self._optimizer)
         self._scheduler = self._new_scheduler(steps_taken=steps_taken)
         if self._scaler.is_enabled() and tensors["scaler"]:
             self._scaler.load_state_dict(tensors["scaler"])
@@ -207,7 +445,13 @@ class Learner:
             steps_per_epoch=self._steps_per_epoch,
             total_steps=self._total_steps,
             steps_taken=steps_taken,
+            unfreeze_at=self._unfreeze_at,
         )
+
+
+def _shown(lora: dict[str, Any] | None) -> str:
+    """As it is written on a command line."""
+    return "null" if lora is None else str({key: value for key, value in lora.items() if value is not None})
 
 
 def _weights(groups: Sequence[tuple[str, int]]) -> str:

@@ -24,8 +24,10 @@ class StepReport:
     Attributes:
         loss: mean over the accumulated batches.
         lr: the largest learning rate of any group.
+        backbone_lr: the largest of the backbone's; 0 while it is not trained.
         grad_norm: before clipping.
         found: training balls whose highest cell is within the metrics' distance.
+        found_by_chance: likewise, in another window's map in place of its own: the mean over those of the batch.
         balls: training balls in all.
         peak: mean of the highest probabilities.
         skipped: fp16 gradients overflowed and the weights were left as they were.
@@ -37,8 +39,10 @@ class StepReport:
 
     loss: float
     lr: float
+    backbone_lr: float
     grad_norm: float
     found: int
+    found_by_chance: float
     balls: int
     peak: float
     skipped: bool
@@ -183,6 +187,13 @@ class RunLog:
         self._say(f"warning: {message}")
         if self._run is not None:
             self._run.log({"kind": "warning", "step": self._state.step, "message": message})
+
+    def note(self, message: str) -> None:
+        """Tells of something that happened as it was asked for."""
+        self._say(f"  {message}")
+        if self._run is not None and self._writer is not None:
+            self._run.log({"kind": "note", "step": self._state.step, "message": message})
+            self._writer.add_text("notes", message, self._state.step)
 
     def _record(self, kind: str, figures: dict[str, float]) -> None:
         if self._run is None or self._writer is None:

@@ -17,8 +17,10 @@ from tracknet.datasets.shard_cache import ShardCache
 from tracknet.datasets.sources import Sources, open_sources
 from tracknet.datasets.stream import check_stored_size, evaluation_stream, training_stream
 from tracknet.datasets.topology import Topology
+from tracknet.models.backbones.vit_backbone import ViTBackbone
 from tracknet.models.model import TrackNet
 from tracknet.models.precision import Precision, resolve_device
+from tracknet.training.acceleration import accelerate
 from tracknet.training.distributed import Ranks
 from tracknet.training.evaluation import evaluation_spec
 from tracknet.training.stored_features import feature_opener
@@ -71,6 +73,8 @@ def prepare(
         model = TrackNet.from_pretrained(weights)
         _check_same_model(model, config, weights)
         model.backbone.set_frozen(config.model.backbone.freeze)
+        if config.model.backbone.lora is not None and isinstance(model.backbone, ViTBackbone):
+            model.backbone.adapt(config.model.backbone.lora)
         model.config = config.model
     else:
         processor = read_processor(config.model.backbone, config.data.resize)
@@ -85,8 +89,10 @@ def prepare(
         )
     # After the model's own checks: shards need not be built for a size that the model cannot take.
     check_stored_size(shards, model.input_size)
-    model.gradient_checkpointing(training.gradient_checkpointing)
     model.to(precision.device)
+    accelerate(model, training, precision.device)
+    if training.gradient_checkpointing and config.model.architecture != "modular":
+        say(f"note: training.gradient_checkpointing does nothing for {config.model.architecture}")
     train, val = _streams(config, sources, model, precision, ranks.topology, say)
     return Setup(model=model, shards=shards, train=train, val=val, precision=precision, ranks=ranks)
 
@@ -137,7 +143,12 @@ def _streams(
 
 
 # What may differ between a model's weights and the configuration that goes on with them.
-_MAY_DIFFER = ("model.backbone.freeze", "model.backbone.pretrained", "model.heatmap.decode")
+_MAY_DIFFER = (
+    "model.backbone.freeze",
+    "model.backbone.pretrained",
+    "model.backbone.lora",
+    "model.heatmap.decode",
+)
 
 
 def _check_same_model(model: TrackNet, config: Config, weights: Path) -> None:
@@ -155,7 +166,7 @@ def _check_same_model(model: TrackNet, config: Config, weights: Path) -> None:
     problems = [
         f"{key}: asked for {asked.get(key)}, the weights have {have.get(key)}"
         for key in sorted({*asked, *have})
-        if asked.get(key) != have.get(key) and key not in _MAY_DIFFER
+        if asked.get(key) != have.get(key) and not key.startswith(_MAY_DIFFER)
     ]
     if problems:
         raise UserError(

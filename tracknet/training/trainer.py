@@ -21,6 +21,7 @@ from tracknet.training.checkpoint import TrainingState, save_checkpoint
 from tracknet.training.distributed import Ranks
 from tracknet.training.evaluation import own_frames, predict_split
 from tracknet.training.learner import Learner
+from tracknet.training.look_ahead import batches_on
 from tracknet.training.metrics import (
     ChosenOn,
     ThresholdOrigin,
@@ -88,6 +89,11 @@ class Trainer:
         training = config.training
         self.steps_per_epoch = max(1, train.num_steps // training.accumulate)
         self.total_steps = training.max_steps or training.epochs * self.steps_per_epoch
+        if training.unfreeze_at is not None and training.unfreeze_at >= self.total_steps:
+            self.say(
+                f"note: the backbone stays frozen: training.unfreeze_at={training.unfreeze_at} is not before the end "
+                f"of {self.total_steps} steps"
+            )
         self.learner = Learner(
             config,
             model,
@@ -151,18 +157,30 @@ class Trainer:
         training, state = self.config.training, self.state
         self.model.train()
         self._served.begin(state.epoch, state.batch, state.step)
-        batches = map(self._served.take, self.train.epoch(state.epoch, state.batch))
+        ahead = batches_on(
+            self.precision.device,
+            self.train.epoch(state.epoch, state.batch),
+            prefetch=training.speed.prefetch,
+        )
+        batches = map(self._served.take, ahead)
+        self.learner.meanwhile = ahead.advance
         while state.step < self.total_steps and not self._epoch_is_over:
             report = self.learner.step(batches, state.step + 1)
+            while self.learner.notes:
+                log.warning(self.learner.notes.pop(0))
             state.step += 1
             state.batch += training.accumulate
             self._served.step_taken()
             if report.skipped:
                 state.skipped_steps += 1
             log.took(report)
+            if self.learner.thawed_now:
+                log.note(f"step {state.step}: from here on the backbone is trained (training.unfreeze_at)")
             if state.step % training.log_every_steps == 0 or state.step == self.total_steps:
                 log.step(report, self._stream_counts())
-            if advice := self._watch.after_step(state, report.found, report.balls, report.peak):
+            if advice := self._watch.after_step(
+                state, report.found, report.balls, report.peak, by_chance=report.found_by_chance
+            ):
                 log.warning(advice)
             self._stop_if_asked()
             # An epoch's last step is saved at its end, validated.
@@ -212,9 +230,10 @@ class Trainer:
                 progress.advance(int(ranks.numbers(own_frames(val, batch)).sum()))
                 self._stop_if_asked()
 
-            by_decoder = predict_split(
-                self.model, val, self.precision, decoders=[decode], on_batch=on_batch, ranks=ranks
-            )
+            with self.learner.weights_to_keep(agreed=True):
+                by_decoder = predict_split(
+                    self.model, val, self.precision, decoders=[decode], on_batch=on_batch, ranks=ranks
+                )
         predictions = by_decoder[decode]
         threshold = best_threshold(predictions, design(metrics.distance_px))
         figures = summarise(predictions, metrics, threshold=threshold)
@@ -256,7 +275,8 @@ class Trainer:
         }
         keep = self.config.training.keep_checkpoints
         tensors = {**self.learner.tensors(), **({"served": served} if served is not None else {})}
-        save_checkpoint(self.run.checkpoints, self.model, self.state, tensors, is_best=is_best, keep=keep)
+        with self.learner.weights_to_keep():
+            save_checkpoint(self.run.checkpoints, self.model, self.state, tensors, is_best=is_best, keep=keep)
         self._saved_step = self.state.step
 
     def _best_on(self) -> ChosenOn:

@@ -28,7 +28,14 @@ _T = TypeVar("_T")
 
 
 # Settings that came after the first runs, and what runs did before. A new default must not change what is resumed.
-_BEFORE_IT_WAS_SAID = {"data.augment.per": "window", "data.augment.by": "workers"}
+_BEFORE_IT_WAS_SAID: dict[str, str | bool] = {
+    "data.augment.per": "window",
+    "data.augment.by": "workers",
+    "training.speed.channels_last": False,
+    "training.speed.fused_optimizer": False,
+    "training.speed.tf32": False,
+    "training.speed.cudnn_benchmark": False,
+}
 
 
 def config_folders() -> list[Path]:
@@ -175,7 +182,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return typing.cast(dict[str, Any], loaded)
 
 
-def _set_default(tree: dict[str, Any], key: str, value: str) -> None:
+def _set_default(tree: dict[str, Any], key: str, value: str | bool) -> None:
     """Sets a dotted key where it is missing. What is no mapping on the way there is left to the checks."""
     *parents, last = key.split(".")
     place: Any = tree

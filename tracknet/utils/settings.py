@@ -20,6 +20,8 @@ from tracknet.utils.ball_settings import (
 )
 from tracknet.utils.bounds import bounded
 from tracknet.utils.geometry import Size
+from tracknet.utils.lora_settings import LoraConfig
+from tracknet.utils.speed_settings import SpeedConfig
 
 # ---------------------------------------------------------------- data
 
@@ -257,6 +259,25 @@ class BackboneConfig:
     freeze: bool = False
     config: dict[str, Any] = field(default_factory=dict)
     """Overrides of the Hugging Face config (hidden_size, num_hidden_layers, ...), for `pretrained: false`."""
+    layers: tuple[int, ...] | None = None
+    """Layers whose tokens are read, from 1, such as [3, 6, 9, 12]; deeper ones are not built. null: the last one."""
+    lora: LoraConfig | None = None
+    """Trains small adapters in place of the weights, and saves a plain model; null trains the weights."""
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Layers out of order, layers of nothing; adapters that nothing could train, or that sit on nothing."""
+        if self.layers == ():
+            yield "layers", "is empty: name layers, such as [3, 6, 9, 12], or null for the last one"
+        elif self.layers is not None and (
+            self.layers[0] < 1 or sorted(set(self.layers)) != list(self.layers)
+        ):
+            yield "layers", f"must ascend from 1 or more, got {list(self.layers)}"
+        if self.layers is not None and self.is_none:
+            yield "layers", "a model without a backbone has no layers: leave it null"
+        if self.lora is not None and self.is_none:
+            yield "lora", "adapts a ViT, and there is none: take it out, or name a backbone"
+        elif self.lora is not None and self.freeze:
+            yield "lora", "keeps the weights as they are by itself: set model.backbone.freeze=false"
 
     @property
     def is_none(self) -> bool:
@@ -269,6 +290,9 @@ class FusionConfig:
     """How the tokens of a window's T frames become one map."""
 
     kind: Literal["concat", "attention"] = "concat"
+    layers: Literal["concat", "sum"] = "concat"
+    """How the tokens of several `backbone.layers` become one map, before the frames do: `concat` through a 1x1
+    convolution, or a `sum` with one learned weight per layer."""
 
 
 @dataclass(frozen=True)
@@ -302,6 +326,9 @@ class HeadConfig:
     """`one` heatmap for the window's anchor frame, or `all` T of them."""
     prior: float = bounded(0.01, above=0.0, high=0.5)
     """Probability that an untrained head gives every cell (its bias)."""
+    subpixel: int = bounded(1, 1, 8)
+    """The head makes so many heatmap cells of each cell of the decoder's map, along each axis: the heatmap is as many
+    times finer than `decoder.upsample` says, without a stage of that size."""
 
 
 @dataclass(frozen=True)
@@ -332,6 +359,8 @@ class ModelConfig:
         if self.architecture != "modular":
             if not self.backbone.is_none:
                 yield "backbone.name", f"{self.architecture} has no backbone: set model.backbone.name=none"
+            if self.head.subpixel != 1:
+                yield "head.subpixel", f"{self.architecture} draws at its input's size as it is: set it to 1"
             return
         if self.backbone.is_none and self.decoder.skip != "detail":
             yield "decoder.skip", "a model without a backbone sees with its detail stem: set it to detail"
@@ -366,6 +395,8 @@ class OptimizerConfig:
     """The backbone's own learning rate; null takes a tenth of `lr` when pretrained, `lr` otherwise."""
     weight_decay: float = bounded(0.05, 0.0)
     betas: tuple[float, float] = (0.9, 0.999)
+    layer_decay: float = bounded(1.0, above=0.0, high=1.0)
+    """Every layer of the backbone learns at this times the rate of the one above it; 1: all at the same."""
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """Betas outside of what AdamW takes."""
@@ -393,6 +424,10 @@ class LossConfig:
     """Loss weight per visibility class; a class left out weighs 1."""
     focal_alpha: float = bounded(2.0, 0.0)
     focal_beta: float = bounded(4.0, 0.0)
+    positive_weight: float = bounded(1.0, above=0.0)
+    """What the ball's cells weigh beside the background's, by their target."""
+    hard_fraction: float = bounded(1.0, above=0.0, high=1.0)
+    """Share of a batch's windows, those of the largest loss, that are learned from; 1 takes all."""
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """Weights of classes that do not exist, or below zero."""
@@ -464,6 +499,35 @@ class TrainingConfig:
     """A run that locates no balls in its first so many steps (or all, of a shorter run) is told so, with advice."""
     init_from: str | None = None
     """Start a new run from the weights of a model folder."""
+    unfreeze_at: int | None = bounded(None, 1)
+    """Steps after which a backbone that begins frozen is trained too; null leaves it as it begins."""
+    ema: float | None = bounded(None, above=0.0, high=0.999999)
+    """Decay of a running average of the weights, which is what is validated and saved; null keeps none."""
+    micro_batch: int | Literal["auto"] | None = None
+    """Windows that go through the model at a time, in each process; the step is the same, but for batch norm. null:
+    all of a batch, and an out-of-memory says how many fit. `auto`: all, halved until they fit."""
+    compile: Literal["off", "default", "max-autotune"] = "off"
+    """Let torch.compile write the training step's kernels; validation runs without."""
+    speed: SpeedConfig = field(default_factory=SpeedConfig)
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """A part of a batch that holds nothing, and hard windows of parts."""
+        if isinstance(self.micro_batch, int) and self.micro_batch < 1:
+            yield "micro_batch", f"must be at least 1, got {self.micro_batch}"
+        elif self.may_split and self.loss.hard_fraction < 1.0:
+            # Which windows are hard is known when all of them have gone through the model.
+            yield (
+                "micro_batch",
+                f"takes a batch of {self.batch_size} in parts, of which nobody can tell its hardest "
+                f"{self.loss.hard_fraction:.4g}: leave it null, or set training.loss.hard_fraction=1",
+            )
+
+    @property
+    def may_split(self) -> bool:
+        """Batches may go through the model in parts."""
+        return self.micro_batch == "auto" or (
+            isinstance(self.micro_batch, int) and self.micro_batch < self.batch_size
+        )
 
 
 @dataclass(frozen=True)
@@ -475,9 +539,20 @@ class Config:
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
     def problems(self) -> Iterator[tuple[str, str]]:
-        """Features in place of a backbone that is trained, or that is not there."""
-        backbone = self.model.backbone
+        """What is asked of a backbone that is not there or never learns, or features in place of one that does."""
+        backbone, training = self.model.backbone, self.training
+        never_learns = backbone.is_none or (backbone.freeze and training.unfreeze_at is None)
+        if training.optimizer.layer_decay < 1.0 and never_learns:
+            yield (
+                "training.optimizer.layer_decay",
+                "is of a backbone that learns, and there is none: set it to 1",
+            )
+        if training.unfreeze_at is not None and (backbone.is_none or not backbone.freeze):
+            remedy = "take it out" if backbone.is_none else "set model.backbone.freeze=true to begin so"
+            yield "training.unfreeze_at", f"is of a backbone that begins frozen, and there is none: {remedy}"
         if self.data.features is not None and backbone.is_none:
             yield "data.features", "this model has no backbone (model.backbone.name=none): set it to null"
         elif self.data.features is not None and not backbone.freeze:
             yield "data.features", "goes with a frozen backbone only: set model.backbone.freeze=true"
+        elif self.data.features is not None and training.unfreeze_at is not None:
+            yield "data.features", "goes with a backbone that stays frozen: take training.unfreeze_at out"

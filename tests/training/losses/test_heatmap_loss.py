@@ -33,7 +33,9 @@ def some_batch(
     return logits.requires_grad_(), torch.from_numpy(targets).to(dtype), weights
 
 
-def by_loops(name: str, logits: Any, targets: Any, weights: Any, alpha: float, beta: float) -> float:
+def by_loops(
+    name: str, logits: Any, targets: Any, weights: Any, alpha: float, beta: float, positive: float = 1.0
+) -> float:
     """The same sums, one cell at a time."""
     z, y, w = logits.detach().numpy(), targets.numpy(), weights.numpy()
     masses = [
@@ -47,17 +49,19 @@ def by_loops(name: str, logits: Any, targets: Any, weights: Any, alpha: float, b
         cost, peak = 0.0, y[b, m].max()
         for r, c in np.ndindex(*y.shape[2:]):
             p, t = 1 / (1 + math.exp(-z[b, m, r, c])), y[b, m, r, c]
+            of_ball = 1 + (positive - 1) * t
             if name == "mse":
-                cost += (p - t) ** 2 / mass
+                cost += of_ball * (p - t) ** 2 / mass
             elif name == "focal" and t == peak and peak > 0:
-                cost -= (1 - p) ** alpha * math.log(p)
+                cost -= positive * (1 - p) ** alpha * math.log(p)
             elif name == "wbce":
-                cost -= ((1 - p) ** 2 * t * math.log(p) + p**2 * (1 - t) * math.log(1 - p)) / mass
+                entropy = (1 - p) ** 2 * t * math.log(p) + p**2 * (1 - t) * math.log(1 - p)
+                cost -= of_ball * entropy / mass
             elif name == "focal":
                 cost -= (1 - t) ** beta * p**alpha * math.log(1 - p)
             else:
                 entropy = -(t * math.log(p) + (1 - t) * math.log(1 - p))
-                cost += abs(t - p) ** alpha * entropy / mass
+                cost += of_ball * abs(t - p) ** alpha * entropy / mass
         total += w[b, m] * cost
     return total / w.sum()
 
@@ -69,6 +73,100 @@ def test_it_is_the_sum_it_says(name: Any, alpha: float, beta: float, seed: int) 
     logits, targets, weights = some_batch(seed)
     loss = build_loss(LossConfig(name=name, focal_alpha=alpha, focal_beta=beta))(logits, targets, weights)
     assert loss.item() == pytest.approx(by_loops(name, logits, targets, weights, alpha, beta), rel=1e-9)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("positive", [0.5, 4.0])
+def test_the_balls_cells_weigh_what_they_should(name: Any, positive: float) -> None:
+    logits, targets, weights = some_batch()
+    loss = build_loss(LossConfig(name=name, positive_weight=positive))(logits, targets, weights)
+    expected = by_loops(name, logits, targets, weights, 2.0, 4.0, positive)
+    assert loss.item() == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("name", ["mse", "quality_focal"])
+def test_a_positive_weight_leaves_the_blob_its_shape(name: Any) -> None:
+    _, targets, weights = some_batch(absent=False)
+    truth = targets.clamp(1e-6, 1 - 1e-6)
+    logits = torch.logit(truth).requires_grad_()
+    build_loss(LossConfig(name=name, positive_weight=10))(logits, truth, weights).backward()
+    assert logits.grad is not None
+    assert logits.grad.abs().max() < 1e-6
+
+
+def costs_of_windows(name: Any, logits: Any, targets: Any, weights: Any) -> torch.Tensor:
+    """Each window's part of the weighted sum, before the division."""
+    whole = build_loss(LossConfig(name=name))
+    parts = []
+    for one in range(len(logits)):
+        only = torch.zeros_like(weights)
+        only[one] = weights[one]
+        # The scale of a ball is the batch's.
+        mass = targets.square().sum((-2, -1))[weights > 0]
+        mass = mass[mass > 0].mean()
+        parts.append((whole.per_map(logits, targets, mass) * only).sum())
+    return torch.stack(parts)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("fraction", "kept"), [(0.25, 2), (0.5, 3), (0.01, 1), (0.99, 6)])
+def test_only_the_hard_windows_are_learned_from(name: Any, fraction: float, kept: int) -> None:
+    """Of 7 windows one is masked: it is neither learned from nor part of the share."""
+    logits, targets, weights = some_batch(batch=7, maps=2)
+    weights[3] = 0
+    loss = build_loss(LossConfig(name=name, hard_fraction=fraction))(logits, targets, weights)
+    loss.backward()
+    assert logits.grad is not None
+    costs = costs_of_windows(name, logits.detach(), targets, weights)
+    hard = costs.topk(kept).indices.sort().values
+    assert logits.grad.flatten(1).abs().amax(1).nonzero().flatten().tolist() == hard.tolist()
+    assert loss.item() == pytest.approx((costs[hard].sum() / weights[hard].sum()).item(), rel=1e-9)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_hard_windows_of_two_ranks_are_those_of_the_batch(name: Any) -> None:
+    logits, targets, weights = some_batch(batch=6, absent=False)
+    config = LossConfig(name=name, hard_fraction=0.34)
+    expected = build_loss(config)(logits, targets, weights)
+    (gradient,) = torch.autograd.grad(expected, logits)
+    # What the ranks would tell each other, worked out beforehand.
+    costs = costs_of_windows(name, logits.detach(), targets, weights)
+    hard = torch.zeros(6, 1, dtype=torch.bool)
+    hard[costs.topk(3).indices] = True
+    whole_mass = targets.square().sum((-2, -1))[weights > 0]
+    sums = [
+        torch.stack([weights.sum(), whole_mass.sum(), (whole_mass > 0).double().sum()]),
+        (weights * hard).sum()[None],
+    ]
+    shares = []
+    for part in (slice(0, 3), slice(3, 6)):
+        answers = iter(sums)
+        shares.append(
+            build_loss(config)(
+                logits[part],
+                targets[part],
+                weights[part],
+                total=lambda mine, answers=answers: next(answers),  # type: ignore[misc]
+                every=lambda mine: costs,
+            )
+        )
+    assert sum(share.item() for share in shares) == pytest.approx(expected.item(), rel=1e-9)
+    (parts,) = torch.autograd.grad(shares[0] + shares[1], logits)
+    assert torch.allclose(parts, gradient, rtol=1e-9, atol=1e-12)
+
+
+def test_a_window_that_is_no_number_is_not_overlooked() -> None:
+    logits, targets, weights = some_batch(batch=4)
+    with torch.no_grad():
+        logits[0] = float("nan")
+    assert build_loss(LossConfig(hard_fraction=0.25))(logits, targets, weights).isnan()
+
+
+def test_hard_windows_of_nothing_cost_nothing() -> None:
+    logits, targets, weights = some_batch(batch=4)
+    loss = build_loss(LossConfig(hard_fraction=0.25))(logits, targets, torch.zeros_like(weights))
+    loss.backward()
+    assert loss.item() == 0.0
 
 
 @pytest.mark.parametrize("name", NAMES)

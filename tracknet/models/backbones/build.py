@@ -48,12 +48,12 @@ def build_vit_backbone(config: BackboneConfig, input_size: Size) -> ViTBackbone:
     """The backbone a config asks for, with weights.
 
     Args:
-        config: name, whether pretrained, whether frozen, overrides of the Hugging Face config.
+        config: name, whether pretrained, whether frozen, overrides of the Hugging Face config, layers to read.
         input_size: what the model sees; sets the size of position embeddings learned from scratch.
 
     Raises:
-        UserError: no such model, no access, no weights, overrides that do not fit, an input size that is no
-            whole number of patches.
+        UserError: no such model, no access, no weights, overrides that do not fit, layers that it does not
+            have, an input size that is no whole number of patches.
 
     """
     is_type = config.name in CONFIG_MAPPING and not Path(config.name).is_dir()
@@ -68,12 +68,16 @@ def build_vit_backbone(config: BackboneConfig, input_size: Size) -> ViTBackbone:
     else:
         hf_config = on_hub(config.name, AutoConfig.from_pretrained, remedy=ways_out(config.name))
     if config.pretrained:
-        hf_config = _overridden(hf_config, config.config)
+        hf_config = _as_deep_as_read(_overridden(hf_config, config.config), config.layers)
         patch_grid(input_size, patch_size_of(hf_config))  # refused before the weights are downloaded
-        return ViTBackbone(_load_vit(config.name, hf_config), freeze=config.freeze)
-    return ViTBackbone(
-        vit_from_config(_from_scratch(hf_config, config.config, input_size)), freeze=config.freeze
-    )
+        vit = _load_vit(config.name, hf_config)
+    else:
+        hf_config = _as_deep_as_read(_from_scratch(hf_config, config.config, input_size), config.layers)
+        vit = vit_from_config(hf_config)
+    backbone = ViTBackbone(vit, freeze=config.freeze, layers=config.layers)
+    if config.lora is not None:
+        backbone.adapt(config.lora)
+    return backbone
 
 
 def vit_from_config(hf_config: Any) -> PreTrainedModel:
@@ -134,6 +138,22 @@ def _from_scratch(hf_config: Any, overrides: dict[str, Any], input_size: Size) -
             # DINOv2 resamples its position embeddings from a square grid only.
             hf_config.image_size = math.ceil(math.sqrt(grid.width * grid.height)) * patch
     return hf_config
+
+
+def _as_deep_as_read(hf_config: Any, layers: tuple[int, ...] | None) -> Any:
+    """The config without the layers above the last one that is read: they would be computed for nothing."""
+    if layers is None:
+        return hf_config
+    patch_size_of(hf_config)  # anything but a plain ViT is refused as that
+    depth = hf_config.num_hidden_layers
+    if layers[-1] > depth:
+        raise UserError(
+            f"model.backbone.layers: the ViT has {depth} layers, and {layers[-1]} is asked for",
+            remedy=f"set model.backbone.layers=[{','.join(str(max(1, depth * n // 4)) for n in range(1, 5))}]"
+            if depth >= 4
+            else f"name layers from 1 to {depth}",
+        )
+    return _overridden(hf_config, {"num_hidden_layers": layers[-1]}) if layers[-1] < depth else hf_config
 
 
 def _overridden(hf_config: Any, overrides: dict[str, Any]) -> Any:

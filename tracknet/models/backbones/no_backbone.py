@@ -16,11 +16,19 @@ class NoBackbone(nn.Module):
 
     def __init__(self, stride: int) -> None:
         super().__init__()
-        self.out_channels = 0
+        self.width = self.out_channels = 0
+        self.num_layers = 1
         self.patch_size = stride
 
     def set_frozen(self, freeze: bool) -> None:
         """There is nothing to freeze."""
+
+    def depths(self) -> dict[str, int]:
+        """There are no weights."""
+        return {}
+
+    def set_attention(self, name: str) -> None:
+        """There is none."""
 
     def gradient_checkpointing(self, enabled: bool) -> None:
         """There is nothing to compute again."""

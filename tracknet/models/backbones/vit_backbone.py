@@ -11,8 +11,12 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
+from tracknet.models.backbones.depths import layer_depths
+from tracknet.models.backbones.layer_taps import LayerTaps
+from tracknet.models.backbones.lora import add_adapters, is_adapter
 from tracknet.utils.errors import UserError
 from tracknet.utils.geometry import Size
+from tracknet.utils.lora_settings import LoraConfig
 
 
 class ViTBackbone(nn.Module):
@@ -22,34 +26,74 @@ class ViTBackbone(nn.Module):
         vit: a Hugging Face vision transformer whose config has `hidden_size` and `patch_size`.
         freeze: no gradients, no gradient memory, and `eval()` even while the rest trains (DINOv3 jitters its
             position embeddings in train mode, others drop out).
+        layers: numbers from 1, ascending, of the layers whose tokens are wanted, the deepest one last; `None`
+            is the deepest alone.
+
+    Attributes:
+        width: of one layer's tokens, C.
+        num_layers: how many layers' tokens come out, L.
+        out_channels: `L * C`.
 
     """
 
-    def __init__(self, vit: PreTrainedModel, *, freeze: bool = False) -> None:
+    def __init__(
+        self, vit: PreTrainedModel, *, freeze: bool = False, layers: tuple[int, ...] | None = None
+    ) -> None:
         super().__init__()
         self.vit = vit
         self.hf_config = vit.config
-        self.out_channels = int(self.hf_config.hidden_size)
+        self.width = int(self.hf_config.hidden_size)
+        self.num_layers = len(layers or (0,))
+        self.out_channels = self.num_layers * self.width
+        self._taps = LayerTaps(vit, layers) if layers is not None and len(layers) > 1 else None
         self.patch_size = patch_size_of(self.hf_config)
         self._special_tokens = 1 + int(getattr(self.hf_config, "num_register_tokens", 0) or 0)
         if getattr(vit, "pooler", None) is not None:
             vit.pooler = None  # never used; its parameters would be trained without a gradient
         takes_interpolation = "interpolate_pos_encoding" in inspect.signature(vit.forward).parameters
         self._native_size = _native_size(self.hf_config) if takes_interpolation else None
+        self._adapted = False
         self.set_frozen(freeze)
 
     def set_frozen(self, freeze: bool) -> None:
-        """Freezes or thaws every weight."""
+        """Freezes or thaws every weight that is to be trained at all."""
         self.freeze = freeze
         for name, parameter in self.vit.named_parameters():
             # Mask tokens belong to pre-training; without a gradient they would stall DDP.
-            parameter.requires_grad_(not freeze and not name.endswith("mask_token"))
+            trainable = is_adapter(name) if self._adapted else not name.endswith("mask_token")
+            parameter.requires_grad_(not freeze and trainable)
         self.train(self.training)
+
+    def adapt(self, config: LoraConfig) -> None:
+        """Adds adapters, which are trained in place of the weights; raises as `lora.add_adapters` does."""
+        add_adapters(self.vit, config)
+        self._adapted = True
+        self.set_frozen(self.freeze)
+
+    def depths(self) -> dict[str, int]:
+        """How deep each weight lies, by its name in here: 0 is the embeddings, `num_hidden_layers + 1` the top."""
+        found = layer_depths(self.vit, int(self.hf_config.num_hidden_layers))
+        return {f"vit.{name}": depth for name, depth in found.items()}
 
     def train(self, mode: bool = True) -> ViTBackbone:
         """Training mode, unless frozen."""
         super().train(mode and not self.freeze)
         return self
+
+    def set_attention(self, name: str) -> None:
+        """Which implementation its layers use: `sdpa` (torch's fused kernels) or `eager`; the same but for rounding.
+
+        Raises:
+            UserError: this model has none of that name.
+
+        """
+        try:
+            self.vit.set_attn_implementation(name)
+        except ValueError as error:
+            raise UserError(
+                f"model type {self.hf_config.model_type!r} has no {name} attention: {str(error).splitlines()[0]}",
+                remedy="set training.speed.attention=eager",
+            ) from None
 
     def gradient_checkpointing(self, enabled: bool) -> None:
         """Trades a second forward pass of every layer for its activations' memory."""
@@ -62,7 +106,7 @@ class ViTBackbone(nn.Module):
                 self.vit.gradient_checkpointing_disable()
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Normalised pixels `[N, 3, H, W]` float to features `[N, C, Hp, Wp]`; H and W whole patches."""
+        """Normalised pixels `[N, 3, H, W]` float to features `[N, L * C, Hp, Wp]`; H and W whole patches."""
         height, width = pixels.shape[-2:]
         rows, columns = height // self.patch_size, width // self.patch_size
         extra = {}
@@ -70,7 +114,11 @@ class ViTBackbone(nn.Module):
             # ViT refuses another size than its own unless asked; DINOv2 and v3 always adapt.
             extra["interpolate_pos_encoding"] = True
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.freeze):
-            tokens = self.vit(pixel_values=pixels, **extra).last_hidden_state[:, self._special_tokens :]
+            if self._taps is None:
+                tokens = self.vit(pixel_values=pixels, **extra).last_hidden_state
+            else:
+                tokens = self._taps.run(self.vit, pixel_values=pixels, **extra)
+        tokens = tokens[:, self._special_tokens :]
         if tokens.shape[1] != rows * columns:
             raise UserError(
                 f"model type {self.hf_config.model_type!r} gave {tokens.shape[1]} patch tokens for a "

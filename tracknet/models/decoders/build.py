@@ -13,7 +13,9 @@ from tracknet.utils.settings import ModelConfig
 def build_decoder(
     config: ModelConfig, *, in_channels: int, patch_size: int, input_size: Size, num_frames: int
 ) -> UpsamplingDecoder | Baseline:
-    """A module `(features [B, C, Hp, Wp], pixels [B, T, 3, H, W]) -> [B, out_channels, h, w]`.
+    """A module `(features [B, C, Hp, Wp], pixels [B, T, 3, H, W]) -> [B, out_channels, h/r, w/r]`.
+
+    r is `head.subpixel`, which the head makes good.
 
     Args:
         config: of the model.
@@ -29,7 +31,7 @@ def build_decoder(
     grid = patch_grid(input_size, patch_size)
     baseline = BASELINES.get(config.architecture)
     if baseline is None:
-        check_reachable(config.heatmap.size, grid, config.decoder.upsample, input_size)
+        check_reachable(config.heatmap.size, grid, config.decoder.upsample, input_size, config.head.subpixel)
         return UpsamplingDecoder(
             config.decoder, in_channels=in_channels, patch_size=patch_size, num_frames=num_frames
         )

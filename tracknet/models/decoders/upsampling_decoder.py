@@ -9,6 +9,7 @@ from typing import cast
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from tracknet.models.decoders.blocks import conv_block
 from tracknet.models.decoders.detail_stem import DetailStem, nearest_level
@@ -69,6 +70,7 @@ class UpsamplingDecoder(nn.Module):
     def __init__(self, config: DecoderConfig, *, in_channels: int, patch_size: int, num_frames: int) -> None:
         super().__init__()
         self.starts_from_stem = in_channels == 0
+        self.computes_again = False
         self.skip_levels: list[int] = []
         self.stem: DetailStem | None = None
         skip_widths = [0] * len(config.upsample)
@@ -90,23 +92,35 @@ class UpsamplingDecoder(nn.Module):
             for n, factor in enumerate(config.upsample)
         )
 
+    def gradient_checkpointing(self, enabled: bool) -> None:
+        """Trades a second forward pass of every stage for its activations' memory."""
+        self.computes_again = enabled
+
     def forward(self, features: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
         """Features `[B, C, Hp, Wp]` and normalised pixels `[B, T, 3, H, W]` to `[B, out_channels, h, w]`."""
         details = self.stem(pixels) if self.stem is not None else []
         fine = self.project(details[-1] if self.starts_from_stem else features)
         for n, stage in enumerate(self.stages):
-            fine = stage(fine, details[self.skip_levels[n]] if details else None)
+            skip = details[self.skip_levels[n]] if details else None
+            if self.computes_again and torch.is_grad_enabled():
+                fine = checkpoint(stage, fine, skip, use_reentrant=False)
+            else:
+                fine = stage(fine, skip)
         return cast(torch.Tensor, fine)
 
 
-def check_reachable(heatmap: Size, grid: Size, upsample: tuple[int, ...], input_size: Size) -> None:
-    """Refuses a heatmap size that is not the patch grid times the decoder's factors.
+def check_reachable(
+    heatmap: Size, grid: Size, upsample: tuple[int, ...], input_size: Size, subpixel: int = 1
+) -> None:
+    """Refuses a heatmap size that is not the patch grid times the factors of the decoder and of the head.
 
     Raises:
         UserError: with the sizes that this input can reach, and the factors that would reach the one asked for.
 
     """
     factor = math.prod(upsample)
+    # What the head makes of a patch, before the decoder's factors.
+    grid, patches = Size(grid.width * subpixel, grid.height * subpixel), grid
     reached = Size(grid.width * factor, grid.height * factor)
     if reached == heatmap:
         return
@@ -124,8 +138,10 @@ def check_reachable(heatmap: Size, grid: Size, upsample: tuple[int, ...], input_
         ]
         remedy += f"; with another model.decoder.upsample: {', '.join(others)}"
     raise UserError(
-        f"the decoder cannot reach model.heatmap.size={_listed(heatmap)}: the input {input_size} has {grid} "
-        f"patches, and model.decoder.upsample={_listed(upsample)} makes {reached} cells of them",
+        f"the decoder cannot reach model.heatmap.size={_listed(heatmap)}: the input {input_size} has {patches} "
+        f"patches, and model.decoder.upsample={_listed(upsample)} "
+        + (f"with model.head.subpixel={subpixel} " if subpixel > 1 else "")
+        + f"makes {reached} cells of them",
         remedy=remedy,
     )
 

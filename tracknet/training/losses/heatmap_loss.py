@@ -14,6 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from tracknet.training.losses.hard_windows import Gather, hard_windows
 from tracknet.utils.settings import LossConfig
 
 
@@ -44,15 +45,18 @@ class HeatmapLoss(nn.Module, ABC):
         weights: torch.Tensor,
         *,
         total: Callable[[torch.Tensor], torch.Tensor] | None = None,
+        every: Gather | None = None,
     ) -> torch.Tensor:
-        """The weighted mean over the maps that are not masked.
+        """The weighted mean over the maps that are not masked, of the hard windows where only those are asked for.
 
         Args:
             logits: `[B, M, h, w]`, any float dtype; computed in float32 (float64 stays) also under autocast.
             targets: `[B, M, h, w]` gaussians in 0..1, any float dtype.
             weights: `[B, M]`, at least 0; 0 masks a map.
-            total: where these are one rank's part of a batch, sums a tensor over all ranks. The mean is then the
-                whole batch's, and what is returned is this part's share of it: the ranks' shares add up to the loss.
+            total: where these are one part of a batch, the `batch_sums` of the whole from those of the part. The
+                mean is then the whole batch's, and what is returned is this part's share of it: the shares of all
+                parts (of ranks, of micro-batches) add up to the loss.
+            every: likewise gathers a tensor `[B]` of every rank; asked for by `hard_fraction` alone.
 
         Returns:
             a scalar; 0 with a gradient of 0 when everything is masked.
@@ -65,12 +69,28 @@ class HeatmapLoss(nn.Module, ABC):
             )
         dtype = torch.promote_types(logits.dtype, torch.float32)
         logits, targets, weights = logits.to(dtype), targets.to(dtype), weights.to(dtype)
-        sums = _sums(targets, weights)
+        sums = batch_sums(targets, weights)
         weight, mass, balls = total(sums) if total is not None else sums
         ball_mass = torch.where(balls > 0, mass / balls.clamp(min=1), torch.ones_like(mass))
         costs = self.per_map(logits, targets, ball_mass)
+        if self.config.hard_fraction < 1.0:
+            counted = weights.amax(dim=1) > 0
+            of_windows = (costs.detach() * weights).sum(dim=1)
+            hard = hard_windows(of_windows, counted, self.config.hard_fraction, every=every)
+            # No number stays none: 0 times it would be one too.
+            weights = weights * hard[:, None]
+            weight = weights.sum()[None] if total is None else total(weights.sum()[None])
         loss: torch.Tensor = (costs * weights).sum() / weight.clamp(min=torch.finfo(dtype).tiny)
         return loss
+
+    def weighted_cells(self, costs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Costs of cells `[B, M, h, w]`, those of the ball times `positive_weight`, in between by their target.
+
+        The whole cost of a cell is weighed, not its positive term alone as by the `pos_weight` of PyTorch's binary
+        cross entropy: every cell keeps its minimum where it was, and the blob its shape.
+        """
+        weight = self.config.positive_weight
+        return costs if weight == 1.0 else costs * (1.0 + (weight - 1.0) * targets)
 
 
 class MSELoss(HeatmapLoss):
@@ -78,7 +98,8 @@ class MSELoss(HeatmapLoss):
 
     def per_map(self, logits: torch.Tensor, targets: torch.Tensor, ball_mass: torch.Tensor) -> torch.Tensor:
         """Sum of squared errors over the mean squared mass of the targets."""
-        return (logits.sigmoid() - targets).square().sum(dim=(-2, -1)) / ball_mass
+        cost = (logits.sigmoid() - targets).square()
+        return self.weighted_cells(cost, targets).sum(dim=(-2, -1)) / ball_mass
 
 
 class FocalLoss(HeatmapLoss):
@@ -101,11 +122,16 @@ class FocalLoss(HeatmapLoss):
         # Powers of probabilities by way of logarithms: exact and finite at any logit.
         hit = torch.exp(alpha * log_not_p) * log_p
         empty = (1 - targets).pow(beta) * torch.exp(alpha * log_p) * log_not_p
-        return -torch.where(positive, hit, empty).sum(dim=(-2, -1))
+        return -torch.where(positive, self.config.positive_weight * hit, empty).sum(dim=(-2, -1))
 
 
-def _sums(targets: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """Of a batch: the weights, the unmasked balls' sums of squares, and how many balls these are: `[3]`."""
+def batch_sums(targets: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """What a batch's loss is normalised by: `[3]`, float32 (float64 stays).
+
+    The sum of the weights, the unmasked balls' sum of squares, and how many balls these are.
+    """
+    dtype = torch.promote_types(targets.dtype, torch.float32)
+    targets, weights = targets.to(dtype), weights.to(dtype)
     mass = targets.square().sum(dim=(-2, -1))
     counted = ((mass > 0) & (weights > 0)).to(mass.dtype)
     return torch.stack([weights.sum(), (mass * counted).sum(), counted.sum()])

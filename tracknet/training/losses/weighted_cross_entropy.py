@@ -21,4 +21,4 @@ class WeightedCrossEntropyLoss(HeatmapLoss):
         """Its terms, summed over the cells, over the mean squared mass of the targets."""
         p, log_p, log_not_p = logits.sigmoid(), F.logsigmoid(logits), F.logsigmoid(-logits)
         cost = (1 - p).square() * targets * log_p + p.square() * (1 - targets) * log_not_p
-        return -cost.sum(dim=(-2, -1)) / ball_mass
+        return -self.weighted_cells(cost, targets).sum(dim=(-2, -1)) / ball_mass

@@ -1,0 +1,54 @@
+"""How much of a device's memory some work takes, and how much there is."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+
+
+class DeviceMemory(Protocol):
+    """The memory of one device."""
+
+    def limit_bytes(self) -> int:
+        """What this process may have in all."""
+        ...
+
+    def peak_bytes(self, work: Callable[[], object]) -> int:
+        """The most that is in use while `work` runs. Raises torch.OutOfMemoryError as `work` does."""
+        ...
+
+    def release(self) -> None:
+        """Gives back what is no longer used."""
+        ...
+
+
+class CudaMemory:
+    """Of a GPU, as torch's allocator counts it."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+
+    def limit_bytes(self) -> int:
+        """What is free and what this process has already."""
+        free, _ = torch.cuda.mem_get_info(self._device)
+        return int(free) + torch.cuda.memory_reserved(self._device)
+
+    def peak_bytes(self, work: Callable[[], object]) -> int:
+        """The most that tensors held while `work` ran."""
+        torch.cuda.reset_peak_memory_stats(self._device)
+        work()
+        torch.cuda.synchronize(self._device)
+        return torch.cuda.max_memory_allocated(self._device)
+
+    def release(self) -> None:
+        """Collects garbage and empties the allocator's cache, so that fragments can be joined."""
+        gc.collect()
+        torch.cuda.empty_cache()
+
+
+def memory_of(device: torch.device) -> DeviceMemory | None:
+    """A GPU's memory; `None` where nobody counts (a CPU's process is killed when the system's runs out)."""
+    return CudaMemory(device) if device.type == "cuda" else None

@@ -1,0 +1,51 @@
+"""The batches of one optimizer step: taken when they are needed, kept where a second attempt may be made."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import torch
+
+from tracknet.datasets.batch import Batch
+from tracknet.training.distributed import Ranks
+
+
+class StepBatches:
+    """This rank's batches of a step, on the device.
+
+    Attributes:
+        rows: of the stream's table, of the first map of every window, for each batch taken.
+        waited_s: time spent waiting for the loader.
+        latest: the batch taken last.
+    """
+
+    latest: Batch
+
+    def __init__(self, batches: Iterator[Batch], ranks: Ranks, device: torch.device, *, keep: bool) -> None:
+        """Takes none yet.
+
+        Args:
+            batches: where they come from.
+            ranks: all of them take one, or none does.
+            device: where to.
+            keep: hold on to all of them; otherwise to the latest.
+        """
+        self._batches, self._ranks, self._device, self._keep = batches, ranks, device, keep
+        self._kept: dict[int, Batch] = {}
+        self.rows: list[list[int]] = []
+        self.waited_s = 0.0
+
+    def take(self, index: int) -> Batch:
+        """The step's batch of this index: the next one, or one that is kept."""
+        if index in self._kept:
+            return self._kept[index]
+        if not self._keep:
+            self._kept.clear()
+        waited = time.perf_counter()
+        batch = self._ranks.agreed(lambda: next(self._batches))
+        # All ranks wait for the slowest.
+        self.waited_s += time.perf_counter() - waited
+        self.rows.append(batch.rows[:, 0].tolist())
+        self.latest = self._kept[index] = batch.to(self._device)
+        return self.latest
