@@ -218,7 +218,10 @@ def test_a_full_disk_names_shard_folder_and_room_whoever_fetches(
 def test_training_and_validation_push_out_no_more_of_each_other_than_they_must(
     site: Site, tmp_path: Path
 ) -> None:
-    """Room for 9 of 6 + 4 shards: each validation, and each epoch after one, fetch one shard again."""
+    """Room for 9 of 6 + 4 shards: each validation, and each epoch after one, fetch one shard again.
+
+    Or two, where a disk keeps the times of use too coarsely to tell which shard was used last; never all of them.
+    """
     train, val = (
         [put(site, f"{name}{number}.tar") for number in range(count)] for name, count in (("t", 6), ("v", 4))
     )
@@ -233,7 +236,8 @@ def test_training_and_validation_push_out_no_more_of_each_other_than_they_must(
             ahead.close()
             fetched.append((len(site.requests) - before) / 3)
             time.sleep(0.01)  # the time of the last use decides, which some disks keep coarsely
-    assert fetched == [6, 4, 1, 1, 1, 1]
+    assert fetched[:2] == [6, 4]
+    assert all(1 <= again <= 2 for again in fetched[2:]), fetched
 
 
 def test_a_file_in_the_caches_place_is_named(site: Site, tmp_path: Path) -> None:

@@ -35,6 +35,8 @@ def batch_of(windows: int) -> Batch:
         xy_px=number[:, None],
         visibility=number[:, None],
         to_frame=number[:, None],
+        late_matrix=torch.eye(3, dtype=torch.float64).repeat(windows, 1, 1),
+        late_colour=torch.eye(3, 4, dtype=torch.float64).repeat(windows, 1, 1),
         rows=number[:, None],
         valid=number >= 0,
         padded=number < 0,
@@ -136,9 +138,9 @@ def little_memory(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     seen: list[int] = []
     forward = TrackNet.forward
 
-    def limited(self: TrackNet, frames: torch.Tensor) -> torch.Tensor:
+    def limited(self: TrackNet, frames: torch.Tensor, features: torch.Tensor | None = None) -> torch.Tensor:
         seen.append(len(frames))
-        logits = forward(self, frames)
+        logits = forward(self, frames, features)
         if len(frames) > 2 and torch.is_grad_enabled():
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nmore")
         return logits
@@ -227,12 +229,14 @@ def test_ranks_agree_on_what_fits_the_smallest(
     def little(rank: int) -> int:
         forward, sizes = TrackNet.forward, []
 
-        def limited(self: TrackNet, frames: torch.Tensor) -> torch.Tensor:
+        def limited(
+            self: TrackNet, frames: torch.Tensor, features: torch.Tensor | None = None
+        ) -> torch.Tensor:
             if torch.is_grad_enabled():
                 sizes.append(len(frames))
                 if rank == 1 and len(frames) > 1:
                     raise torch.OutOfMemoryError("CUDA out of memory.")
-            return forward(self, frames)
+            return forward(self, frames, features)
 
         TrackNet.forward = limited  # type: ignore[method-assign]
         code = train.run([*args, "--name", "two"])

@@ -42,6 +42,8 @@ def part_of(cells: list[tuple[int, int] | None], size: Size, heatmap: Size) -> t
         xy_px=xy_px,
         visibility=torch.ones(count, 1, dtype=torch.uint8),
         to_frame=torch.eye(3, dtype=torch.float64).expand(count, 3, 3),
+        late_matrix=torch.eye(3, dtype=torch.float64).expand(count, 3, 3),
+        late_colour=torch.eye(3, 4, dtype=torch.float64).expand(count, 3, 4),
         rows=torch.zeros(count, 1, dtype=torch.int64),
         valid=torch.tensor([cell is not None for cell in cells]),
         padded=torch.zeros(count, dtype=torch.bool),
