@@ -154,10 +154,7 @@ def _write(
                 else:
                     done[task.name] = folder.record(task, result.entry, result)
     except KeyboardInterrupt:
-        raise Interrupted(
-            f"{len(done)} of {len(tasks)} shards are finished and kept in {folder.store}; "
-            "the same command goes on from there"
-        ) from None
+        raise folder.interrupted(len(done), len(tasks)) from None
     except BrokenExecutor:
         raise RunError(
             f"a worker process died; {len(done)} of {len(tasks)} shards are finished and kept",

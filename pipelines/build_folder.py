@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from pipelines.shard_writer import ShardResult
 from pipelines.store import Lease, open_store
 from tracknet.datasets.schema import INDEX_NAME, MANIFEST_NAME, NOTES_NAME, SPLITS, ShardEntry
-from tracknet.utils.errors import UserError
+from tracknet.utils.errors import Interrupted, UserError
 from tracknet.utils.naming import listed
 
 SHARD_NAME = re.compile(rf"({'|'.join(SPLITS)})-\d{{3,}}\.tar")
@@ -123,6 +123,12 @@ class BuildFolder:
         Reads their notes, and of the shards themselves only the size.
         """
         return dict(self._noted(names))
+
+    def interrupted(self, done: int, shards: int) -> Interrupted:
+        """What to raise where Ctrl-C ended the work after so many of the shards."""
+        return Interrupted(
+            f"{done} of {shards} shards are finished and kept in {self.store}; the same command goes on from there"
+        )
 
     def finished(self, tasks: Collection[Task]) -> dict[str, FinishedShard]:
         """The shards, by name, that were written from the very same input and are still there."""

@@ -23,7 +23,7 @@ from pipelines.wording import megabytes
 from pipelines.workers import HeldInterrupts
 from tracknet.datasets.feature_format import FeatureInfo, frames_digest
 from tracknet.datasets.schema import Manifest
-from tracknet.utils.errors import Interrupted, UserError
+from tracknet.utils.errors import UserError
 from tracknet.utils.progress import Progress
 
 Rows = Sequence[dict[str, Any]]
@@ -197,10 +197,7 @@ def _write(
                 assert result.entry is not None, "a feature shard is whole, or an error"
                 done[task.name] = folder.record(task, result.entry, result)
     except KeyboardInterrupt:
-        raise Interrupted(
-            f"{len(done)} of {len(tasks)} shards are finished and kept in {folder.store}; "
-            "the same command goes on from there"
-        ) from None
+        raise folder.interrupted(len(done), len(tasks)) from None
 
 
 def _with_labels(rows: Rows, done: Mapping[str, FinishedShard]) -> list[dict[str, Any]]:
