@@ -162,11 +162,6 @@ def cost(run_folder: Path, config: Config) -> dict[str, Any]:
         torch.set_num_threads(config.training.threads)
     return {
         "parameters": sum(p.numel() for p in model.parameters()),
-        "trained_parameters": sum(
-            p.numel()
-            for name, p in model.named_parameters()
-            if not (config.model.backbone.freeze and name.startswith("backbone."))
-        ),
         "gflops": window_gflops(model),
         # A window is read for every frame, alone.
         "frames_per_s": 1.0 / window_seconds(model, precision),

@@ -22,6 +22,7 @@ _HEAD = (
     "F1 design",
     "AP wasb",
     "false alarms on empty frames",
+    "in long absences",
     "M weights",
     "GFLOP",
     "frames/s",
@@ -108,6 +109,9 @@ def _line(record: dict[str, Any], difference: str) -> str:
         *(_share(protocols[n]["f1"], protocols[n]["intervals"]["f1"]) for n in ("tracknetv2", "design")),
         _share(wasb["ap"], wasb["intervals"]["ap"]),
         f"{_share(alarms['rate'], alarms['interval'])} of {alarms['empty_frames']}",
+        f"{alarms['lasting']['false_alarms']} of {alarms['lasting']['empty_frames']}"
+        if "lasting" in alarms
+        else "",
         f"{record['parameters'] / 1e6:.2f}",
         f"{record['gflops']:.1f}",
         f"{record['frames_per_s']:.1f}",

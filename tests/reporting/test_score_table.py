@@ -29,7 +29,12 @@ def report(**changes: Any) -> dict[str, Any]:
         "protocols": {"wasb": figures()},
         "error": {"mean": 5.0, "median": 1.5, "p90": 9.0, "p99": 90.0, "without_guess": 150},
         "pck_curve": {"share": [0.1] * 20},
-        "false_alarms": {"false_alarms": 3, "empty_frames": 100},
+        "false_alarms": {
+            "false_alarms": 3,
+            "empty_frames": 100,
+            "brief_frames": 2,
+            "lasting": {"false_alarms": 1, "empty_frames": 64},
+        },
         "notes": [],
         "bootstrap": {"caution": None},
         **changes,
@@ -52,6 +57,13 @@ def test_undefined_figures_are_dashes():
 
 def test_errors_say_over_how_many_balls():
     assert "error in frame px over 750 of 900 balls: mean 5.00  median 1.50" in evaluation_text(report())
+
+
+def test_false_alarms_say_how_many_are_where_the_ball_is_gone_for_long():
+    told = "false alarms on frames without a ball: 3 of 100"
+    assert f"{told}, 1 of 64 where it is gone for more than 2 frames\n" in evaluation_text(report()) + "\n"
+    of_before = report(false_alarms={"false_alarms": 3, "empty_frames": 100})
+    assert f"{told}\n" in evaluation_text(of_before) + "\n"
 
 
 def test_what_flatters_is_marked_at_the_figures_and_told_below():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 _OUTCOMES = ("tp", "tn", "fp1", "fp2", "fn")
@@ -58,12 +58,28 @@ def evaluation_text(report: dict[str, Any]) -> str:
         f"median {_number(error['median'], 2)}  90 % within {_number(error['p90'], 1)}  "
         f"99 % within {_number(error['p99'], 1)}",
         "PCK: " + "  ".join(f"{_percent(shares[r - 1])} % within {r} px" for r in (2, 5, 10, 20)),
-        f"false alarms on frames without a ball: {alarms['false_alarms']:,} of {alarms['empty_frames']:,}",
+        f"false alarms on frames without a ball: {alarms['false_alarms']:,} of {alarms['empty_frames']:,}"
+        + lasting_absences(alarms),
     ]
     if report.get("decoders"):
         lines += ["", _decoder_table(report["decoders"], report["decode"])]
     notes = _notes({**report, "caution": report["bootstrap"]["caution"]}, report["optimistic"])
     return "\n".join([*lines, *([""] if notes else []), *notes])
+
+
+def lasting_absences(alarms: Mapping[str, Any]) -> str:
+    """`, 3 of 64 where it is gone for more than 2 frames`; empty for a metrics.json that does not know.
+
+    Args:
+        alarms: `false_alarms` of metrics.json.
+    """
+    lasting = alarms.get("lasting")
+    if not lasting:
+        return ""
+    return (
+        f", {lasting['false_alarms']:,} of {lasting['empty_frames']:,} where it is gone for more than "
+        f"{alarms['brief_frames']} frames"
+    )
 
 
 def comparison_text(comparison: dict[str, Any]) -> str:

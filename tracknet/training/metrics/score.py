@@ -18,10 +18,11 @@ from tracknet.training.metrics.bootstrap import (
     whole,
 )
 from tracknet.training.metrics.breakdowns import breakdowns
-from tracknet.training.metrics.counts import FP2, OUTCOMES, TN, count_by, outcomes, ratios
+from tracknet.training.metrics.counts import OUTCOMES
+from tracknet.training.metrics.false_alarms import false_alarms
 from tracknet.training.metrics.localisation import ball_errors, error_figures, error_histogram, pck
 from tracknet.training.metrics.predictions import FloatArray, Predictions
-from tracknet.training.metrics.protocols import Protocol, design, main_protocol
+from tracknet.training.metrics.protocols import Protocol, main_protocol
 
 PCK_RADII_PX = tuple(range(1, 21))
 _CURVE_POINTS = 200
@@ -68,7 +69,7 @@ def score(
             "without_guess": int((~np.isfinite(balls)).sum()),
             "histogram": error_histogram(predictions),
         },
-        "false_alarms": _false_alarms(predictions, threshold, weights),
+        "false_alarms": false_alarms(predictions, threshold, weights),
         "breakdowns": breakdowns(predictions, main, tallies[main.name].codes),
         "pr_curves": {
             name: tally.ranking.curve(tally.balls, _CURVE_POINTS) for name, tally in tallies.items()
@@ -114,18 +115,3 @@ def _pck_intervals(predictions: Predictions, weights: Weights) -> list[list[floa
         where=sums[:, -1:] > 0,
     )
     return [interval(column) for column in shares.T]
-
-
-def _false_alarms(predictions: Predictions, threshold: float, weights: Weights) -> dict[str, Any]:
-    """Detections on frames labelled as without a ball (visibility 0), which no other figure hides."""
-    codes = outcomes(predictions, design().with_all_frames(), threshold)
-    _, clip = np.unique(predictions.frames.clip_id, return_inverse=True)
-    per_clip = count_by(codes, clip, weights.shape[1])
-    counts = per_clip.sum(axis=0)
-    samples = ratios(weights.astype(np.float64) @ per_clip, "all_balls")["false_alarm_rate"]
-    return {
-        "empty_frames": int(counts[FP2] + counts[TN]),
-        "false_alarms": int(counts[FP2]),
-        "rate": float(ratios(counts, "all_balls")["false_alarm_rate"]),
-        "interval": interval(samples) if weights.shape[1] > 1 else None,
-    }
