@@ -23,7 +23,7 @@ from benchmarks.events import section
 from benchmarks.trajectory_found import Found as Candidates
 from tracknet.inference.events import Sport, find_events
 from tracknet.inference.trajectory import track
-from tracknet.utils.trajectory_settings import TrajectoryConfig
+from tracknet.utils.settings import TrajectoryConfig
 
 
 def with_events(path: Path2d, found: Found) -> Path2d:

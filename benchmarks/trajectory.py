@@ -32,7 +32,7 @@ from tracknet.training.metrics.comparison import compare
 from tracknet.training.metrics.counts import count, outcomes, ratios
 from tracknet.utils.config import from_plain, to_plain
 from tracknet.utils.geometry import Size
-from tracknet.utils.trajectory_settings import TrajectoryConfig
+from tracknet.utils.settings import TrajectoryConfig
 
 WASB = chosen_protocols(["wasb"])[0]
 OFF = TrajectoryConfig(candidates=1, start_cost=0, hysteresis=0, turn_cost=0, lock_on_s=None)

@@ -13,7 +13,7 @@ from tracknet.datasets.table import NO_STATUS, FrameTable
 from tracknet.inference.trajectory import track
 from tracknet.training.metrics import Predictions
 from tracknet.utils.geometry import Size
-from tracknet.utils.trajectory_settings import TrajectoryConfig
+from tracknet.utils.settings import TrajectoryConfig
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -13,17 +13,18 @@ from tracknet.datasets.batch import Batch, BatchAssembler, SampleSpec
 from tracknet.datasets.flights import Flights, Shown
 from tracknet.datasets.plan import ball_rng
 from tracknet.datasets.windows import make_windows
-from tracknet.utils.ball_settings import (
-    MotionBlurConfig,
-    OccludeConfig,
-    PasteConfig,
-    StreakConfig,
-    ZoomConfig,
-)
 from tracknet.utils.config import load_config
 from tracknet.utils.errors import RunError, UserError
 from tracknet.utils.geometry import transform_points
-from tracknet.utils.settings import AugmentConfig, SequenceConfig
+from tracknet.utils.settings import (
+    AugmentConfig,
+    MotionBlurConfig,
+    OccludeConfig,
+    PasteConfig,
+    SequenceConfig,
+    StreakConfig,
+    ZoomConfig,
+)
 
 BALL_PX = 6.0
 PASTE = AugmentConfig(ball_px=BALL_PX, paste=PasteConfig(prob=1.0))

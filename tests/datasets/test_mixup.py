@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tracknet.datasets.mixup import draw_share, mix_pairs
-from tracknet.utils.ball_settings import MixupConfig
+from tracknet.utils.settings import MixupConfig
 
 
 def batch(weights: list[list[float]]) -> dict[str, npt.NDArray[Any]]:

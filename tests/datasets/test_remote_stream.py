@@ -30,9 +30,8 @@ from tracknet.datasets.shard_cache import ShardCache
 from tracknet.datasets.shard_names import expand_shards
 from tracknet.datasets.sources import join_shards, open_sources
 from tracknet.datasets.stream import WindowStream, evaluation_stream, training_stream
-from tracknet.utils.ball_settings import PasteConfig
 from tracknet.utils.errors import Interrupted, RunError, UserError
-from tracknet.utils.settings import CacheConfig, DataConfig, LoaderConfig
+from tracknet.utils.settings import CacheConfig, DataConfig, LoaderConfig, PasteConfig
 
 QUICK = Patience(attempts=3, timeout_s=0.5, pause_s=0.01)
 CONFIG = LoaderConfig(workers=0, lanes=4, run_length=8)

@@ -21,7 +21,12 @@ from tracknet.datasets.reader import Frame
 from tracknet.datasets.stream import WindowStream, evaluation_stream, training_stream
 from tracknet.datasets.topology import Topology
 from tracknet.training.metrics import Predictions, summarise
-from tracknet.utils.ball_settings import (
+from tracknet.utils.errors import UserError
+from tracknet.utils.geometry import Size
+from tracknet.utils.settings import (
+    AugmentConfig,
+    LoaderConfig,
+    MetricsConfig,
     MixupConfig,
     MotionBlurConfig,
     OccludeConfig,
@@ -29,9 +34,6 @@ from tracknet.utils.ball_settings import (
     StreakConfig,
     ZoomConfig,
 )
-from tracknet.utils.errors import UserError
-from tracknet.utils.geometry import Size
-from tracknet.utils.settings import AugmentConfig, LoaderConfig, MetricsConfig
 
 EVERY_PART = AugmentConfig(
     paste=PasteConfig(prob=1.0),

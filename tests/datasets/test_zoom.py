@@ -6,9 +6,8 @@ import numpy as np
 
 from tracknet.datasets.augmentations import IDENTITY, draw_augmentation
 from tracknet.datasets.zoom import zoomed
-from tracknet.utils.ball_settings import ZoomConfig
 from tracknet.utils.geometry import Size, transform_points
-from tracknet.utils.settings import AugmentConfig
+from tracknet.utils.settings import AugmentConfig, ZoomConfig
 
 SIZE = Size(160, 96)
 

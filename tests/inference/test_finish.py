@@ -12,7 +12,7 @@ from tracknet.inference.finish import Finish, smoothed, with_events
 from tracknet.inference.predictions import Predictions
 from tracknet.utils.errors import RunError
 from tracknet.utils.geometry import Size
-from tracknet.utils.trajectory_settings import TrajectoryConfig
+from tracknet.utils.settings import TrajectoryConfig
 
 FRAMES, THRESHOLD = 60, 0.5
 

@@ -14,7 +14,7 @@ from tracknet.inference.trajectory import Trajectory, track
 from tracknet.utils.config import from_plain
 from tracknet.utils.errors import UserError
 from tracknet.utils.geometry import Size
-from tracknet.utils.trajectory_settings import TrajectoryConfig
+from tracknet.utils.settings import TrajectoryConfig
 
 FloatArray = npt.NDArray[np.float64]
 HD = Size(1280, 720)

@@ -17,8 +17,7 @@ from tracknet.models.model import TrackNet
 from tracknet.utils.config import load_config
 from tracknet.utils.errors import UserError
 from tracknet.utils.geometry import Size
-from tracknet.utils.lora_settings import LoraConfig
-from tracknet.utils.settings import BackboneConfig
+from tracknet.utils.settings import BackboneConfig, LoraConfig
 
 MakeModel = Callable[..., TrackNet]
 MakeFrames = Callable[..., torch.Tensor]

@@ -16,8 +16,7 @@ from tracknet.models.backbones.vit_backbone import ViTBackbone
 from tracknet.models.model import TrackNet
 from tracknet.utils.errors import UserError
 from tracknet.utils.geometry import Size
-from tracknet.utils.lora_settings import LoraConfig
-from tracknet.utils.settings import BackboneConfig
+from tracknet.utils.settings import BackboneConfig, LoraConfig
 
 torch.set_num_threads(1)
 

@@ -18,7 +18,7 @@ from tracknet.training.setup import prepare
 from tracknet.training.trainer import Trainer
 from tracknet.utils.config import load_config
 from tracknet.utils.errors import UserError
-from tracknet.utils.speed_settings import SpeedConfig
+from tracknet.utils.settings import SpeedConfig
 
 PLAIN = (
     "training.speed.attention=eager",

@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from tracknet.utils.ball_settings import MixupConfig
+from tracknet.utils.settings import MixupConfig
 
 
 def draw_share(config: MixupConfig, rng: np.random.Generator) -> float:

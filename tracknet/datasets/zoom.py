@@ -10,8 +10,8 @@ from dataclasses import replace
 import numpy as np
 
 from tracknet.datasets.augmentations import Augmentation
-from tracknet.utils.ball_settings import ZoomConfig
 from tracknet.utils.geometry import FloatArray, Size
+from tracknet.utils.settings import ZoomConfig
 
 
 def zoomed(

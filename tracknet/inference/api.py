@@ -16,7 +16,7 @@ from tracknet.inference.points import PointRows
 from tracknet.inference.predictions import Predictions, balls_of
 from tracknet.inference.predictor import Predictor
 from tracknet.utils.errors import RunError, UserError
-from tracknet.utils.trajectory_settings import TrajectoryConfig
+from tracknet.utils.settings import TrajectoryConfig
 
 CANDIDATES = 5
 

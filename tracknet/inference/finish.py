@@ -12,7 +12,7 @@ from tracknet.inference.trajectory import track
 from tracknet.utils.config import to_plain
 from tracknet.utils.errors import RunError
 from tracknet.utils.geometry import Size
-from tracknet.utils.trajectory_settings import TrajectoryConfig
+from tracknet.utils.settings import TrajectoryConfig
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from tracknet.inference.ball_path import PathCosts, best_path
 from tracknet.inference.lock_on import Spots
 from tracknet.utils.geometry import Size
-from tracknet.utils.trajectory_settings import TrajectoryConfig
+from tracknet.utils.settings import TrajectoryConfig
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]

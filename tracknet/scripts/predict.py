@@ -78,7 +78,7 @@ def _finish(args: argparse.Namespace) -> Finish:
     """The steps asked for, checked before anything is predicted."""
     from tracknet.inference.finish import Finish
     from tracknet.utils.config import from_plain
-    from tracknet.utils.trajectory_settings import TrajectoryConfig
+    from tracknet.utils.settings import TrajectoryConfig
 
     settings = trajectory_settings(args)
     trajectory = None if settings is None else from_plain(TrajectoryConfig, settings, where="--trajectory")

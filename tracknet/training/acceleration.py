@@ -16,8 +16,7 @@ from torch import nn
 
 from tracknet.models.model import TrackNet
 from tracknet.utils.errors import UserError
-from tracknet.utils.settings import TrainingConfig
-from tracknet.utils.speed_settings import SpeedConfig
+from tracknet.utils.settings import SpeedConfig, TrainingConfig
 
 # Of torch.compile; CUDA graphs are left out of `max-autotune`: they keep a copy of every output's memory for each
 # size of batch and save launches, which a ViT's kernels are long enough to hide.

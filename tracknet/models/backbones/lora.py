@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from tracknet.utils.errors import UserError
-from tracknet.utils.lora_settings import LoraConfig
 from tracknet.utils.naming import did_you_mean, listed
+from tracknet.utils.settings import LoraConfig
 
 # The queries and values of the attention, as transformers has called them over the years.
 _QUERIES_AND_VALUES = ("q_proj", "v_proj", "query", "value")

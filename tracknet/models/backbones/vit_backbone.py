@@ -16,7 +16,7 @@ from tracknet.models.backbones.layer_taps import LayerTaps
 from tracknet.models.backbones.lora import add_adapters, is_adapter
 from tracknet.utils.errors import UserError
 from tracknet.utils.geometry import Size
-from tracknet.utils.lora_settings import LoraConfig
+from tracknet.utils.settings import LoraConfig
 
 
 class ViTBackbone(nn.Module):

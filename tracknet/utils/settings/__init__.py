@@ -1,0 +1,105 @@
+"""Every setting of a run: its name, type, default and bounds. `configs/*.yaml` choose values, no more.
+
+Sizes are written `[width, height]` in YAML and arrive as `Size`. Bounds live in the field's metadata and are
+checked by `tracknet.utils.config`, all at once; what spans several fields is checked by a `problems` method.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from tracknet.utils.settings.augment import AugmentConfig
+from tracknet.utils.settings.ball_changes import (
+    MixupConfig,
+    MotionBlurConfig,
+    OccludeConfig,
+    PasteConfig,
+    StreakConfig,
+    ZoomConfig,
+)
+from tracknet.utils.settings.data import (
+    CacheConfig,
+    DataConfig,
+    FilterConfig,
+    LoaderConfig,
+    SequenceConfig,
+    SourceConfig,
+)
+from tracknet.utils.settings.model import (
+    BackboneConfig,
+    DecoderConfig,
+    FusionConfig,
+    HeadConfig,
+    HeatmapConfig,
+    LoraConfig,
+    ModelConfig,
+)
+from tracknet.utils.settings.training import (
+    LossConfig,
+    MetricsConfig,
+    OptimizerConfig,
+    SchedulerConfig,
+    SpeedConfig,
+    TrainingConfig,
+)
+from tracknet.utils.settings.trajectory import TrajectoryConfig
+
+__all__ = [
+    "AugmentConfig",
+    "BackboneConfig",
+    "CacheConfig",
+    "Config",
+    "DataConfig",
+    "DecoderConfig",
+    "FilterConfig",
+    "FusionConfig",
+    "HeadConfig",
+    "HeatmapConfig",
+    "LoaderConfig",
+    "LoraConfig",
+    "LossConfig",
+    "MetricsConfig",
+    "MixupConfig",
+    "ModelConfig",
+    "MotionBlurConfig",
+    "OccludeConfig",
+    "OptimizerConfig",
+    "PasteConfig",
+    "SchedulerConfig",
+    "SequenceConfig",
+    "SourceConfig",
+    "SpeedConfig",
+    "StreakConfig",
+    "TrainingConfig",
+    "TrajectoryConfig",
+    "ZoomConfig",
+]
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything a run depends on."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """What is asked of a backbone that is not there or never learns, or features in place of one that does."""
+        backbone, training = self.model.backbone, self.training
+        never_learns = backbone.is_none or (backbone.freeze and training.unfreeze_at is None)
+        if training.optimizer.layer_decay < 1.0 and never_learns:
+            yield (
+                "training.optimizer.layer_decay",
+                "is of a backbone that learns, and there is none: set it to 1",
+            )
+        if training.unfreeze_at is not None and (backbone.is_none or not backbone.freeze):
+            remedy = "take it out" if backbone.is_none else "set model.backbone.freeze=true to begin so"
+            yield "training.unfreeze_at", f"is of a backbone that begins frozen, and there is none: {remedy}"
+        if self.data.features is not None and backbone.is_none:
+            yield "data.features", "this model has no backbone (model.backbone.name=none): set it to null"
+        elif self.data.features is not None and not backbone.freeze:
+            yield "data.features", "goes with a frozen backbone only: set model.backbone.freeze=true"
+        elif self.data.features is not None and training.unfreeze_at is not None:
+            yield "data.features", "goes with a backbone that stays frozen: take training.unfreeze_at out"
