@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from omegaconf import OmegaConf
 
@@ -105,9 +106,13 @@ class Request:
 
     @property
     def fingerprint(self) -> str:
-        """Of all that is asked for: of the values in the config files, not of the files' names."""
-        text = json.dumps([to_plain(self.config()), self.split], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
+        """Of all that is asked for: of the values in the config files, not of the files' names.
+
+        Values that are the settings' own defaults are left out, so that a setting that did not exist yet when a
+        row was measured does not ask for it again. Whoever changes a default has to remove the rows it changes.
+        """
+        asked = _apart(to_plain(self.config()), to_plain(Config()))
+        return hashlib.sha256(json.dumps([asked, self.split], sort_keys=True).encode()).hexdigest()
 
     @property
     def name(self) -> str:
@@ -125,6 +130,18 @@ class Request:
     def more(self, *overrides: str) -> Request:
         """With further overrides, which win."""
         return replace(self, overrides=(*self.overrides, *overrides))
+
+
+def _apart(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that are not the defaults, groups within groups."""
+    apart = {}
+    for name, value in values.items():
+        default = defaults.get(name)
+        if isinstance(value, Mapping) and isinstance(default, Mapping):
+            value, default = _apart(value, default), {}
+        if value != default:
+            apart[name] = value
+    return apart
 
 
 @cache

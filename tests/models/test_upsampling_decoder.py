@@ -21,7 +21,7 @@ torch.set_num_threads(1)
     ("stride", "level"), [(8, 2), (7, 2), (4, 1), (3.5, 1), (3, 0), (2, 0), (1.75, 0), (1, 0), (16, 2)]
 )
 def test_the_skip_is_the_nearest_stride(stride: float, level: int) -> None:
-    assert nearest_level(stride, 3) == level
+    assert nearest_level(stride, (2, 4, 8)) == level
 
 
 @pytest.mark.parametrize(
@@ -44,12 +44,70 @@ def test_only_the_levels_that_join_are_built(
     assert decoder.stem.widths == tuple(4 * 2**level for level in range(max(levels) + 1))
 
 
+@pytest.mark.parametrize(("in_channels", "patch"), [(0, 16), (12, 16), (12, 14)])
+def test_a_map_of_the_pictures_own_size_joins_the_last_stage(in_channels: int, patch: int) -> None:
+    config = DecoderConfig(
+        channels=("C", 8, 8, 8, 8), upsample=(2, 2, 2, 2), detail_channels=4, detail_levels=4, detail_finest=1
+    )
+    decoder = UpsamplingDecoder(config, in_channels=in_channels, patch_size=patch, num_frames=3)
+    assert decoder.stem is not None
+    if patch == 16:
+        assert decoder.skip_levels == [3, 2, 1, 0]
+    strides = (1, 2, 4, 8, 16) if in_channels == 0 else (1, 2, 4, 8)
+    assert decoder.stem.strides == strides
+    assert decoder.stem.widths == tuple(4 * width for width in (1, 1, 2, 4, 8)[: len(strides)])
+    pixels = torch.randn(2, 3, 3, 2 * patch, 3 * patch, requires_grad=True)
+    fine = decoder(torch.randn(2, in_channels, 2, 3), pixels)
+    assert fine.shape == (2, 8, 32, 48)
+    assert decoder.stem(pixels)[0].shape[-2:] == pixels.shape[-2:]
+
+
+@pytest.mark.parametrize("kernel", [3, 4])
+def test_the_map_of_the_pictures_own_size_sees_cells_from_their_centre(kernel: Any) -> None:
+    config = DecoderConfig(detail_channels=4, detail_kernel=kernel, detail_finest=1)
+    stem = DetailStem(config, num_frames=1, levels=1)
+    still = torch.zeros(1, 1, 3, 16, 16)
+    moved = still.clone()
+    moved[0, 0, :, 5, 9] = 3.0
+    with torch.no_grad():
+        stem.levels[0][0].weight.fill_(1.0)
+        seen = stem.levels[0][0](moved[:, 0])[0, 0]
+    assert torch.nonzero(seen).tolist() == [[y, x] for y in (4, 5, 6) for x in (8, 9, 10)]
+
+
+def test_further_convolutions_add_to_what_they_read_and_one_is_what_it_was() -> None:
+    def built(count: int) -> UpsamplingDecoder:
+        torch.manual_seed(0)
+        config = DecoderConfig(channels=("C", 8, 8), upsample=(2, 2), detail_channels=4, convolutions=count)
+        return UpsamplingDecoder(config, in_channels=12, patch_size=8, num_frames=2).eval()
+
+    one, three = built(1), built(3)
+    assert "stages.0.conv.0.weight" in one.state_dict()
+    assert "stem.levels.0.0.weight" in one.state_dict()
+    # A level or stage of three: the first convolution, and two that are silenced here.
+    kept = {
+        name.replace("conv.0.", "conv.")
+        .replace("levels.0.0.", "levels.0.")
+        .replace("levels.1.0.", "levels.1."): value
+        for name, value in three.state_dict().items()
+        if ".block." not in name
+    }
+    one.load_state_dict(kept)
+    with torch.no_grad():
+        for name, parameter in three.named_parameters():
+            if ".block." in name:
+                parameter.zero_()
+    features, pixels = torch.randn(1, 12, 3, 4), torch.randn(1, 2, 3, 24, 32)
+    torch.testing.assert_close(three(features, pixels), one(features, pixels))
+    assert sum(".block.0." in name for name in three.state_dict()) == 2 * (2 + 2)
+
+
 @pytest.mark.parametrize("kind", ["deconv", "interpolate"])
 @pytest.mark.parametrize("factor", [1, 2, 3, 4])
 def test_upsampling_keeps_places(kind: Any, factor: int) -> None:
     """A lone cell's energy comes out centred where the scaling rule puts it: no half-cell drift."""
     torch.manual_seed(0)
-    stage = UpsamplingStage(1, 1, 0, factor, kind)
+    stage = UpsamplingStage(1, 1, 0, factor, kind=kind, convolutions=1)
     up = stage.up if kind == "deconv" else stage.up[0]
     with torch.no_grad():
         up.weight.fill_(1.0)

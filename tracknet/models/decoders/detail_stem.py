@@ -5,41 +5,50 @@ A ball is 2-12 pixels wide and moves; a ViT's token sees 40x40 pixels of the sou
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast
 
 import torch
 from torch import nn
 
-from tracknet.models.decoders.blocks import conv_block
+from tracknet.models.decoders.blocks import conv_blocks
 from tracknet.utils.settings import DecoderConfig
 
 
 class DetailStem(nn.Module):
-    """Stacked frames and their differences to maps of stride 2, 4, 8 ...
+    """Stacked frames and their differences to maps of stride 2, 4, 8 ..., or of 1, 2, 4 ... (`detail_finest`).
 
     The signed differences of neighbouring frames are channels of their own: the ball moves and the court does
     not. `detail_input: frames` leaves them out.
 
     Args:
         config: what it sees (`detail_input`), the width at stride 2 (`detail_channels`, doubles with every
-            halving) and the kernel.
+            halving), the finest stride, the kernel and how many convolutions a level has.
         num_frames: T.
-        levels: how many strides are wanted.
+        levels: how many maps are wanted.
 
     """
 
     def __init__(self, config: DecoderConfig, *, num_frames: int, levels: int) -> None:
         super().__init__()
-        self.widths = tuple(config.detail_channels * 2**level for level in range(levels))
+        self.strides = stem_strides(config, levels)
+        self.widths = tuple(config.detail_channels * max(1, stride // 2) for stride in self.strides)
         self.with_differences = config.detail_input == "frames_and_differences" and num_frames > 1
         incoming = 3 * num_frames + (3 * (num_frames - 1) if self.with_differences else 0)
         self.levels = nn.ModuleList()
-        for width in self.widths:
-            self.levels.append(conv_block(incoming, width, stride=2, kernel=config.detail_kernel))
-            incoming = width
+        before = 1
+        for stride, width in zip(self.strides, self.widths, strict=True):
+            # Where nothing is halved, a kernel of 4 would shift what it need not centre.
+            kernel = config.detail_kernel if stride > before else 3
+            self.levels.append(
+                conv_blocks(
+                    incoming, width, count=config.convolutions, stride=stride // before, kernel=kernel
+                )
+            )
+            incoming, before = width, stride
 
     def forward(self, pixels: torch.Tensor) -> list[torch.Tensor]:
-        """Normalised pixels `[B, T, 3, H, W]` to `[B, widths[i], ~H/2^(i+1), ~W/2^(i+1)]`, finest first."""
+        """Normalised pixels `[B, T, 3, H, W]` to `[B, widths[i], ~H/strides[i], ~W/strides[i]]`, finest first."""
         stacked = pixels.flatten(1, 2)
         if self.with_differences:
             stacked = torch.cat([stacked, (pixels[:, 1:] - pixels[:, :-1]).flatten(1, 2)], dim=1)
@@ -50,6 +59,11 @@ class DetailStem(nn.Module):
         return maps
 
 
-def nearest_level(stride: float, levels: int) -> int:
-    """The stem's level (0 is stride 2) nearest to a stride in input pixels per cell; ties go to the finer."""
-    return min(range(levels), key=lambda level: abs(2.0 ** (level + 1) - stride))
+def stem_strides(config: DecoderConfig, levels: int) -> tuple[int, ...]:
+    """Input pixels per cell of the first `levels` maps of a stem: 2, 4, 8 ..., or 1, 2, 4 ..."""
+    return tuple(config.detail_finest * 2**level for level in range(levels))
+
+
+def nearest_level(stride: float, strides: Sequence[int]) -> int:
+    """The stem's level nearest to a stride in input pixels per cell, of levels of `strides`; ties go to the finer."""
+    return min(range(len(strides)), key=lambda level: abs(strides[level] - stride))

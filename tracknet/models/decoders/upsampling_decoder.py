@@ -11,15 +11,15 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from tracknet.models.decoders.blocks import conv_block
-from tracknet.models.decoders.detail_stem import DetailStem, nearest_level
+from tracknet.models.decoders.blocks import conv_blocks
+from tracknet.models.decoders.detail_stem import DetailStem, nearest_level, stem_strides
 from tracknet.utils.errors import UserError
 from tracknet.utils.geometry import Size
 from tracknet.utils.settings import DecoderConfig
 
 
 class UpsamplingStage(nn.Module):
-    """Upsample by a whole factor, join the skip, one 3x3 convolution.
+    """Upsample by a whole factor, join the skip, convolve.
 
     Args:
         incoming: width of the coarser map.
@@ -28,10 +28,13 @@ class UpsamplingStage(nn.Module):
         factor: how much finer.
         kind: `deconv` learns the upsampling (ConvTranspose, kernel = stride, so that no cell gets more taps
             than its neighbours); `interpolate` is bilinear after a 1x1 convolution.
+        convolutions: 3x3 ones, how many.
 
     """
 
-    def __init__(self, incoming: int, outgoing: int, skip: int, factor: int, kind: str) -> None:
+    def __init__(
+        self, incoming: int, outgoing: int, skip: int, factor: int, *, kind: str, convolutions: int
+    ) -> None:
         super().__init__()
         self.up: nn.Module
         if kind == "deconv":
@@ -42,7 +45,7 @@ class UpsamplingStage(nn.Module):
                 nn.Conv2d(incoming, outgoing, kernel_size=1),
                 nn.Upsample(scale_factor=factor, mode="bilinear", align_corners=False),
             )
-        self.conv = conv_block(outgoing + skip, outgoing)
+        self.conv = conv_blocks(outgoing + skip, outgoing, count=convolutions)
 
     def forward(self, coarse: torch.Tensor, skip: torch.Tensor | None) -> torch.Tensor:
         """`[B, incoming, Y, X]` and optionally `[B, skip, ~factor*Y, ~factor*X]`, to `factor` times finer."""
@@ -76,8 +79,10 @@ class UpsamplingDecoder(nn.Module):
         skip_widths = [0] * len(config.upsample)
         if config.skip == "detail":
             strides = [patch_size / math.prod(config.upsample[: n + 1]) for n in range(len(config.upsample))]
-            self.skip_levels = [nearest_level(stride, config.detail_levels) for stride in strides]
-            levels = config.detail_levels if self.starts_from_stem else max(self.skip_levels) + 1
+            # `detail_levels` counts halvings; a map of the picture's own size comes before the first.
+            offered = stem_strides(config, config.detail_levels + (config.detail_finest == 1))
+            self.skip_levels = [nearest_level(stride, offered) for stride in strides]
+            levels = len(offered) if self.starts_from_stem else max(self.skip_levels) + 1
             self.stem = DetailStem(config, num_frames=num_frames, levels=levels)
             skip_widths = [self.stem.widths[level] for level in self.skip_levels]
         if self.starts_from_stem and self.stem is not None:
@@ -88,7 +93,14 @@ class UpsamplingDecoder(nn.Module):
         if widths[0] != in_channels:
             self.project = nn.Conv2d(in_channels, widths[0], kernel_size=1)
         self.stages = nn.ModuleList(
-            UpsamplingStage(widths[n], widths[n + 1], skip_widths[n], factor, config.kind)
+            UpsamplingStage(
+                widths[n],
+                widths[n + 1],
+                skip_widths[n],
+                factor,
+                kind=config.kind,
+                convolutions=config.convolutions,
+            )
             for n, factor in enumerate(config.upsample)
         )
 

@@ -97,6 +97,11 @@ class DecoderConfig:
     """What the stem sees: the stacked frames, and the differences of neighbours as further channels."""
     detail_kernel: Literal[3, 4] = 3
     """Of the stem's convolutions. 3 sees cells half a pixel off their centre at every level, 4 does not."""
+    detail_finest: Literal[1, 2] = 2
+    """Stride of the stem's finest map. 1 adds a map of the picture's own size, as wide as that at stride 2, for
+    heatmaps of that size."""
+    convolutions: int = bounded(1, 1, 8)
+    """3x3 convolutions of every level of the stem and of every stage; each after the first adds to what it reads."""
 
 
 @dataclass(frozen=True)
