@@ -81,6 +81,13 @@ def test_a_build_of_another_size_is_left_aside(tmp_path: Path) -> None:
         ablation.shards_for(asked(), tmp_path, None, tmp_path)
 
 
+def test_a_row_is_known_by_what_is_not_a_default() -> None:
+    known = asked().fingerprint
+    assert asked("badminton", "model.decoder.convolutions=1", "training.ema=null").fingerprint == known
+    others = ["model.decoder.convolutions=2", "training.ema=0.9", "model.decoder.channels=[C,64,32,8]"]
+    assert len({known, *(asked("badminton", other).fingerprint for other in others)}) == 4
+
+
 def test_a_table_names_the_rows_of_other_steps() -> None:
     def record(steps: int) -> dict[str, Any]:
         return {"asked": {"options": ["training.max_steps=9", f"training.max_steps={steps}"]}}
