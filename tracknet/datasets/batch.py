@@ -359,11 +359,12 @@ class BatchAssembler:
                 faults += bad
                 bad_slots.append(slot)
         to_input = np.stack([augmentation.matrix for augmentation in drawn]) @ to_input
-        left = drawn if spec.late else [IDENTITY] * len(drawn)
-        arrays["late_matrix"][:] = [augmentation.matrix for augmentation in left]
-        arrays["late_colour"][:] = [
-            SAME_COLOUR if augmentation.colour is None else augmentation.colour for augmentation in left
-        ]
+        arrays["late_matrix"][:], arrays["late_colour"][:] = IDENTITY.matrix, SAME_COLOUR
+        if spec.late:
+            arrays["late_matrix"][:] = [augmentation.matrix for augmentation in drawn]
+            arrays["late_colour"][:] = [
+                SAME_COLOUR if augmentation.colour is None else augmentation.colour for augmentation in drawn
+            ]
         arrays["xy_px"][:], arrays["visibility"][:] = xy_px, visibility
         self._fill_targets(to_input, xy_px, visibility, arrays["heatmaps"], arrays["weights"])
         for name in ("valid", "weights", "heatmaps"):

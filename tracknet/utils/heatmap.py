@@ -20,6 +20,9 @@ from tracknet.utils.geometry import Size, scaling
 
 # Beyond 4 sigma a gaussian is under 3.4e-4: not worth an exp per cell.
 _WINDOW_SIGMAS = 4.0
+# Below the first, float16's numbers are 2^-24 apart; so are float64's from the second on, so that adding it rounds.
+_HALF_NORMAL = 2.0**-14
+_HALF_ROUNDER = 2.0**28
 # A probability this small is as good as none; keeps logarithms finite.
 _TINY = 1e-6
 # From a cell's distance, eight steps are past float32's precision for any sigma from 0.5 to 5.
@@ -42,28 +45,35 @@ def draw_gaussian(heatmap: npt.NDArray[Any], x_cells: float, y_cells: float, sig
         y_cells: the centre's row, in heatmap cells.
         sigma_cells: standard deviation in heatmap cells, above 0.
     """
-    draw_gaussians([heatmap], np.array([[x_cells, y_cells]]), sigma_cells)
+    drawn = np.zeros_like(heatmap)
+    draw_gaussians([drawn], np.array([[x_cells, y_cells]]), sigma_cells)
+    np.maximum(heatmap, drawn, out=heatmap)
 
 
 def draw_gaussians(
     heatmaps: Sequence[npt.NDArray[Any]], centres: npt.NDArray[np.float64], sigma_cells: float
 ) -> None:
-    """As `draw_gaussian`, one in each of several maps; for a batch this takes a fifth of the time.
+    """As `draw_gaussian`, one in each of several empty maps: a batch's in 3 us each, in place of 14.
 
     Args:
-        heatmaps: n maps `[h, w]` of one size and float dtype.
+        heatmaps: n maps `[h, w]` of one size and float dtype, all zero.
         centres: `[n, 2]`, (x, y) in heatmap cells.
         sigma_cells: standard deviation in heatmap cells, above 0.
     """
     if not heatmaps:
         return
-    height, width = heatmaps[0].shape
+    (height, width), dtype = heatmaps[0].shape, heatmaps[0].dtype
     reach = _WINDOW_SIGMAS * sigma_cells
     first = np.ceil(centres - reach).astype(np.int64)
     # The gaussian is separable: two short vectors and their outer product.
     cells = first[:, None] + np.arange(int(2 * reach) + 2)[:, None]
     along = np.exp(-0.5 / (sigma_cells * sigma_cells) * (cells - centres[:, None]) ** 2)
-    blobs = (along[:, :, None, 1] * along[:, None, :, 0]).astype(heatmaps[0].dtype)
+    blobs = along[:, :, None, 1] * along[:, None, :, 0]
+    if dtype == np.float16:
+        # Rounded to its steps near 0, as the conversion would: left to it, each such value signals an underflow,
+        # which takes two thirds of the time of all that is done here.
+        blobs = np.where(blobs < _HALF_NORMAL, (blobs + _HALF_ROUNDER) - _HALF_ROUNDER, blobs)
+    blobs = blobs.astype(dtype)
     start = np.maximum(first, 0)
     stop = np.minimum(np.floor(centres + reach).astype(np.int64) + 1, (width, height))
     # Where each window lies in the map, and in its blob.
@@ -71,8 +81,7 @@ def draw_gaussians(
         heatmaps, blobs, start.tolist(), stop.tolist(), (start - first).tolist(), strict=True
     ):
         if x0 < x1 and y0 < y1:
-            window = heatmap[y0:y1, x0:x1]
-            np.maximum(window, blob[top : top + y1 - y0, left : left + x1 - x0], out=window)
+            heatmap[y0:y1, x0:x1] = blob[top : top + y1 - y0, left : left + x1 - x0]
 
 
 def decode_argmax(logits: torch.Tensor, sigma_cells: float) -> torch.Tensor:
