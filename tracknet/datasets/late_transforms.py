@@ -1,7 +1,7 @@
 """Transforms of frames on the model's device, for those that the workers drew and left undone.
 
 Resampling takes a third of a decode on a CPU core, three times a window at T = 3; left to the device, augmentation
-costs a worker 10 to 13 % of a window's processor time (the draws) in place of 57 %. A CPU takes 20 to 30 times as
+costs a worker at most 4 % of a window's processor time (the draws) in place of 51 %. A CPU takes 20 to 30 times as
 long for it as the workers' OpenCV; what a GPU takes was not measured. Points, targets and `to_frame` are the workers'
 either way, and so are the draws: order, resume and labels do not depend on where pixels are moved. Pixels differ by 2
 grey levels at most from the workers': OpenCV rounds where this does not (of broadcast frames at 512x288 3 % of the
