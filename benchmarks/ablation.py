@@ -26,7 +26,7 @@ import torch
 
 from benchmarks.ablation_differences import keep_differences
 from benchmarks.ablation_plan import Request, read_experiment, requests
-from benchmarks.ablation_records import Results, read_record
+from benchmarks.ablation_records import NoResultError, Results, read_record
 from benchmarks.ablation_table import table
 from benchmarks.models import window_gflops, window_seconds
 from pipelines.plan import split_games
@@ -102,7 +102,7 @@ def is_there(file: Path, asked: dict[str, Any]) -> bool:
     """Whether a file holds what is asked for; one that cannot be read does not, and is told of."""
     try:
         return bool(read_record(file)["asked"] == asked)
-    except ValueError as error:
+    except NoResultError as error:
         if file.exists():
             print(f"{file} {error}: measured again", file=sys.stderr, flush=True)
         return False

@@ -47,20 +47,24 @@ _WANTED = (
 )
 
 
+class NoResultError(Exception):
+    """A file that holds no result of a row; says why, after the file's name."""
+
+
 def read_record(file: Path) -> dict[str, Any]:
     """What a result file says.
 
     Raises:
-        ValueError: it is damaged, or no such file; with the reason.
+        NoResultError: it is damaged, or no such file; with the reason.
     """
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ValueError(f"cannot be read ({error.strerror})") from None
+        raise NoResultError(f"cannot be read ({error.strerror})") from None
     except ValueError as error:
-        raise ValueError(f"is no JSON ({error})") from None
+        raise NoResultError(f"is no JSON ({error})") from None
     if missing := [key for key in _WANTED if not _has(record, key)]:
-        raise ValueError(f"lacks {', '.join(missing[:3])}{' and more' if missing[3:] else ''}")
+        raise NoResultError(f"lacks {', '.join(missing[:3])}{' and more' if missing[3:] else ''}")
     return record  # type: ignore[no-any-return]
 
 
@@ -205,15 +209,15 @@ class Results:
                 record = read_record(file)
                 row, seed = record["row"], record["seed"]
                 if row not in rows:
-                    raise ValueError(f"is of the row {row}, which the experiment does not have")
+                    raise NoResultError(f"is of the row {row}, which the experiment does not have")
                 if file.name != f"{row}-s{seed}.json":
-                    raise ValueError(f"is of the row {row} and seed {seed}, and named otherwise")
+                    raise NoResultError(f"is of the row {row} and seed {seed}, and named otherwise")
                 (request,) = requests(experiment, rows, only=[row], seeds=[seed], toy=toy)
                 found[row].append(Measured.of(file, record, request))
-            except (ValueError, KeyError, TypeError) as error:
-                faults.append(
-                    f"{file.name} {error}" if type(error) is ValueError else f"{file.name} is damaged"
-                )
+            except NoResultError as error:
+                faults.append(f"{file.name} {error}")
+            except (ValueError, TypeError) as error:
+                faults.append(f"{file.name} is damaged ({error})")
             except UserError as error:
                 faults.append(f"{file.name}: {error}")
         kept = {name: sorted(some, key=lambda one: one.seed) for name, some in found.items() if some}
