@@ -231,6 +231,27 @@ def test_a_row_may_say_how_maps_are_merged(tmp_path: Path, monkeypatch: pytest.M
         read_experiment(str(file))
 
 
+def test_the_tennis_experiment_scores_one_training_in_both_ways() -> None:
+    made = {(one.row, one.seed): one for one in requests(*read_experiment("tennis_wasb"))}
+    for every, alone, seeds in (("wasb", "wasb_one_pass", 3), ("vit_every_frame", "vit_one_pass", 1)):
+        for seed in range(seeds):
+            both = made[every, seed], made[alone, seed]
+            assert [one.overlap for one in both] == ["mean", "none"]
+            assert both[0].name == both[1].name
+            assert both[0].config().model.head.maps == "all"
+
+
+@pytest.mark.parametrize(
+    ("name", "epoch_steps"), [("badminton", 847), ("badminton_small", 1695), ("tennis_wasb", 1500)]
+)
+def test_no_experiment_warms_up_for_long(name: str, epoch_steps: int) -> None:
+    """Of about so many steps an epoch."""
+    for request in requests(*read_experiment(name)):
+        training = request.config().training
+        assert training.max_steps is not None
+        assert training.scheduler.warmup_epochs * epoch_steps <= 0.1 * training.max_steps
+
+
 @pytest.mark.parametrize("steps", ["0", "-3"])
 def test_no_steps_are_refused(steps: str) -> None:
     with pytest.raises(UserError) as refused:
