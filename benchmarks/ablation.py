@@ -26,7 +26,8 @@ import torch
 
 from benchmarks.ablation_differences import keep_differences
 from benchmarks.ablation_plan import Request, read_experiment, requests
-from benchmarks.ablation_records import NoResultError, Results, read_record
+from benchmarks.ablation_records import NoResultError, read_record
+from benchmarks.ablation_results import Results
 from benchmarks.ablation_table import table
 from benchmarks.models import window_gflops, window_seconds
 from pipelines.plan import split_games

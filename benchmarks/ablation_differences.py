@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.ablation_plan import Experiment
-from benchmarks.ablation_records import Measured, Results, read_record
+from benchmarks.ablation_records import Measured, read_record
+from benchmarks.ablation_results import Results
 from tracknet.training.metrics import chosen_protocols
 from tracknet.training.metrics.comparison import compare
 from tracknet.training.prediction_sources import read_source

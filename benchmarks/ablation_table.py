@@ -8,7 +8,8 @@ from typing import Any
 
 from benchmarks.ablation_differences import kept
 from benchmarks.ablation_plan import Experiment, Row
-from benchmarks.ablation_records import Measured, Results
+from benchmarks.ablation_records import Measured
+from benchmarks.ablation_results import Results
 
 _HEAD = (
     "row",
