@@ -215,11 +215,12 @@ class BuildFolder:
         ]
         same = [said for key in keys if (said := self._asked_by(key, there.get(key)))]
         if differing:
+            # Nothing on a command line may say what differs, such as the sum of a backbone's weights.
+            ask = f"ask for what is there ({' '.join(same)}), " if len(same) == len(keys) else ""
             raise UserError(
                 f"--out {self.store} holds a build of another configuration",
                 problems=differing,
-                remedy=f"choose another --out, ask for what is there ({' '.join(same)}), or rebuild it with "
-                "--overwrite (shards that still fit are kept)",
+                remedy=f"choose another --out, {ask}or rebuild it with --overwrite (shards that still fit are kept)",
             )
 
 

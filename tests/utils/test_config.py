@@ -312,6 +312,14 @@ def test_all_faults_come_at_once_each_with_its_file(tmp_path: Path) -> None:
             ["training.loss.hard_fraction=0.5", "training.batch_size=4", "training.micro_batch=3"],
             "set training.loss.hard_fraction=1",
         ),
+        (
+            ["data.augment.enabled=false", "data.augment.paste.prob=0.5", "data.augment.mixup.prob=1"],
+            "data.augment.enabled (command line): false switches paste and mixup off too",
+        ),
+        (
+            ["data.augment.mixup.prob=0.5", "training.loss.name=focal"],
+            "training.loss.name (command line): focal takes the highest cell alone for a ball",
+        ),
     ],
 )
 def test_what_does_not_fit_together(overrides: list[str], problem: str) -> None:

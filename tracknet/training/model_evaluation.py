@@ -104,7 +104,7 @@ def run_model(
             evaluation_spec(model),
             batch_size=batch_size * everyone.topology.world_size,
             topology=everyone.topology,
-            features=feature_opener(features, model)(shards),
+            features=feature_opener(features, model, lambda: ["--model", str(folder)])(shards),
         )
         loader = StreamLoader(
             stream, LoaderConfig(workers=workers), pin_memory=precision.device.type == "cuda"
