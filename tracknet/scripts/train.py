@@ -13,7 +13,7 @@ from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from tracknet.datasets.topology import Topology
-from tracknet.utils.config import load_config
+from tracknet.utils.config import load_config, sets_key
 from tracknet.utils.errors import EXIT_DONE, UserError, cli_main
 from tracknet.utils.urls import is_url
 
@@ -98,13 +98,37 @@ def _asked_for(args: argparse.Namespace, shards: list[str], overrides: list[str]
         from tracknet.training.run_folder import RunFolder
 
         _, config = RunFolder.open(args.resume, overrides)
-    if shards:
-        config = replace(config, data=replace(config.data, files=tuple(shards)))
+    config = _with_shards(config, shards, overrides)
     if args.resume is not None:
         from tracknet.training.run_folder import RunFolder
 
         RunFolder.refuse_incomplete(config, args.resume)
     return config
+
+
+def _with_shards(config: Config, shards: list[str], overrides: list[str]) -> Config:
+    """The configuration that reads what was named now: files of a run that is gone on with, or of a YAML file, give way.
+
+    Raises:
+        UserError: the shards are named in two ways, of which one would not be read.
+    """
+    data = config.data
+    named = {
+        "the shards on the command line": shards,
+        **{key: sets_key(overrides, key) for key in ("data.files", "data.shards", "data.sources")},
+    }
+    if data.sources is not None:
+        named["data.sources"] = True
+    ways = [way for way, is_named in named.items() if is_named]
+    if len(ways) > 1:
+        raise UserError(
+            f"shards are named twice: {' and '.join(ways)}",
+            remedy="leave out all but one"
+            + (" (data.sources=null leaves out the sources)" if data.sources is not None else ""),
+        )
+    if shards:
+        return replace(config, data=replace(data, files=tuple(shards)))
+    return replace(config, data=replace(data, files=None)) if ways == ["data.shards"] else config
 
 
 def _train(args: argparse.Namespace, config: Config, ranks: Ranks, held: ExitStack) -> int:

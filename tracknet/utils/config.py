@@ -83,6 +83,11 @@ def load_saved_config(path: Path, overrides: Sequence[str] = ()) -> Config:
     return _compose(tree, origin, overrides)
 
 
+def sets_key(overrides: Sequence[str], key: str) -> bool:
+    """Whether sound overrides set a dotted key to anything but null: itself, or as `data={shards: X}`."""
+    return OmegaConf.select(OmegaConf.from_dotlist(list(overrides)), key) is not None
+
+
 def from_plain(
     kind: type[_T],
     plain: Any,
