@@ -100,14 +100,14 @@ class FetchAhead:
         self._thread = threading.Thread(target=self._run, name="fetch-ahead", daemon=True)
         self._thread.start()
 
-    def reach(self, step: int) -> None:
-        """A step was made: no group before its own is read any more.
-
-        Raises:
-            RunError: a shard cannot be had; names it.
-        """
+    def check(self) -> None:
+        """Raises RunError where a shard cannot be had; names it."""
         if self._error is not None:
             raise self._error
+
+    def reach(self, step: int) -> None:
+        """A step was made: no group before its own is read any more. Raises as `check` does."""
+        self.check()
         place = self._place_of(step)
         if place != self._place:
             with self._moved:

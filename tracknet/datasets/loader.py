@@ -202,13 +202,19 @@ class StreamLoader:
             )
         self._stop_crew = weakref.finalize(self, self._crew.close)
 
+    def _check_wait(self) -> None:
+        self.check_wait()
+        # The batch that is waited for may want the very shard that could not be had, and learn it much later.
+        if self._fetching is not None:
+            self._fetching.check()
+
     def _wait_checker(self) -> Callable[[], None]:
         """Calls `check_wait`, as it is then; held by the crew, it must not keep the loader alive."""
         loader = weakref.ref(self)
 
         def check() -> None:
             if (there := loader()) is not None:
-                there.check_wait()
+                there._check_wait()
 
         return check
 
@@ -244,7 +250,7 @@ class StreamLoader:
             try:
                 return self._crew.receive(worker, _LOOK_S)
             except TimeoutError:
-                self.check_wait()
+                self._check_wait()
                 stall = stalled(self._reads[worker], self._config.slow_read_s)
                 if stall is not None and stall[0] not in self._stalls:
                     self._stalls.add(stall[0])

@@ -107,7 +107,7 @@ def _asked_for(args: argparse.Namespace, shards: list[str], overrides: list[str]
 
 
 def _with_shards(config: Config, shards: list[str], overrides: list[str]) -> Config:
-    """The configuration that reads what was named now: files of a run that is gone on with, or of a YAML file, give way.
+    """The configuration that reads what was named now; files of a resumed run, or of a YAML file, give way.
 
     Raises:
         UserError: the shards are named in two ways, of which one would not be read.
