@@ -222,6 +222,22 @@ def test_a_flipped_byte_stops_the_training_and_loses_nothing(
     assert train.run(["--resume", str(run)]) == EXIT_DONE
 
 
+def test_a_run_that_skips_goes_on_without_a_shard(
+    small_train_args: list[str], small_shards: Path, tmp_path: Path, capsys
+):
+    folder = copy_shards(small_shards, tmp_path)
+    args = [*small_train_args, f"data.shards={folder}", "--name", "skips", "training.max_steps=1"]
+    assert train.run(args) == EXIT_DONE
+    (folder / "train-001.tar").unlink()
+    resume = ["--resume", str(tmp_path / "runs" / "skips"), "training.max_steps=2"]
+    assert "train-001.tar is missing" in refused(capsys, resume, code=EXIT_FAILED)
+    skip = ["data.loader.on_bad_frame=skip", "data.loader.max_bad_frames=99"]
+    assert train.run([*resume, *skip]) == EXIT_DONE
+    said = capsys.readouterr()
+    assert said.out.count("1 of 2 shards are not what was built, with up to") == 1
+    assert said.err.count("train-001.tar") == 1
+
+
 def test_a_name_is_no_path(small_train_args: list[str], capsys):
     for name in ("../escape", "/tmp", ".."):
         assert "no plain folder name" in refused(capsys, [*small_train_args, "--name", name])

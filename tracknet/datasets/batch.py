@@ -419,7 +419,7 @@ class BatchAssembler:
             except RunError as error:
                 if not self._skip:
                     raise
-                faults.append(Fault("bad", row, error.what))
+                faults.append(Fault.bad(row, error))
                 frames[position] = NOTHING_RGB
                 continue
             if shared:
@@ -470,7 +470,7 @@ class BatchAssembler:
             if not self._skip:
                 raise
             frames[:] = NOTHING_RGB
-            return augmentation, [Fault("bad", asked, error.what)]
+            return augmentation, [Fault.bad(asked, error)]
         augmentation = zoomed(augmentation, spec.augment.zoom, spec.input_size, changed.points, rng)
         for position, number in enumerate(place.tolist()):
             if position > 0 and number == place[position - 1]:
@@ -500,7 +500,7 @@ class BatchAssembler:
             except RunError as error:
                 if not self._skip:
                     raise
-                faults.append(Fault("bad", row, error.what))
+                faults.append(Fault.bad(row, error))
                 room[position] = 0
         return faults
 

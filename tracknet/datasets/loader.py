@@ -261,13 +261,19 @@ class StreamLoader:
         self.windows += self.stream.batch_size
         self.decodes += made.decodes
         for fault in made.faults:
-            said = fault.what in self._said
-            self._said.add(fault.what)
+            cause = fault.cause or fault.what
+            said = cause in self._said
+            self._said.add(cause)
             # A shard that cannot be had is one fault of all its frames.
             if self.faults.note(fault) and not said:
                 if fault.kind == "bad":
                     skipped = f"number {len(self.faults)} of at most {self.faults.most_bad} that are skipped"
-                    self._warn(f"{fault.what}; its windows are masked ({skipped})")
+                    others = (
+                        ""
+                        if cause == fault.what
+                        else "; so are those of other frames there, with no more words"
+                    )
+                    self._warn(f"{fault.what}; its windows are masked ({skipped}){others}")
                 else:
                     self._warn(fault.what)
 

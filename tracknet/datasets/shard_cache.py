@@ -178,8 +178,8 @@ class ShardCache:
                 give_up_at = time.monotonic() + self.patience.timeout_s
             if time.monotonic() > give_up_at:
                 raise CacheError(
-                    f"{self.folder}: {used / GB:.2f} GB of shards are in use, {file} needs {file.bytes / GB:.2f} more "
-                    f"and data.cache.max_gb allows {self.max_bytes / GB:.2f} in all",
+                    f"{self.folder}: {used / GB:.3g} GB of shards are in use, {file} needs {file.bytes / GB:.3g} more "
+                    f"and data.cache.max_gb allows {self.max_bytes / GB:.3g} in all",
                     remedy=f"set data.cache.max_gb to at least {round_up(used + file.bytes)}, or give another "
                     "data.cache.dir to one of the trainings that share this one",
                 )

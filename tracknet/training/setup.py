@@ -67,7 +67,7 @@ def prepare(
     if training.threads:
         torch.set_num_threads(training.threads)
     precision = Precision.resolve(training.amp, ranks.device(resolve_device(training.device)))
-    sources = open_sources(config.data)
+    sources = open_sources(config.data, say)
     shards = sources.train
     if weights is not None:
         model = TrackNet.from_pretrained(weights)
