@@ -365,13 +365,19 @@ def test_init_from_starts_a_new_run_from_weights(small_train_args: list[str]):
         run_name(small_train_args, "third", f"training.init_from={first}", "model.heatmap.sigma=2.0")
 
 
-def test_resume_refuses_another_plan_and_goes_on_with_more_epochs(small_train_args: list[str]):
+def test_resume_refuses_another_plan_and_goes_on_with_more_epochs(small_train_args: list[str], capsys):
     run = run_name(small_train_args, "short", "training.epochs=1")
     with pytest.raises(UserError, match="batch_size is 8, the run began with 4"):
         train.run(["--resume", str(run), "training.batch_size=8"])
-    with pytest.raises(UserError, match=r"sample.augment is None, the run began with \{'enabled': True"):
+    with pytest.raises(UserError, match=r"data\.augment\.enabled is False, the run began with True\n"):
         train.run(["--resume", str(run), "data.augment.enabled=false"])
+    capsys.readouterr()
     assert train.run(["--resume", str(run)]) == 0  # complete: says so, changes nothing
+    assert f"{run} is complete; raise training.epochs" in capsys.readouterr().out
+    assert train.run(["--resume", str(run), "training.optimizer.lr=1e-5"]) == 0
+    assert (
+        "is complete, and nothing was done with training.optimizer.lr=1e-5; raise" in capsys.readouterr().out
+    )
     assert [r["step"] for r in records(run, "val")] == [8]
     assert train.run(["--resume", str(run), "training.epochs=2"]) == 0
     assert [r["step"] for r in records(run, "val")] == [8, 16]
