@@ -37,7 +37,7 @@ class Fault:
     @classmethod
     def bad(cls, row: int, error: RunError) -> Fault:
         """A frame that could not be had."""
-        return cls("bad", row, error.what, error.cause if isinstance(error, ShardFault) else error.what)
+        return cls("bad", row, error.what, error.cause if isinstance(error, ShardFault) else "")
 
 
 class ShardFault(RunError):

@@ -269,9 +269,7 @@ class StreamLoader:
                 if fault.kind == "bad":
                     skipped = f"number {len(self.faults)} of at most {self.faults.most_bad} that are skipped"
                     others = (
-                        ""
-                        if cause == fault.what
-                        else "; so are those of other frames there, with no more words"
+                        "" if not fault.cause else "; so are those of other frames there, with no more words"
                     )
                     self._warn(f"{fault.what}; its windows are masked ({skipped}){others}")
                 else:

@@ -237,6 +237,8 @@ def _words(error: Exception, patience: Patience) -> str:
     text = hide_secrets(str(error))
     if isinstance(error, TimeoutError) and not text:
         return f"silent for {patience.timeout_s:g} s"
+    if type(error).__name__ == "ClientPayloadError":  # of aiohttp, with five lines of its own
+        return "the answer broke off"
     return f"{type(error).__name__}: {text}".rstrip(": ")
 
 
