@@ -210,7 +210,7 @@ def test_bytes_that_came_are_kept_and_count(
 ) -> None:
     """More faults than attempts, each with half of what was asked for; and a server that is slow."""
     monkeypatch.setattr(remote_file, "PART_BYTES", 10_000)
-    monkeypatch.setattr(remote_file, "_SECONDS_BEFORE_A_WORD", 0.1)
+    monkeypatch.setattr(remote_file, "_SECONDS_BEFORE_A_WORD", 0.0)
     file = put(site, "a.tar")
     site.faults["/a.tar"] = [fault] * (5 if fault == "cut" else 1)
     assert read(ShardCache(tmp_path, 10_000, QUICK), file) == site.files["/a.tar"]
@@ -220,9 +220,9 @@ def test_bytes_that_came_are_kept_and_count(
         assert [asked for _, asked in site.requests] == [f"bytes={start}-2499" for start in starts]
         assert "a.tar: the answer broke off after 1,250 bytes, which are kept; goes on in 0.01 s" in said
     else:
-        assert re.search(
-            r"a\.tar: 0\.00[12] of 0\.0025 MB are there after 0\.\d s: [\d.]+ kB/s, about 0\.\d s more", said
-        )
+        # How fast it is depends on the machine.
+        words = r"a\.tar: 0\.00\d+ of 0\.0025 MB are there after [\d.]+ s: \S+ kB/s, about [\d.]+ s more"
+        assert re.search(words, said)
 
 
 def test_a_server_that_ends_early_for_good_leaves_what_came(site: Site, tmp_path: Path) -> None:
