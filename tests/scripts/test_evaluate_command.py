@@ -176,7 +176,7 @@ def test_another_programs_predictions(small_shards: Path, tmp_path: Path, capsys
     assert "gives no scores" in out
     # And beside a model's file: the same frames.
     both = ["--compare", str(tmp_path / "out"), str(theirs), "--shards", str(small_shards)]
-    assert evaluate.run([*both, "--out", str(tmp_path / "compared"), "--resamples", "50"]) == EXIT_DONE
+    assert evaluate.run([*both, "--out", str(tmp_path / "compared"), "--resamples", "100"]) == EXIT_DONE
     assert metrics(tmp_path / "compared")["compare"]["protocols"]["wasb"]["f1"]["difference"] == 0
     assert "A against B" in (tmp_path / "compared" / "report.html").read_text()
     page = page_data(tmp_path / "compared")
@@ -185,13 +185,15 @@ def test_another_programs_predictions(small_shards: Path, tmp_path: Path, capsys
     assert "no clear difference" in capsys.readouterr().out
 
 
-def test_two_runs_are_compared(trained: Path, small_shards: Path, tmp_path: Path, capsys):
+def test_two_runs_are_compared(
+    trained: Path, small_shards: Path, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
+):
     other = trained.parent / "other"
     shutil.copytree(trained, other, symlinks=True)
     message = refused(capsys, "--compare", trained, other)
     assert f"python -m tracknet.scripts.evaluate {trained} --shards" in message
     for run, model in ((trained, "best"), (other, "last")):
-        where = ["--shards", str(small_shards), "--pictures", "0", "--workers", "0", "--resamples", "10"]
+        where = ["--shards", str(small_shards), "--pictures", "0", "--workers", "0", "--resamples", "100"]
         folder = run / "checkpoints" / model / "model"
         assert evaluate.run([str(folder), *where, "--out", str(run / "evaluation" / "val")]) == EXIT_DONE
     out = tmp_path / "compared"
@@ -207,6 +209,19 @@ def test_two_runs_are_compared(trained: Path, small_shards: Path, tmp_path: Path
     told = "the threshold was chosen on this very split: every figure that depends on it"
     assert any(note.startswith(f"B: {told}") for note in compared["notes"])
     text = capsys.readouterr().out
+    # An evaluation's folder stays as it is, and another pair takes another.
+    val = trained / "evaluation" / "val"
+    before = {path.name: path.read_bytes() for path in val.iterdir()}
+    pair = ["--compare", str(trained), str(other), "--no-report", "--resamples", "100"]
+    assert "holds an evaluation, which a comparison would replace" in refused(capsys, *pair, "--out", val)
+    assert {path.name: path.read_bytes() for path in val.iterdir()} == before
+    assert "holds the comparison of" in refused(capsys, "--from", val, "--no-report", "--out", out)
+    monkeypatch.chdir(tmp_path)
+    for first, second in ((trained, other), (trained, other), (other, trained)):
+        args = ["--compare", str(first), str(second), "--no-report", "--resamples", "100"]
+        assert evaluate.run(args) == EXIT_DONE
+    assert files(tmp_path / "evaluation") == ["comparison", "comparison-2"]
+    assert metrics(tmp_path / "evaluation" / "comparison-2")["compare"]["a"] == str(other)
     assert compared["verdict"] in text
     assert f"*: A: {told}" in text and f"*: B: {told}" in text
     assert "<b>†</b>" in (out / "report.html").read_text().partition('id="protocols"')[0]
@@ -219,7 +234,7 @@ def test_a_run_on_another_build_keeps_both(trained: Path, small_shards: Path, tm
     manifest = json.loads((other / "manifest.json").read_text())
     manifest["build_id"] = "0123456789" + manifest["build_id"][10:]
     (other / "manifest.json").write_text(json.dumps(manifest))
-    more = ["--pictures", "0", "--workers", "0", "--resamples", "10"]
+    more = ["--pictures", "0", "--workers", "0", "--resamples", "100"]
     assert evaluate.run([str(trained), "--shards", str(small_shards), *more]) == EXIT_DONE
     first = {path.name: path.read_bytes() for path in (trained / "evaluation" / "val").iterdir()}
     assert evaluate.run([str(trained), "--shards", str(other), *more, "--no-report"]) == EXIT_DONE
@@ -236,7 +251,7 @@ def test_a_run_on_another_build_keeps_both(trained: Path, small_shards: Path, tm
     shutil.rmtree(trained / "evaluation" / "val")
     assert evaluate.run(args) == EXIT_DONE
     assert metrics(out)["compare"]["frames"] == 32
-    args = ["--from", str(trained), "--no-report", "--resamples", "10", "--out", str(tmp_path / "again")]
+    args = ["--from", str(trained), "--no-report", "--resamples", "100", "--out", str(tmp_path / "again")]
     assert evaluate.run(args) == EXIT_DONE
     assert metrics(tmp_path / "again")["build_id"] == manifest["build_id"]
     shutil.copytree(again, trained / "evaluation" / "val-2")
@@ -246,7 +261,7 @@ def test_a_run_on_another_build_keeps_both(trained: Path, small_shards: Path, tm
 def test_a_page_that_is_not_finished_leaves_the_figures_and_no_older_page(
     trained: Path, small_shards: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    args = [str(trained), "--shards", str(small_shards), "--workers", "0", "--resamples", "10"]
+    args = [str(trained), "--shards", str(small_shards), "--workers", "0", "--resamples", "100"]
     assert evaluate.run(args) == EXIT_DONE
     out = trained / "evaluation" / "val"
     assert {"report.html", "overlays.png"} < set(files(out))

@@ -59,7 +59,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         "--out",
         type=Path,
         help="default: RUN/evaluation/SPLIT, with the build's id behind it where that holds one of another build; "
-        "below evaluation/ for what is no run",
+        "below evaluation/ for what is no run; evaluation/comparison, -2, -3, ... for pairs",
     )
     parser.add_argument(
         "--protocol",

@@ -133,7 +133,11 @@ def test_metadata_that_are_no_text_are_damage(tmp_path: Path):
     path = tmp_path / "p.parquet"
     write_predictions(path, predictions_of(FRAMES), ORIGIN)
     table = pq.read_table(path)
-    for metadata in ({b"model": b"run\xff"}, {b"provenance": b"[1]"}, {b"threshold_chosen_on": b'{"split": 1'}):
+    for metadata in (
+        {b"model": b"run\xff"},
+        {b"provenance": b"[1]"},
+        {b"threshold_chosen_on": b'{"split": 1'},
+    ):
         pq.write_table(table.replace_schema_metadata(metadata), path)
         with pytest.raises(RunError, match="damaged"):
             read_predictions(path)
