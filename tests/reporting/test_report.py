@@ -98,6 +98,20 @@ def test_figures_by_part_are_marked_and_say_of_how_many(
     )
 
 
+def test_the_page_says_what_a_lower_threshold_would_give(
+    render_page: Render, metrics: dict, predictions: Columns
+):
+    metrics["pr_curves"] = {"wasb": {"recall": [0.5, 0.805, 0.95], "precision": [1.0, 0.91, 0.6]}}
+    page = render_page(metrics, predictions).read_text()
+    figure = page[page.index("Precision over recall</h3>") :].partition("</figure>")[0]
+    x = [float(pair.partition(",")[0]) for pair in figure.partition('points="')[2].partition('"')[0].split()]
+    ring = re.search(r'<circle class="mark c0 d0" cx="([\d.]+)"', figure)
+    assert ring and float(ring[1]) == x[1] < x[2]
+    words = visible(figure)
+    assert "to where every guess, however unsure, is taken" in words
+    assert "AP is of the part up to it" in words
+
+
 def test_errors_say_over_how_many_balls(render_page: Render, metrics: dict, predictions: Columns):
     assert "1.2 px mean 3.0 px, over balls with a guess" in section(
         render_page(metrics, predictions).read_text(), "summary"

@@ -116,8 +116,9 @@ def curves(report: Report) -> str:
     figures = (
         (
             "Precision over recall",
-            f"The ring is the operating point at the stored threshold{optimism_mark(report)}. A line ends where every "
-            "prediction, however unsure, is taken.",
+            f"What each score threshold would give: from the surest guess alone to where every guess, however unsure, "
+            f"is taken. The ring is the stored threshold{optimism_mark(report)}; AP is of the part up to it, and does "
+            "not know what a lower one would find.",
             plots.precision_over_recall(report),
             "",
         ),
