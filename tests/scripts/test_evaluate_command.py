@@ -302,12 +302,26 @@ def test_a_threshold_is_chosen_on_clips_set_aside(trained: Path, small_shards: P
     assert chosen_on["protocol"] == "tracknet, d <= 5 px at 1280x720"
     assert f"score threshold | {saved['score_threshold']:g}" in (model / "README.md").read_text()
     assert (model / "model.safetensors").read_bytes() == weights
-    assert "chosen on 16 frames of train (game1_Clip2)" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "chosen on 16 frames of train (game1_Clip2)" in said.out
+    assert "warning: the threshold was chosen on game1, which the model was trained on" in said.err
+    assert chosen_on["trained_on"] == ["game1"]
     assert evaluate.run([*args, "--pictures", "0"]) == EXIT_DONE
     report = metrics(trained / "evaluation" / "val")
     assert report["threshold"] == saved["score_threshold"]
     # The threshold no longer flatters; the checkpoint still does.
     assert report["optimistic_because"] == ["checkpoint"]
+    told = "the threshold was chosen on game1, which the model was trained on: it is surer there"
+    assert report["notes"][0].startswith(told)
+    assert told[1:] in (trained / "evaluation" / "val" / "report.html").read_text()
+    capsys.readouterr()
+    assert evaluate.run([*args, "--calibrate", "val"]) == EXIT_DONE
+    assert "trained on" not in capsys.readouterr().err
+    # A game that training left out is set aside indeed.
+    saved["provenance"]["games"]["train"] = ["game7"]
+    (model / "config.json").write_text(json.dumps(saved))
+    assert evaluate.run([*args, "--calibrate", "train", "game1_Clip2"]) == EXIT_DONE
+    assert "trained on" not in capsys.readouterr().err
     assert evaluate.run([*args, "--calibrate", "val"]) == EXIT_DONE
     assert (
         json.loads((model / "config.json").read_text())["provenance"]["threshold_chosen_on"]["clips"] is None

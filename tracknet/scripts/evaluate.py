@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -168,7 +169,8 @@ def _calibrate(args: argparse.Namespace, ranks: Ranks) -> int:
 
     def store() -> None:
         predictions, before = made.predictions, made.origin.threshold
-        threshold = set_threshold(made, folder, protocol, shards, whole_split=not clips)
+        origin = set_threshold(made, folder, protocol, shards, whole_split=not clips)
+        threshold = float(made.model.score_threshold)
         counted = protocol.with_all_frames()
         was, now = (whole(Tally.of(predictions, counted, value))["f1"] for value in (before, threshold))
         print(
@@ -176,6 +178,8 @@ def _calibrate(args: argparse.Namespace, ranks: Ranks) -> int:
             f"{' (' + ', '.join(clips) + ')' if clips else ''}: F1 {was:.3f} -> {now:.3f} there under {protocol.name} "
             f"({protocol.distance_text}, false alarms counted)\nstored in {folder}"
         )
+        for note in replace(made.origin, threshold_chosen_on=origin).threshold_notes():
+            print(f"warning: {note}", file=sys.stderr)
 
     ranks.agreed(lambda: store() if ranks.is_main else None)
     return EXIT_DONE
