@@ -162,6 +162,11 @@ def test_another_programs_predictions(small_shards: Path, tmp_path: Path, capsys
             there = table.visibility[row] > 0
             rows.append(f"{table.frame[row]},{int(there)},{x + 0.25 if there else 0},{y if there else 0}")
         (theirs / f"{game}_{clip}.csv").write_text("\n".join(rows))
+        scored = tmp_path / "scored"
+        scored.mkdir(exist_ok=True)
+        (scored / f"{game}_{clip}.csv").write_text(
+            "\n".join([rows[0] + ",Score", *(f"{r},0.5" for r in rows[1:])])
+        )
     args = ["--from", str(theirs), "--shards", str(small_shards), "--out", str(tmp_path / "out")]
     assert evaluate.run(args) == EXIT_DONE
     report = metrics(tmp_path / "out")
@@ -183,6 +188,9 @@ def test_another_programs_predictions(small_shards: Path, tmp_path: Path, capsys
     assert len(page["pictures"]) == 30
     assert len(page["clips"][0]["b_x"]) == 16
     assert "no clear difference" in capsys.readouterr().out
+    both = ["--compare", str(tmp_path / "out"), str(scored), "--shards", str(small_shards), "--no-report"]
+    assert evaluate.run([*both, "--out", str(tmp_path / "ranked")]) == EXIT_DONE
+    assert f"note: B: {scored} gives no blob sums: WASB's AP is ranked by Score" in capsys.readouterr().out
 
 
 def test_two_runs_are_compared(
@@ -333,13 +341,15 @@ def test_wrong_requests(trained: Path, small_shards: Path, tmp_path: Path, capsy
     assert "holds no model" in refused(capsys, tmp_path, *shards)
     assert "choose one of train, val" in refused(capsys, trained, *shards, "--split", "test")
     assert "holds no finished build" in refused(capsys, trained, "--shards", tmp_path)
-    message = refused(capsys, trained, *shards, "--distance", "0", "--batch-size", "0", "--resamples", "1")
+    message = refused(capsys, trained, *shards, "--distance", "0", "--batch-size", "0", "--resamples", "99")
     for fault in (
-        "a distance must be above 0",
+        "a distance must be a number above 0, got 0",
         "--batch-size must be at least 1",
-        "--resamples must be at least 2",
+        "--resamples must be at least 100, got 99",
     ):
         assert fault in message
+    assert "a distance must be a number above 0, got inf" in refused(capsys, trained, "--distance", "inf")
+    assert "above 0, got nan" in refused(capsys, trained, "--pck", "2", "nan")
     assert "--overlap mean combines several windows" in refused(capsys, trained, *shards, "--overlap", "mean")
     message = refused(capsys, "--from", trained, "--overlap", "max", "--flip")
     assert "--overlap needs the model" in message

@@ -176,7 +176,7 @@ def only_clips(shards: ShardSet, names: Sequence[str]) -> ShardSet:
 def set_threshold(
     made: ModelRun, folder: Path, protocol: Protocol, shards: ShardSet, *, whole_split: bool
 ) -> ThresholdOrigin:
-    """Chooses the score threshold of highest F1, `model.score_threshold`, and writes the model again with it, and with how it was chosen.
+    """Chooses the score threshold of highest F1 and writes the model again with it, and with how it was chosen.
 
     Args:
         made: the model and what it said of the calibration frames.

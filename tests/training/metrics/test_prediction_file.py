@@ -164,6 +164,8 @@ def test_rows_that_cannot_be_scored_are_all_named(tmp_path: Path):
         "score": pa.array([0.5, np.nan, 0.5, 0.5]),
         "true_x_px": pa.array([1.0, 1.0, None, 1.0]),
         "visibility": pa.array([1, 1, 1, 7], pa.int8()),
+        "x_px": pa.array([1.0, np.inf, None, None]),
+        "y_px": pa.array([1.0, 1.0, 1.0, None]),
         "width": pa.array([0, 9, 9, 9], pa.int32()),
         "status": pa.array([0, 0, None, 3], pa.int8()),
     }
@@ -174,6 +176,7 @@ def test_rows_that_cannot_be_scored_are_all_named(tmp_path: Path):
         read_predictions(path)
     for fault in (
         "1 with a frame size below 1, the first a",
+        "2 with a guess of one coordinate, or an infinite one, the first b",
         "1 with a score that is no number, the first b",
         "1 with visibility other than 0 to 3, the first d",
         "1 with a status other than 0 to 2, the first d",

@@ -251,6 +251,8 @@ def _check(path: Path, predictions: Predictions) -> None:
     frames = predictions.frames
     wrong = {
         "a frame size below 1": (frames.source_size < 1).any(axis=1),
+        "a guess of one coordinate, or an infinite one": np.isinf(predictions.xy_px).any(axis=1)
+        | (np.isnan(predictions.xy_px).sum(axis=1) == 1),
         "a score that is no number": ~np.isfinite(predictions.score) | ~np.isfinite(predictions.blob_score),
         "visibility other than 0 to 3": (frames.visibility < 0) | (frames.visibility >= len(Visibility)),
         "a status other than 0 to 2": (frames.status < NO_STATUS) | (frames.status >= len(Status)),

@@ -17,7 +17,7 @@ from tracknet.utils.naming import natural_key
 
 _FLATTERED = {
     "threshold": "the threshold was chosen on {where}: every figure that depends on it (precision, recall, F1, "
-    "accuracy, AP, false alarms) is optimistic",
+    "accuracy, AP, RMSE, false alarms) is optimistic",
     "checkpoint": "the checkpoint was chosen as the best on {where}: every figure is somewhat optimistic",
     "training": "the model was trained on games of these names: the figures say little about other games",
 }

@@ -71,7 +71,7 @@ def score(
             "histogram": error_histogram(predictions),
         },
         "false_alarms": false_alarms(predictions, threshold, weights),
-        "breakdowns": breakdowns(predictions, main, tallies[main.name].codes),
+        "breakdowns": breakdowns(predictions, main, tallies[main.name].codes, weights),
         "pr_curves": {
             protocol.name: threshold_curve(predictions, protocol, threshold, _CURVE_POINTS)
             for protocol in protocols
