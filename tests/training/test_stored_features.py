@@ -79,7 +79,7 @@ def test_a_model_of_features_finds_the_same_on_frames(
         patch.setattr(ViTBackbone, "forward", never_run)
         stored = run_model(folder, shards, **how, features=str(small_features))  # type: ignore[arg-type]
         options = ["--shards", str(small_shards), "--features", str(small_features), "--no-report"]
-        place = ["--workers", "0", "--resamples", "10", "--out", str(run / "evaluated")]
+        place = ["--workers", "0", "--resamples", "100", "--out", str(run / "evaluated")]
         assert evaluate.run([str(run), *options, *place]) == 0
     np.testing.assert_allclose(stored.predictions.score, frames.predictions.score, atol=2e-3)
     apart = np.abs(stored.predictions.xy_px - frames.predictions.xy_px).max(axis=1)
