@@ -65,6 +65,11 @@ def test_what_makes_no_sense_is_refused(model_folder: Path, video: Path):
         tracknet.predict(video, model_folder, frames=(900, None), smooth=True, device="cpu")
     with pytest.raises(UserError, match="from 0 to 1"):
         tracknet.predict(video, model_folder, threshold=7, device="cpu")
+    for size in (0, -3):
+        with pytest.raises(UserError, match=f"a batch size of {size}: at least 1"):
+            tracknet.predict(video, model_folder, batch_size=size, device="cpu")
+    with pytest.raises(UserError, match="-1 candidates"):
+        tracknet.track(video, model_folder, candidates=-1, device="cpu")
 
 
 def test_the_source_is_not_drawn_over(model_folder: Path, video: Path):
