@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -121,10 +122,13 @@ class VideoSource:
         except VideoError as error:
             raise RunError(f"{name} {error}") from None
         except OSError as error:
-            raise RunError(
-                f"{name} cannot be read: {error.strerror or error}",
-                remedy="check the address, the permissions and the network",
-            ) from None
+            remedy = "check the address, the permissions and the network"
+            if error.errno == errno.EIO and name.startswith(("http://", "https://")):
+                remedy += (
+                    "; from a server that gives no parts of a file (byte ranges), an MP4 can be read only where its "
+                    "index comes first: download it and name the file"
+                )
+            raise RunError(f"{name} cannot be read: {error.strerror or error}", remedy=remedy) from None
         rate = self._video.frame_rate
         self.frame_rate = float(rate) if rate else None
         self.stated_frames = None if live else self._video.stated_frames
