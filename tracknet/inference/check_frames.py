@@ -21,6 +21,7 @@ from tracknet.models.model import TrackNet
 from tracknet.utils.errors import UserError
 from tracknet.utils.geometry import Size
 from tracknet.utils.images import resize_frame
+from tracknet.utils.naming import counted
 from tracknet.utils.video import Video, VideoError
 
 COUNT = 16
@@ -111,7 +112,7 @@ def _of_video(model: TrackNet, path: Path) -> CheckFrames:
     except OSError as error:
         raise UserError(f"--check {path} cannot be read: {error.strerror or error}") from None
     if not windows:
-        raise UserError(f"--check {path}: {read} frames, and a window of this model spans {span}")
+        raise UserError(f"--check {path}: {counted(read, 'frame')}, and a window of this model spans {span}")
     return CheckFrames(_as_tensor(np.array(windows)), f"{len(windows)} windows of {path}")
 
 

@@ -17,7 +17,7 @@ from tracknet.datasets.label_csv import FRAME_NAME
 from tracknet.inference.forward_clock import ForwardClock
 from tracknet.utils.errors import RunError, UserError, shorten
 from tracknet.utils.images import IMAGE_SUFFIXES, ImageError, RGBImage, read_image
-from tracknet.utils.naming import natural_key
+from tracknet.utils.naming import counted, natural_key
 from tracknet.utils.urls import is_url, shown
 from tracknet.utils.video import Video, VideoError, VideoTraits
 
@@ -158,14 +158,18 @@ class VideoSource:
         if video.cut_short:
             notes.append("the file is cut short: it ends before its last frame")
         if video.broken_off:
-            notes.append(f"reading broke off after {video.frames_read:,} frames ({video.broken_off})")
+            notes.append(
+                f"reading broke off after {counted(video.frames_read, 'frame')} ({video.broken_off})"
+            )
         if video.bad_packets:
             notes.append(f"packets that do not decode, and give no frame: {video.bad_packets:,}")
         if video.damaged_frames:
             notes.append(f"frames that the decoder had to mend: {video.damaged_frames:,}")
         notes += self._clock.notes()
-        if self._ended and self.stated_frames not in (None, video.frames_read):
-            notes.append(f"its header states {self.stated_frames:,} frames, {video.frames_read:,} decode")
+        if self._ended and self.stated_frames is not None and self.stated_frames != video.frames_read:
+            notes.append(
+                f"its header states {counted(self.stated_frames, 'frame')}, {video.frames_read:,} decode"
+            )
         return notes
 
     def close(self) -> None:
