@@ -206,6 +206,12 @@ def test_a_camera(monkeypatch: pytest.MonkeyPatch):
         open_frames("0")
 
 
+def test_a_camera_that_is_not_there_is_told_in_our_words_alone(capfd: pytest.CaptureFixture[str]):
+    with pytest.raises(RunError, match="camera 97 cannot be opened"):
+        open_frames("97")
+    assert capfd.readouterr() == ("", "")
+
+
 def test_what_is_no_video(tmp_path: Path):
     with pytest.raises(UserError, match=r"there is no file or folder .*none\.mp4") as missing:
         open_frames(tmp_path / "none.mp4")

@@ -246,7 +246,14 @@ class CameraSource:
 
         self.name = f"camera {index}"
         self.stated_frames: int | None = None
-        self._camera: Any = cv2.VideoCapture(index)
+        # Of a camera that is not there, OpenCV prints a page about how it looked.
+        logging: Any = cv2.utils.logging
+        level = logging.getLogLevel()
+        logging.setLogLevel(0)
+        try:
+            self._camera: Any = cv2.VideoCapture(index)
+        finally:
+            logging.setLogLevel(level)
         if not self._camera.isOpened():
             raise RunError(
                 f"{self.name} cannot be opened",
