@@ -93,6 +93,10 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self.send_response(200)
         self.send_header("Content-Length", str(len(content)))
+        if (
+            self.close_connection
+        ):  # as asked for by FFmpeg, which uses the connection again where this is not said
+            self.send_header("Connection", "close")
         self.end_headers()
         if not body:
             return
