@@ -6,7 +6,8 @@
 
 One JSON file per row and seed lies in benchmarks/results/ablation/EXPERIMENT; what is there is not trained again, and
 a training that was cut off goes on. The table beside them is written anew after every row. Runs, shards and
-predictions lie in the work folder. What a row asks for, its own threshold and checkpoint included, is chosen on the
+predictions lie in the work folder; differences between rows, which are taken of predictions, are kept in the JSON
+files. What a row asks for, its own threshold and checkpoint included, is chosen on the
 validation games; where these are what is scored, all rows are optimistic by the same rule, and the table says so.
 """
 
@@ -23,7 +24,10 @@ from typing import Any
 
 import torch
 
+from benchmarks.ablation_differences import keep_differences
 from benchmarks.ablation_plan import Request, read_experiment, requests
+from benchmarks.ablation_records import NoResultError, read_record
+from benchmarks.ablation_results import Results
 from benchmarks.ablation_table import table
 from benchmarks.models import window_gflops, window_seconds
 from pipelines.plan import split_games
@@ -31,9 +35,10 @@ from tracknet.datasets.schema import Manifest
 from tracknet.models.model import TrackNet
 from tracknet.models.model_folder import resolve_model_folder
 from tracknet.models.precision import Precision, resolve_device
+from tracknet.training.run_folder import RunFolder
 from tracknet.utils.environment import describe_environment
 from tracknet.utils.errors import UserError, cli_main
-from tracknet.utils.files import finite_or_none, write_json
+from tracknet.utils.files import write_json
 from tracknet.utils.settings import Config
 
 PROTOCOLS = ("wasb", "tracknetv2", "design")
@@ -67,8 +72,8 @@ def run(argv: Sequence[str]) -> int:
     failed = []
     for request in wanted:
         file = results / f"{request.row}-s{request.seed}.json"
-        asked = {"options": request.options(), "split": request.split, "fingerprint": request.fingerprint}
-        if file.is_file() and json.loads(file.read_text()).get("asked") == asked:
+        asked = asked_of(request)
+        if is_there(file, asked):
             print(f"{request.row}, seed {request.seed}: {file} is there", flush=True)
         else:
             try:
@@ -77,10 +82,10 @@ def run(argv: Sequence[str]) -> int:
                 print(f"{request.row}, seed {request.seed}: FAILED: {error}", file=sys.stderr, flush=True)
                 failed.append(request.row)
                 continue
-            write_json(
-                file, finite_or_none({"row": request.row, "seed": request.seed, "asked": asked, **record})
-            )
-        text = table(experiment, rows, results, work)
+            write_json(file, {"row": request.row, "seed": request.seed, "asked": asked, **record})
+        for problem in keep_differences(experiment, Results.read(experiment, rows, results, toy=toy), work):
+            print(f"no difference: {problem}", file=sys.stderr)
+        text = table(experiment, rows, Results.read(experiment, rows, results, toy=toy))
         (results / "table.md").write_text(text, encoding="utf-8")
     print((results / "table.md").read_text() if (results / "table.md").is_file() else "nothing was measured")
     if failed:
@@ -88,26 +93,39 @@ def run(argv: Sequence[str]) -> int:
     return 1 if failed else 0
 
 
+def asked_of(request: Request) -> dict[str, Any]:
+    """What a record says it was asked for; with it a later call knows it again."""
+    asked = {"options": request.options(), "split": request.split, "fingerprint": request.fingerprint}
+    return asked if request.overlap is None else {**asked, "overlap": request.overlap}
+
+
+def is_there(file: Path, asked: dict[str, Any]) -> bool:
+    """Whether a file holds what is asked for; one that cannot be read does not, and is told of."""
+    try:
+        return bool(read_record(file)["asked"] == asked)
+    except NoResultError as error:
+        if file.exists():
+            print(f"{file} {error}: measured again", file=sys.stderr, flush=True)
+        return False
+
+
 def measure(request: Request, shards: Path, work: Path) -> dict[str, Any]:
-    """Trains (or goes on), evaluates, and counts one row: plain values."""
+    """Trains (or goes on), evaluates, and counts one row: plain values.
+
+    Raises:
+        UserError: another process is training it; or what was trained cannot be counted.
+        CalledProcessError: of the training or the evaluation, whose last lines are shown.
+    """
     config = request.config()
     run_folder = work / request.name
     log = work / f"{request.name}.log"
-    started = time.monotonic()
-    if (run_folder / "checkpoints" / "last").exists():
-        train = ["--resume", str(run_folder)]
-    else:
-        if run_folder.exists():
-            # Cut off before its first checkpoint: nothing in it is worth keeping.
-            run_folder.rename(run_folder.with_name(f"{run_folder.name}.begun-{int(time.time())}"))
-        places = [f"data.shards={shards}", f"training.log_dir={work}"]
-        train = ["--name", request.name, *request.options(), *places]
-    _call("tracknet.scripts.train", train, log)
-    took_s = time.monotonic() - started
+    took_s = _train(request, run_folder, shards, log)
     device = str(config.training.device)
     how = ["--device", device, "--amp", config.training.amp, "--batch-size", str(config.training.batch_size)]
     how += ["--workers", str(config.data.loader.workers)]
-    evaluation = run_folder / "evaluation" / request.split
+    if request.overlap is not None:
+        how += ["--overlap", request.overlap]
+    evaluation = run_folder / "evaluation" / request.evaluation
     _call(
         "tracknet.scripts.evaluate",
         [
@@ -148,9 +166,46 @@ def measure(request: Request, shards: Path, work: Path) -> dict[str, Any]:
         "build_id": report["build_id"],
         "threshold": report["threshold"],
         "train_s": took_s,
+        "windows_a_step": request.windows_a_step,
+        "overlap": report["overlap"],
+        "evaluation": request.evaluation,
         **cost(run_folder, config),
         "environment": describe_environment(),
     }
+
+
+def _train(request: Request, run_folder: Path, shards: Path, log: Path) -> float:
+    """Trains, goes on, or finds it done; the seconds that it has taken in all."""
+    _set_aside_if_cut_off(run_folder)
+    if run_folder.exists():
+        train = ["--resume", str(run_folder)]
+    else:
+        places = [f"data.shards={shards}", f"training.log_dir={run_folder.parent}"]
+        train = ["--name", request.name, *request.options(), *places]
+    clock = run_folder / "seconds.json"
+    before, started = json.loads(clock.read_text()) if clock.is_file() else 0.0, time.monotonic()
+    try:
+        _call("tracknet.scripts.train", train, log)
+    finally:
+        took_s: float = before + time.monotonic() - started
+        if run_folder.is_dir():
+            write_json(clock, took_s)
+    return took_s
+
+
+def _set_aside_if_cut_off(run_folder: Path) -> None:
+    """Renames a run without a checkpoint, in which nothing is worth keeping.
+
+    Raises:
+        UserError: it was not cut off: another process is training there.
+    """
+    last = run_folder / "checkpoints" / "last"
+    if not run_folder.exists() or last.exists():
+        return
+    with RunFolder(run_folder).lock(lambda note: print(note, file=sys.stderr, flush=True)):
+        # Whoever held the lock a moment ago may have written one.
+        if not last.exists():
+            run_folder.rename(run_folder.with_name(f"{run_folder.name}.begun-{int(time.time())}"))
 
 
 def cost(run_folder: Path, config: Config) -> dict[str, Any]:
@@ -250,7 +305,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--shards", type=Path, help="a build, for the rows of its size")
     parser.add_argument("--rows", nargs="+", metavar="NAME", help="only these")
     parser.add_argument("--seeds", nargs="+", type=int, metavar="N", help="instead of the experiment's")
-    parser.add_argument("--steps", type=int, help="of every row, instead of the file's")
+    parser.add_argument("--steps", type=int, help="of every row, instead of the file's; of a rehearsal 2")
     parser.add_argument(
         "--size", choices=["full", "toy"], default="full", help="toy: a rehearsal on rendered frames"
     )
@@ -265,9 +320,11 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, help="default: benchmarks/results/ablation/EXPERIMENT")
     parser.add_argument("--traceback", action="store_true", help="show Python's traceback of an error")
     args = parser.parse_intermixed_args(list(argv))
-    wrong = [pair for pair in args.weights if "=" not in pair]
-    if wrong:
-        raise UserError(f"--weights takes NAME=FOLDER, got {', '.join(wrong)}")
+    problems = [f"--weights takes NAME=FOLDER, got {pair}" for pair in args.weights if "=" not in pair]
+    if args.steps is not None and args.steps < 1:
+        problems.append(f"--steps must be at least 1, got {args.steps}")
+    if problems:
+        raise UserError("the request has impossible values", problems=problems)
     return args
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from omegaconf import OmegaConf
 
@@ -35,6 +35,8 @@ class Row:
         about: what the row is to tell.
         steps: optimizer steps; `null` takes the experiment's.
         base: another row, whose model and overrides this one begins with; `null` for none.
+        overlap: how the evaluation merges the maps of all windows that see a frame (`evaluate --overlap`); `null` is
+            the model's default. A row that trains as its base does is the base's training, scored otherwise.
     """
 
     model: str = ""
@@ -43,6 +45,7 @@ class Row:
     about: str = ""
     steps: int | None = field(default=None, metadata={"low": 1})
     base: str | None = None
+    overlap: Literal["mean", "max", "weighted", "none"] | None = None
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """Steps where they would not count."""
@@ -94,6 +97,8 @@ class Request:
         data: configs by name, as on the command line; `model` and `training` likewise.
         overrides: all of them.
         split: to score.
+        overlap: of the evaluation; `None` is the model's default.
+        trained_as: the row whose training it is; itself where left empty.
     """
 
     row: str
@@ -103,6 +108,8 @@ class Request:
     training: str
     overrides: tuple[str, ...]
     split: str
+    overlap: str | None = None
+    trained_as: str = ""
 
     @property
     def fingerprint(self) -> str:
@@ -111,13 +118,27 @@ class Request:
         Values that are the settings' own defaults are left out, so that a setting that did not exist yet when a
         row was measured does not ask for it again. Whoever changes a default has to remove the rows it changes.
         """
+        return self._digest([] if self.overlap is None else [self.overlap])
+
+    def _digest(self, more: list[str]) -> str:
         asked = _apart(to_plain(self.config()), to_plain(Config()))
-        return hashlib.sha256(json.dumps([asked, self.split], sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps([asked, self.split, *more], sort_keys=True).encode()).hexdigest()
 
     @property
     def name(self) -> str:
-        """Of its run: another request has another name, so that no run is taken for what it is not."""
-        return f"{self.row}-s{self.seed}-{self.fingerprint[:8]}"
+        """Of its run: another training has another name, so that no run is taken for what it is not."""
+        return f"{self.trained_as or self.row}-s{self.seed}-{self._digest([])[:8]}"
+
+    @property
+    def evaluation(self) -> str:
+        """Of its evaluation, in the run's folder: another merging of maps lies elsewhere."""
+        return self.split if self.overlap is None else f"{self.split}-{self.overlap}"
+
+    @property
+    def windows_a_step(self) -> int:
+        """That an optimizer step learns from."""
+        training = self.config().training
+        return training.batch_size * training.accumulate
 
     def config(self) -> Config:
         """The whole configuration; raises UserError where it is none."""
@@ -197,6 +218,15 @@ def _with_base(row: Row, rows: Mapping[str, Row]) -> Row:
     return replace(row, model=row.model or base.model, overrides=(*base.overrides, *row.overrides))
 
 
+def _trained_as(name: str, rows: Mapping[str, Row], experiment: Experiment) -> str:
+    """The row whose training a row is: its own name, or that of a base that it only scores otherwise."""
+    row = rows[name]
+    if row.base is None or row.overlap is None:
+        return name
+    mine, base = ((one.model, one.overrides, one.steps or experiment.steps) for one in (row, rows[row.base]))
+    return _trained_as(row.base, rows, experiment) if mine == base else name
+
+
 def requests(
     experiment: Experiment,
     rows: Mapping[str, Row],
@@ -215,10 +245,11 @@ def requests(
         rows: likewise.
         only: names of rows; all where `None`.
         seeds: instead of the file's.
-        steps: instead of the file's, a row's own among them.
+        steps: instead of the file's, a row's own among them; at least 1.
         overrides: further ones of every row.
         weights: hub name -> folder that holds that backbone here.
-        toy: everything as small as it goes, with random backbones and one seed: a rehearsal.
+        toy: everything as small as it goes, with random backbones and one seed, two steps where none are given: a
+            rehearsal.
 
     Raises:
         UserError: unknown rows, or rows whose configuration is wrong; all of them.
@@ -232,17 +263,25 @@ def requests(
             continue
         for order, seed in enumerate(seeds or ((0,) if toy else row.seeds or experiment.seeds)):
             request = Request(
-                name, seed, experiment.data, row.model, experiment.training, (), experiment.split
+                name,
+                seed,
+                experiment.data,
+                row.model,
+                experiment.training,
+                (),
+                experiment.split,
+                row.overlap,
+                _trained_as(name, rows, experiment),
             )
             request = request.more(
                 *experiment.overrides,
                 *row.overrides,
-                f"{_STEPS_KEY}{steps or row.steps or experiment.steps}",
+                f"{_STEPS_KEY}{steps if steps is not None else row.steps or experiment.steps}",
                 f"training.seed={seed}",
                 *overrides,
             )
             try:
-                request = as_toy(request) if toy else _with_weights(request, weights or {})
+                request = as_toy(request, steps or 2) if toy else _with_weights(request, weights or {})
                 request.config()
             except UserError as error:
                 problems.append(f"{name}: {error}")
@@ -258,8 +297,8 @@ def _with_weights(request: Request, weights: Mapping[str, str]) -> Request:
     return request if folder is None else request.more(f"model.backbone.name={folder}")
 
 
-def as_toy(request: Request) -> Request:
-    """The same at about 96x48 pixels, two steps of two windows, on three rendered games."""
+def as_toy(request: Request, steps: int = 2) -> Request:
+    """The same at about 96x48 pixels, a few steps of two windows, on three rendered games."""
     config = request.config()
     size, heatmap = config.data.resize, config.model.heatmap.size
     assert size is not None, "experiments say data.resize"
@@ -276,7 +315,7 @@ def as_toy(request: Request) -> Request:
         "data.loader.workers=0",
         "training.batch_size=2",
         "training.accumulate=1",
-        "training.max_steps=2",
+        f"{_STEPS_KEY}{steps}",
         "training.epochs=1",
         "training.device=cpu",
         "training.amp=off",

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import statistics
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from benchmarks.ablation_differences import kept
 from benchmarks.ablation_plan import Experiment, Row
-from tracknet.training.metrics import chosen_protocols
-from tracknet.training.metrics.comparison import compare
-from tracknet.training.prediction_sources import read_source
+from benchmarks.ablation_records import Measured
+from benchmarks.ablation_results import Results
 
 _HEAD = (
     "row",
@@ -30,80 +28,105 @@ _HEAD = (
 )
 
 
-def table(experiment: Experiment, rows: Mapping[str, Row], results: Path, work: Path) -> str:
+def table(experiment: Experiment, rows: Mapping[str, Row], results: Results) -> str:
     """What has been measured so far, rows in the experiment's order.
+
+    Seeds of a row are averaged where they differ in nothing else; what differs stands behind the row's name.
 
     Args:
         experiment: for its words and its reference.
         rows: of the experiment.
-        results: folder of the JSON files.
-        work: folder of the runs, whose predictions differences are taken from; where a run is gone, so is its
-            difference.
+        results: what was measured, with the differences that are kept.
     """
-    records = {name: _records(results, name) for name in rows}
-    reference = max(
-        (name for name in experiment.reference if records.get(name)),
-        key=lambda name: _mean(records[name], "wasb", "f1"),
-        default=None,
-    )
+    if not results.all:
+        return "\n".join(["nothing has been measured yet", *_unread(results)]) + "\n"
+    reference = results.best(experiment.reference, lambda one: _value(one, "wasb", "f1"))
     lines = []
-    for name, seeds in records.items():
-        for record in seeds:
-            base = None
-            if reference is not None and name != reference:
-                base = next((one for one in records[reference] if one["seed"] == record["seed"]), None)
-            lines.append(_line(record, _difference(base, record, experiment.split, work)))
-        if len(seeds) > 1:
-            lines.append(_spread(name, seeds))
-    some = next((record for seeds in records.values() for record in seeds), None)
-    if some is None:
-        return "nothing has been measured yet\n"
+    for name in results.rows:
+        for group in results.groups(name):
+            for one in group:
+                base = None if reference is None else results.partner(reference, one)
+                lines.append(_line(one, results.apart(one), "" if base is None else _difference(base, one)))
+            if len(group) > 1:
+                lines.append(_spread(_named(name, results.apart(group[0])), group))
+    about = [f"- `{name}`: {row.about}" for name, row in rows.items() if row.about and name in results.rows]
+    head = ["| " + " | ".join(_HEAD) + " |", "|" + "---|" * len(_HEAD)]
+    parts = [_notes(experiment, results, reference), [*head, *lines], about, _unread(results)]
+    return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
+
+
+def _notes(experiment: Experiment, results: Results, reference: str | None) -> list[str]:
+    """What holds for the whole table, with the rows that it does not hold for."""
+    frames, clips = results.scored
     notes = [
         experiment.about,
-        f"{some['frames']} frames of {some['clips']} clips ({experiment.split}); {_steps_of_all(records)}. "
+        f"{frames} frames of {clips} clips ({experiment.split}); {told(results, _training)}. "
         "Shares in per cent with 95 % intervals over clips; differences in F1 under wasb"
         + (f" from {reference}, of the same seed." if reference else "."),
-        *([some["caution"] + "."] if some.get("caution") else []),
-        *(
-            [
-                f"Optimistic: {' and '.join(some['optimistic_because'])} chosen on what is scored, in every row."
-            ]
-            if some["optimistic_because"]
-            else []
-        ),
-        f"{some['environment']['processor']}, {some['device']} in {some['precision']}, "
-        f"torch {some['environment']['packages']['torch']}; work and speed are of one window, batch 1.",
     ]
-    about = [f"- `{name}`: {row.about}" for name, row in rows.items() if row.about and records[name]]
-    head = ["| " + " | ".join(_HEAD) + " |", "|" + "---|" * len(_HEAD)]
-    return "\n\n".join(["\n".join(notes), "\n".join([*head, *lines]), "\n".join(about)]).rstrip() + "\n"
+    if results.common:
+        notes.append(f"Of every row: {', '.join(sorted(results.common))}.")
+    if caution := told(results, lambda one: one.record.get("caution")):
+        notes.append(f"{caution}.")
+    optimistic = told(results, lambda one: " and ".join(one.record["optimistic_because"]))
+    if optimistic:
+        notes.append(f"Optimistic, for chosen on what is scored: {optimistic}.")
+    notes.append(f"{told(results, _machine)}; work and speed are of one window, batch 1.")
+    return notes
 
 
-def _records(results: Path, name: str) -> list[dict[str, Any]]:
-    files = sorted(results.glob(f"{name}-s*.json"))
-    records = [json.loads(file.read_text(encoding="utf-8")) for file in files]
-    return sorted((record for record in records if record["row"] == name), key=lambda record: record["seed"])
+def told(results: Results, value: Callable[[Measured], str | None]) -> str:
+    """What is true of most rows, and behind it the rows of which something else is."""
+    values = [(one, value(one) or "") for one in results.all]
+    usual = statistics.mode(text for _, text in values)
+    parts = [usual] if usual else []
+    others: dict[str, list[Measured]] = {}
+    for one, text in values:
+        if text != usual:
+            others.setdefault(text, []).append(one)
+    for text, some in others.items():
+        parts.append(f"{', '.join(_names(results, some))}: {text or 'none'}")
+    return "; ".join(parts)
 
 
-def _steps_of_all(records: Mapping[str, list[dict[str, Any]]]) -> str:
-    """`400 steps`, or `400 steps, detail_full_long 8000`: most rows' and those of the others."""
-    steps = {name: _steps(seeds[0]) for name, seeds in records.items() if seeds}
-    usual = statistics.mode(steps.values())
-    others = [f"{name} {count}" for name, count in steps.items() if count != usual]
-    return ", ".join([f"{usual} steps", *others])
+def _names(results: Results, some: Sequence[Measured]) -> list[str]:
+    """Rows, or the seeds of those that are not all among them."""
+    names: list[str] = []
+    for row in dict.fromkeys(one.row for one in some):
+        seeds = [str(one.seed) for one in some if one.row == row]
+        whole = len(seeds) == len(results.rows[row])
+        names.append(row if whole else f"{row} seed {' and '.join(seeds)}")
+    return names
 
 
-def _steps(record: dict[str, Any]) -> str:
-    options = reversed(record["asked"]["options"])
-    return next(item for item in options if item.startswith("training.max_steps=")).partition("=")[2]
+def _training(one: Measured) -> str:
+    windows = "a number of windows that was not noted"
+    if one.windows_a_step is not None:
+        windows = f"{one.windows_a_step} windows"
+    return f"{one.steps} steps of {windows}"
 
 
-def _line(record: dict[str, Any], difference: str) -> str:
+def _machine(one: Measured) -> str:
+    environment = one.record["environment"]
+    torch = environment["packages"]["torch"]
+    return f"{environment['processor']}, {one.record['device']} in {one.record['precision']}, torch {torch}"
+
+
+def _unread(results: Results) -> list[str]:
+    return ["Not in the table:", *(f"- {fault}" for fault in results.faults)] if results.faults else []
+
+
+def _named(row: str, apart: str) -> str:
+    return f"{row} ({apart})" if apart else row
+
+
+def _line(one: Measured, apart: str, difference: str) -> str:
+    record = one.record
     protocols, alarms = record["protocols"], record["false_alarms"]
     wasb = protocols["wasb"]
     cells = [
-        record["row"],
-        str(record["seed"]),
+        _named(one.row, apart),
+        str(one.seed),
         _share(wasb["f1"], wasb["intervals"]["f1"]),
         difference,
         *(_share(protocols[n]["f1"], protocols[n]["intervals"]["f1"]) for n in ("tracknetv2", "design")),
@@ -120,9 +143,9 @@ def _line(record: dict[str, Any], difference: str) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def _spread(name: str, seeds: list[dict[str, Any]]) -> str:
+def _spread(name: str, seeds: Sequence[Measured]) -> str:
     def both(protocol: str, figure: str) -> str:
-        values = [_value(record, protocol, figure) for record in seeds]
+        values = [_value(one, protocol, figure) for one in seeds]
         return f"{100 * statistics.mean(values):.1f} ± {100 * statistics.stdev(values):.1f}"
 
     cells = [f"{name}, mean ± deviation of {len(seeds)} seeds", "", both("wasb", "f1"), ""]
@@ -130,39 +153,25 @@ def _spread(name: str, seeds: list[dict[str, Any]]) -> str:
     return "| " + " | ".join([*cells, *[""] * (len(_HEAD) - len(cells))]) + " |"
 
 
-def _difference(base: dict[str, Any] | None, record: dict[str, Any], split: str, work: Path) -> str:
-    """`+3.1 [+0.4, +6.0]`, of the same clips; empty where there is nothing to compare."""
-    if base is None:
+def _difference(base: Measured, one: Measured) -> str:
+    """`+3.1 [+0.4, +6.0]`, of the same clips; empty where nobody knows."""
+    found = kept(base, one)
+    if found is None or found["estimate"] is None:
         return ""
-    folders = [work / one["run"] / "evaluation" / split for one in (base, record)]
-    if not all(folder.is_dir() for folder in folders):
-        return ""
-    a, b = (read_source(folder, shards=None, split=None) for folder in folders)
-    compared = compare(
-        a.predictions,
-        b.predictions,
-        chosen_protocols(["wasb"]),
-        names=(base["row"], record["row"]),
-        thresholds=(a.origin.threshold, b.origin.threshold),
-    )["protocols"]["wasb"]["f1"]
-    text = f"{100 * compared['difference']:+.1f}"
-    if compared["interval"] is None:
+    text = f"{100 * found['estimate']:+.1f}"
+    if found["interval"] is None:
         return text
-    low, high = compared["interval"]
+    low, high = found["interval"]
     return f"{text} [{100 * low:+.1f}, {100 * high:+.1f}]"
 
 
-def _share(value: float | None, interval: list[float] | None) -> str:
+def _share(value: float | None, interval: Sequence[float] | None) -> str:
     if value is None:
         return "-"
     text = f"{100 * value:.1f}"
     return text if interval is None else f"{text} [{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]"
 
 
-def _value(record: dict[str, Any], protocol: str, figure: str) -> float:
-    value = record["protocols"][protocol][figure]
+def _value(one: Measured, protocol: str, figure: str) -> float:
+    value: Any = one.record["protocols"][protocol][figure]
     return 0.0 if value is None else float(value)
-
-
-def _mean(records: list[dict[str, Any]], protocol: str, figure: str) -> float:
-    return statistics.mean(_value(record, protocol, figure) for record in records)

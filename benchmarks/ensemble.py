@@ -1,6 +1,6 @@
 """What test-time options are worth: each way of merging windows, the flip and each decoder, on one model and split.
 
-    python -m benchmarks.ensemble MODEL --shards shards [--split val] --data "what it is" --out FILE.md
+    python -m benchmarks.ensemble MODEL --shards shards [--split val] [--amp bf16] --data "what it is" --out FILE.md
 
 Each row's threshold is the one of its own highest F1 on the very split that is scored: all rows are optimistic by
 the same rule, and their differences less so. Differences are from the first row, with 95 % intervals over clips.
@@ -36,7 +36,7 @@ def runs(args: argparse.Namespace) -> Iterator[tuple[str, ModelRun, float]]:
             continue
         start = time.perf_counter()
         made = run_model(
-            folder, shards, batch_size=8, workers=0, device="cpu", amp="off", overlap=overlap, flip=flip
+            folder, shards, batch_size=8, workers=0, device="cpu", amp=args.amp, overlap=overlap, flip=flip
         )
         num_maps = made.model.num_maps
         yield f"overlap {overlap}{', flip' if flip else ''}", made, time.perf_counter() - start
@@ -72,6 +72,7 @@ def main() -> None:
     parser.add_argument("model", type=Path)
     parser.add_argument("--shards", type=Path, default=Path("shards"))
     parser.add_argument("--split", default="val")
+    parser.add_argument("--amp", choices=("off", "bf16"), default="off")
     parser.add_argument(
         "--data", required=True, help="what the model was trained on and what it is scored on"
     )
@@ -86,11 +87,11 @@ def main() -> None:
             others = {d: p for d, p in made.by_decoder.items() if d != made.origin.decode}
             lines += [row(f"decode {d}", p, made.predictions, "") for d, p in others.items()]
         # After each, for whoever has seen enough.
-        args.out.write_text("\n".join([*head(args.data, plain), *lines]) + "\n")
+        args.out.write_text("\n".join([*head(args, plain), *lines]) + "\n")
     print(args.out.read_text())
 
 
-def head(data: str, plain: ModelRun) -> list[str]:
+def head(args: argparse.Namespace, plain: ModelRun) -> list[str]:
     """What the table is of, and its first lines."""
     frames, machine = plain.predictions.frames, describe_environment()
     columns = (
@@ -105,12 +106,13 @@ def head(data: str, plain: ModelRun) -> list[str]:
         "s",
     )
     return [
-        f"{data}. {len(frames)} frames of {len(frames.clips)} clips; the model decodes with "
+        f"{args.data}. {len(frames)} frames of {len(frames.clips)} clips; the model decodes with "
         f"{plain.origin.decode}, T = {plain.model.num_frames}, {plain.model.num_maps} map(s). Frame pixels; shares "
         "in per cent. Each row at the threshold of its own highest F1 on these frames; differences from the first "
         "row with 95 % intervals over clips.",
         "",
-        f"torch {machine['packages']['torch']}, CPU, one thread; times are of a busy machine and no measure.",
+        f"torch {machine['packages']['torch']}, CPU, one thread, amp {args.amp}; times are of a busy machine "
+        "and no measure.",
         "",
         "| " + " | ".join(columns) + " |",
         "|" + "---|" * len(columns),

@@ -1,7 +1,8 @@
-"""What prediction costs on top of the model, and whether its memory is flat.
+"""What prediction costs on top of the model, whether it keeps up with a camera, and whether its memory is flat.
 
     python -m benchmarks.predict ratio MODEL VIDEO [--frames 160] [--rounds 5]
     python -m benchmarks.predict memory MODEL VIDEO [--minutes 60] [--fps 60]
+    python -m benchmarks.predict footage [MODEL] [--device cuda] [--size 1920x1080] [--fps 60] [--seconds 10]
 
 `ratio` times, in turns within every round, on the same frames:
 
@@ -12,7 +13,9 @@
 
 and prints bare / predict: the frames per second of the whole as a share of the model's own. `memory` plays the video
 over and over until so many minutes' worth of frames have gone by, through the whole of prediction, and prints the
-resident memory as it goes.
+resident memory as it goes. `footage` renders a rally of the built-in kind, encodes it (H.264), and prints the frames
+per second of decoding, of the model and of the whole command beside those of the footage; MODEL may be the name of a
+config in configs/model, which is built without weights. Nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from benchmarks.footage import footage
 from tracknet.inference.frame_source import SourceFrame, VideoSource, open_frames
 from tracknet.inference.heatmap_model import load_model
 from tracknet.inference.partial_csv import PartialCsv
@@ -35,6 +39,7 @@ from tracknet.inference.pipeline import FrameRange, input_frames, predict_points
 from tracknet.inference.points import PointRows
 from tracknet.inference.predictions import Predictions
 from tracknet.inference.predictor import Predictor
+from tracknet.utils.geometry import Size
 from tracknet.utils.memory import keep_freed_memory, share_one_heap
 
 
@@ -139,9 +144,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=["ratio", "memory"])
-    parser.add_argument("model")
-    parser.add_argument("video", type=Path)
+    parser.add_argument("what", choices=["ratio", "memory", "footage"])
+    parser.add_argument("model", nargs="?", default="vit_tiny")
+    parser.add_argument("video", type=Path, nargs="?", help="of ratio and memory")
     parser.add_argument("--frames", type=int, default=160)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--batch", type=int, default=8)
@@ -151,8 +156,25 @@ def main() -> int:
     parser.add_argument("--amp", default="auto")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--scratch", type=Path, default=Path("benchmark.partial.csv"))
+    parser.add_argument("--size", default="1920x1080", help="of footage")
+    parser.add_argument("--seconds", type=float, default=10.0, help="of footage")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
+    if args.what == "footage":
+        width, height = map(int, args.size.split("x"))
+        footage(
+            args.model,
+            size=Size(width, height),
+            fps=round(args.fps),
+            seconds=args.seconds,
+            rounds=args.rounds,
+            batch=args.batch,
+            device=args.device,
+            amp=args.amp,
+        )
+        return 0
+    if args.video is None:
+        parser.error(f"{args.what} needs MODEL and VIDEO")
     {"ratio": ratio, "memory": memory}[args.what](args)
     return 0
 

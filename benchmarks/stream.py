@@ -242,7 +242,7 @@ def run(args: argparse.Namespace, work: Path) -> str:
         if not columns:
             continue
         shards = stream_data.our_shards(work, root, size)
-        content = stream_data.jpegs(shards)
+        content = stream_data.shuffled(stream_data.jpegs(shards))
         parts[size] = parts_us(shards, size)
         for length, workers in columns:
             makers = our_cases(shards, size, length, workers, batch_size)

@@ -100,6 +100,13 @@ def jpegs(shards: ShardSet) -> list[bytes]:
     return [tars[shard][offset : offset + size] for shard, offset, size in places]
 
 
+def shuffled(content: list[bytes]) -> list[bytes]:
+    """The same in another order, so that any part of it takes the decoder as long as the whole: the first 600 frames
+    of 1,500 take it 1.3 % less.
+    """
+    return [content[index] for index in np.random.default_rng(0).permutation(len(content))]
+
+
 def tiled(table: FrameTable, times: int) -> FrameTable:
     """The table so many times over, each copy's clips apart from the others'."""
     columns = {

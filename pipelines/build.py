@@ -145,16 +145,9 @@ def _write(
 ) -> None:
     """Writes the shards that `done` lacks, and puts each there when it is noted."""
     to_do = [task for task in tasks if task.name not in done]
-    faults: list[LabelFault] = []
     try:
         with Progress("building", sum(len(task.frames) for task in to_do), "frames") as progress:
-            for task, result in _run(to_do, workers, lease, progress):
-                if result.entry is None:
-                    faults += result.faults
-                else:
-                    done[task.name] = folder.record(task, result.entry, result)
-    except KeyboardInterrupt:
-        raise folder.interrupted(len(done), len(tasks)) from None
+            faults = folder.record(_run(to_do, workers, lease, progress), done, len(tasks))
     except BrokenExecutor:
         raise RunError(
             f"a worker process died; {len(done)} of {len(tasks)} shards are finished and kept",

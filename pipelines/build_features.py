@@ -181,7 +181,10 @@ def _result(request: FeatureRequest, report: FeatureReport, overrides: Sequence[
         *(f"data.features={out}", f"data.resize=[{size.width},{size.height}]"),
         *("data.augment.enabled=false", "model.backbone.freeze=true"),
     ]
-    train = ["python", "-m", "tracknet.train", request.source, "--model", request.model, *overrides, *asked]
+    settings = [
+        item for item in overrides if item.partition("=")[0] not in {key.partition("=")[0] for key in asked}
+    ]
+    train = ["python", "-m", "tracknet.train", request.source, "--model", request.model, *settings, *asked]
     return (
         f"{done}\n  {manifest.totals['bytes'] / frames_bytes:.1f} times the shards of frames "
         f"({megabytes(frames_bytes)})\nnext: {shlex.join(train)}"

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 from pipelines.shard_writer import ShardResult
 from pipelines.store import Lease, open_store
+from tracknet.datasets.label_csv import LabelFault
 from tracknet.datasets.schema import INDEX_NAME, MANIFEST_NAME, NOTES_NAME, SPLITS, ShardEntry
 from tracknet.utils.errors import Interrupted, UserError
 from tracknet.utils.naming import listed
@@ -124,12 +125,6 @@ class BuildFolder:
         """
         return dict(self._noted(names))
 
-    def interrupted(self, done: int, shards: int) -> Interrupted:
-        """What to raise where Ctrl-C ended the work after so many of the shards."""
-        return Interrupted(
-            f"{done} of {shards} shards are finished and kept in {self.store}; the same command goes on from there"
-        )
-
     def finished(self, tasks: Collection[Task]) -> dict[str, FinishedShard]:
         """The shards, by name, that were written from the very same input and are still there."""
         by_name = {task.name: task for task in tasks}
@@ -150,7 +145,29 @@ class BuildFolder:
         names = [_note_name(task.name) for task in tasks]
         self.store.delete([name for name in names if Path(name).name in notes])
 
-    def record(self, task: Task, entry: ShardEntry, result: ShardResult) -> FinishedShard:
+    def record(
+        self, results: Iterable[tuple[Task, ShardResult]], done: dict[str, FinishedShard], shards: int
+    ) -> list[LabelFault]:
+        """Notes the shards as they are finished, in `done` too; returns the faults of those that could not be.
+
+        Raises:
+            Interrupted: by Ctrl-C; says how many of so many `shards` are finished.
+        """
+        faults: list[LabelFault] = []
+        try:
+            for task, result in results:
+                if result.entry is None:
+                    faults += result.faults
+                else:
+                    done[task.name] = self._record(task, result.entry, result)
+        except KeyboardInterrupt:
+            raise Interrupted(
+                f"{len(done)} of {shards} shards are finished and kept in {self.store}; the same command goes on from "
+                "there"
+            ) from None
+        return faults
+
+    def _record(self, task: Task, entry: ShardEntry, result: ShardResult) -> FinishedShard:
         """Notes that a shard is finished."""
         shard = FinishedShard(entry, result.rows, tuple(str(fault) for fault in result.faults))
         prints = {"fingerprint": task.fingerprint(), "frames_fingerprint": task.frames_fingerprint()}
@@ -215,11 +232,12 @@ class BuildFolder:
         ]
         same = [said for key in keys if (said := self._asked_by(key, there.get(key)))]
         if differing:
+            # Nothing on a command line may say what differs, such as the sum of a backbone's weights.
+            ask = f"ask for what is there ({' '.join(same)}), " if len(same) == len(keys) else ""
             raise UserError(
                 f"--out {self.store} holds a build of another configuration",
                 problems=differing,
-                remedy=f"choose another --out, ask for what is there ({' '.join(same)}), or rebuild it with "
-                "--overwrite (shards that still fit are kept)",
+                remedy=f"choose another --out, {ask}or rebuild it with --overwrite (shards that still fit are kept)",
             )
 
 

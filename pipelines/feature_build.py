@@ -18,7 +18,7 @@ from pipelines.build_folder import BuildFolder, FinishedShard
 from pipelines.feature_writer import Encode, FeatureTask, write_feature_shard
 from pipelines.publish import index_bytes, make_manifest, sort_rows
 from pipelines.room import full_disk_explained
-from pipelines.store import Lease, open_store
+from pipelines.store import open_store
 from pipelines.wording import megabytes
 from pipelines.workers import HeldInterrupts
 from tracknet.datasets.feature_format import FeatureInfo, frames_digest
@@ -142,8 +142,22 @@ def build_features(request: FeatureRequest, frames_of: FramesOf, encode: Encode)
         if to_do:
             _check_room(request, to_do)
             folder.begin(to_do)
-            with full_disk_explained(folder.store, tasks, done):
-                _write(folder, tasks, done, frames_of, encode, lease)
+            frames = sum(len(task.frames) for task in to_do)
+            with (
+                full_disk_explained(folder.store, tasks, done),
+                HeldInterrupts() as interrupts,
+                Progress("computing features", frames, "frames") as progress,
+            ):
+
+                def check_stop() -> None:
+                    interrupts.check()
+                    lease()
+
+                written = (
+                    (task, write_feature_shard(task, frames_of(task), encode, progress.advance, check_stop))
+                    for task in to_do
+                )
+                folder.record(written, done, len(tasks))
         rows = sort_rows(_with_labels(request.rows, done))
         index = index_bytes(rows)
         manifest = replace(
@@ -172,32 +186,6 @@ def build_features(request: FeatureRequest, frames_of: FramesOf, encode: Encode)
 def bytes_needed(info: FeatureInfo, frames: int) -> int:
     """On disk, for so many frames."""
     return frames * (info.stored_bytes + _TAR_BYTES)
-
-
-def _write(
-    folder: BuildFolder,
-    tasks: Sequence[FeatureTask],
-    done: dict[str, FinishedShard],
-    frames_of: FramesOf,
-    encode: Encode,
-    lease: Lease,
-) -> None:
-    """Writes the shards that `done` lacks, and puts each there when it is noted."""
-    to_do = [task for task in tasks if task.name not in done]
-    total = sum(len(task.frames) for task in to_do)
-    try:
-        with HeldInterrupts() as interrupts, Progress("computing features", total, "frames") as progress:
-
-            def check_stop() -> None:
-                interrupts.check()
-                lease()
-
-            for task in to_do:
-                result = write_feature_shard(task, frames_of(task), encode, progress.advance, check_stop)
-                assert result.entry is not None, "a feature shard is whole, or an error"
-                done[task.name] = folder.record(task, result.entry, result)
-    except KeyboardInterrupt:
-        raise folder.interrupted(len(done), len(tasks)) from None
 
 
 def _with_labels(rows: Rows, done: Mapping[str, FinishedShard]) -> list[dict[str, Any]]:

@@ -36,7 +36,10 @@ def interrupt_on_sigterm() -> None:
 def worker_pool(count: int) -> Iterator[Workers]:
     """So many processes; leaving them by an exception stops the tasks in progress.
 
-    Tasks stop where they call `check_stop`.
+    Tasks stop where they call `check_stop`. About ten named semaphores are the pool's. Killed alone, this process
+    leaves none: Python's resource tracker removes them. A SIGKILL of the whole process group takes the tracker too, and
+    leaves them in /dev/shm, 32 bytes each, until the machine or its container starts anew; spawned workers must find
+    them by name, so that they cannot be unlinked before.
     """
     # Spawned, not forked: OpenCV's threads do not survive a fork.
     context = multiprocessing.get_context("spawn")

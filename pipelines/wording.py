@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tracknet.utils.naming import counted as counted
+
 LISTED_GAMES = 6
-
-
-def counted(count: int, noun: str) -> str:
-    """`1 shard`, `1,200 shards`."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def listed_games(games: Sequence[str]) -> str:

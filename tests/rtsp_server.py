@@ -19,21 +19,45 @@ _SDP = "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=test\r\nt=0 0\r\nm=video 0 RTP/AVP 
 
 
 @contextlib.contextmanager
-def rtsp_server(scratch: Path, frames: Sequence[RGBImage]) -> Iterator[str]:
-    """The URL of a stream of these frames for one viewer; the server closes the connection after the last one."""
+def rtsp_server(scratch: Path, frames: Sequence[RGBImage], *, limit_s: float = 60.0) -> Iterator[str]:
+    """The URL of a stream of these frames for one viewer; the server closes the connection after the last one.
+
+    A viewer waits for ever on a connection that is open and silent, and nothing in its process can wake it. So after
+    `limit_s` all connections are shut down, also such as nobody accepted.
+    """
     options = {"g": "5", "tune": "zerolatency", "preset": "ultrafast"}
     data = write_video(scratch / "stream.ts", frames, options=options).read_bytes()
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        thread = threading.Thread(target=_serve, args=(server, data), daemon=True)
-        thread.start()
+    connections: list[socket.socket] = []
+
+    def end() -> None:
+        for one in connections:
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+        server.close()
+
+    server = socket.create_server(("127.0.0.1", 0))
+    connections.append(server)
+    limit = threading.Timer(limit_s, end)
+    limit.daemon = True
+    thread = threading.Thread(target=_serve, args=(server, data, connections), daemon=True)
+    limit.start()
+    thread.start()
+    try:
         yield f"rtsp://127.0.0.1:{server.getsockname()[1]}/court"
         thread.join(10)
+    finally:
+        limit.cancel()
+        end()
 
 
-def _serve(server: socket.socket, data: bytes) -> None:
-    connection, _ = server.accept()
-    with connection, contextlib.suppress(OSError):
-        text = connection.makefile("rb")
+def _serve(server: socket.socket, data: bytes, connections: list[socket.socket]) -> None:
+    with contextlib.ExitStack() as held:
+        held.enter_context(contextlib.suppress(OSError))
+        connection, _ = server.accept()
+        connections.append(connection)
+        held.enter_context(connection)
+        # The connection is open as long as this is, which a traceback may keep.
+        text = held.enter_context(connection.makefile("rb"))
         while (head := text.readline()) and not head.startswith(b"TEARDOWN"):
             fields = {}
             while (line := text.readline()) not in (b"\r\n", b""):
@@ -42,6 +66,11 @@ def _serve(server: socket.socket, data: bytes) -> None:
             _answer(connection, head.split()[0].decode(), fields)
             if head.startswith(b"PLAY"):
                 _play(connection, data)
+                # Closed with something unread (a receiver's report), it would be reset, and what the viewer has not
+                # read yet be lost.
+                connection.shutdown(socket.SHUT_WR)
+                while connection.recv(4096):
+                    pass
                 return
 
 

@@ -43,10 +43,12 @@ def write_video(
     times: Sequence[int] | None = None,
     sound: bool = False,
     options: dict[str, str] | None = None,
+    index_first: bool = True,
 ) -> Path:
     """Writes a video; `times` are the frames' time stamps in 1/1000 s, evenly spaced where there are none."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(str(path), "w", options={"movflags": "faststart"} if path.suffix == ".mp4" else {}) as out:
+    flags = {"movflags": "faststart"} if path.suffix == ".mp4" and index_first else {}
+    with av.open(str(path), "w", options=flags) as out:
         stream = out.add_stream(codec, rate=rate, options={"crf": "12", **(options or {})})
         audio = out.add_stream("aac", rate=8000) if sound else None
         stream.pix_fmt = pixels

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from benchmarks import ablation, ablation_table
+from benchmarks import ablation
 from benchmarks.ablation_plan import Request, read_experiment, requests
 from tracknet.datasets.schema import MANIFEST_NAME, Manifest
 from tracknet.training.evaluation_folder import place_for
+from tracknet.training.run_folder import RunFolder
 from tracknet.utils.errors import UserError
 from tracknet.utils.geometry import Size
 
@@ -88,15 +89,6 @@ def test_a_row_is_known_by_what_is_not_a_default() -> None:
     assert len({known, *(asked("badminton", other).fingerprint for other in others)}) == 4
 
 
-def test_a_table_names_the_rows_of_other_steps() -> None:
-    def record(steps: int) -> dict[str, Any]:
-        return {"asked": {"options": ["training.max_steps=9", f"training.max_steps={steps}"]}}
-
-    records = {"a": [record(400)], "b": [record(8000), record(8000)], "c": [record(400)], "d": []}
-    assert ablation_table._steps_of_all(records) == "400 steps, b 8000"
-    assert ablation_table._steps_of_all({"a": [record(400)]}) == "400 steps"
-
-
 def test_what_is_reported_was_just_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     request, now = asked(), "2222bbbb" * 8
 
@@ -111,6 +103,7 @@ def test_what_is_reported_was_just_measured(tmp_path: Path, monkeypatch: pytest.
             "clips",
             "optimistic_because",
             "threshold",
+            "overlap",
         )
         return json.dumps(
             {
@@ -139,3 +132,139 @@ def test_what_is_reported_was_just_measured(tmp_path: Path, monkeypatch: pytest.
     (run / "checkpoints" / "last").mkdir(parents=True)
     measured = ablation.measure(request, tmp_path / "shards", tmp_path)
     assert (measured["build_id"], measured["protocols"]["wasb"]["f1"]) == (now, 0.9)
+
+
+def calls_of(monkeypatch: pytest.MonkeyPatch, request: Request, work: Path) -> list[list[str]]:
+    """What `measure` runs, with a training and an evaluation that do nothing but leave their files."""
+    calls: list[list[str]] = []
+
+    def call(module: str, arguments: Sequence[str], log: Path | None) -> None:
+        given = list(arguments)
+        calls.append([module, *given])
+        if module == "tracknet.scripts.train":
+            (work / request.name / "checkpoints" / "last").mkdir(parents=True, exist_ok=True)
+            return
+        out = Path(given[given.index("--out") + 1])
+        out.mkdir(parents=True)
+        figures: dict[str, Any] = dict.fromkeys(("f1", "precision", "recall", "accuracy", "ap"), 0.5)
+        report = dict.fromkeys(
+            ("false_alarms", "frames", "clips", "optimistic_because", "threshold", "build_id")
+        )
+        protocols = {key: {**figures, "intervals": {"f1": None, "ap": None}} for key in ablation.PROTOCOLS}
+        report |= {"protocols": protocols, "decoders": {}, "bootstrap": {"caution": None}, "overlap": "none"}
+        (out / "metrics.json").write_text(json.dumps(report))
+
+    monkeypatch.setattr(ablation, "_call", call)
+    monkeypatch.setattr(ablation, "cost", lambda *_: {})
+    return calls
+
+
+def test_a_run_that_another_process_trains_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = asked()
+    calls = calls_of(monkeypatch, request, tmp_path)
+    folder = tmp_path / request.name
+    begun = RunFolder(folder)
+    with begun.lock(print):
+        (folder / "metrics.jsonl").write_text("{}\n")
+        with pytest.raises(UserError, match="another training is writing there"):
+            ablation.measure(request, tmp_path / "shards", tmp_path)
+        assert (folder / "metrics.jsonl").is_file()
+        assert not calls
+    # Of a dead one nothing is worth keeping under the name.
+    ablation.measure(request, tmp_path / "shards", tmp_path)
+    assert [call[0] for call in calls] == ["tracknet.scripts.train", "tracknet.scripts.evaluate"]
+    assert "--resume" not in calls[0]
+    (aside,) = tmp_path.glob(f"{request.name}.begun-*")
+    assert (aside / "metrics.jsonl").is_file()
+
+
+def test_a_training_in_two_parts_took_the_time_of_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = asked()
+    calls_of(monkeypatch, request, tmp_path)
+    (tmp_path / request.name / "checkpoints" / "last").mkdir(parents=True)
+    (tmp_path / request.name / "seconds.json").write_text("500.0")
+    measured = ablation.measure(request, tmp_path / "shards", tmp_path)
+    assert 500 < measured["train_s"] < 600
+
+
+def test_a_damaged_result_is_measured_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, wanted = tmp_path / "detail_small-s0.json", ablation.asked_of(asked())
+    for text in ('{"row":', "[]", '{"row": "detail_small"}', "\x00"):
+        file.write_text(text)
+        assert not ablation.is_there(file, wanted)
+        assert f"{file} " in (told := capsys.readouterr().err)
+        assert told.endswith("measured again\n")
+    file.unlink()
+    assert not ablation.is_there(file, wanted)
+    assert not capsys.readouterr().err
+
+
+def test_a_row_may_say_how_maps_are_merged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "some.yaml"
+    file.write_text(
+        "rows:\n  every: {model: wasb}\n  alone: {base: every, overlap: none}\n"
+        "  longer: {base: every, overlap: none, steps: 7}\n"
+        "overrides: ['data.resize=[512,288]']\n"
+    )
+    made = {request.row: request for request in requests(*read_experiment(str(file)))}
+    every, alone, longer = (made[name] for name in ("every", "alone", "longer"))
+    # One training, scored twice; what trains otherwise is another.
+    assert alone.name == every.name
+    assert longer.name.startswith("longer-s0-")
+    assert len({one.fingerprint for one in made.values()}) == 3
+    assert ablation.asked_of(alone)["overlap"] == "none"
+    assert "overlap" not in ablation.asked_of(every)
+    calls = calls_of(monkeypatch, alone, tmp_path)
+    for request in (every, alone):
+        ablation.measure(request, tmp_path / "shards", tmp_path)
+    first, second = (call for call in calls if call[0] == "tracknet.scripts.evaluate")
+    assert "--overlap" not in first
+    assert second[second.index("--overlap") + 1] == "none"
+    outs = [Path(call[call.index("--out") + 1]).name for call in (first, second)]
+    assert outs == ["val", "val-none"]
+    file.write_text("rows:\n  every: {model: wasb, overlap: mine}\n")
+    with pytest.raises(UserError, match="overlap"):
+        read_experiment(str(file))
+
+
+def test_the_tennis_experiment_scores_one_training_in_both_ways() -> None:
+    made = {(one.row, one.seed): one for one in requests(*read_experiment("tennis_wasb"))}
+    for every, alone, seeds in (("wasb", "wasb_one_pass", 3), ("vit_every_frame", "vit_one_pass", 1)):
+        for seed in range(seeds):
+            both = made[every, seed], made[alone, seed]
+            assert [one.overlap for one in both] == ["mean", "none"]
+            assert both[0].name == both[1].name
+            assert both[0].config().model.head.maps == "all"
+
+
+@pytest.mark.parametrize(
+    ("name", "epoch_steps"), [("badminton", 847), ("badminton_small", 1695), ("tennis_wasb", 1500)]
+)
+def test_no_experiment_warms_up_for_long(name: str, epoch_steps: int) -> None:
+    """Of about so many steps an epoch."""
+    for request in requests(*read_experiment(name)):
+        training = request.config().training
+        assert training.max_steps is not None
+        assert training.scheduler.warmup_epochs * epoch_steps <= 0.1 * training.max_steps
+
+
+@pytest.mark.parametrize("steps", ["0", "-3"])
+def test_no_steps_are_refused(steps: str) -> None:
+    with pytest.raises(UserError) as refused:
+        ablation.parse(["badminton", "--steps", steps])
+    assert refused.value.problems == (f"--steps must be at least 1, got {steps}",)
+    with pytest.raises(UserError, match="max_steps"):
+        requests(*read_experiment("badminton"), only=["detail_small"], steps=int(steps))
+
+
+def test_a_rehearsal_takes_the_steps_it_is_told() -> None:
+    def steps(given: int | None) -> int | None:
+        experiment, rows = read_experiment("badminton")
+        (request,) = requests(experiment, rows, only=["detail_small"], seeds=[0], steps=given, toy=True)
+        return request.config().training.max_steps
+
+    assert (steps(None), steps(5)) == (2, 5)

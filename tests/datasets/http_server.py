@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import ClassVar, Literal
 
-Fault = Literal["stall", "cut", "503", "wrong", "no range", "close", "none"]
+Fault = Literal["stall", "cut", "503", "wrong", "no range", "close", "page", "drip", "none"]
 STALL_S = 2.0
+DRIP_S = 0.05
 
 
 class Site:
@@ -80,6 +81,8 @@ class _Handler(BaseHTTPRequestHandler):
         content = site.files[self.path]
         if fault == "wrong":
             content = bytes(byte ^ 255 for byte in content)
+        if fault == "page":
+            content, wanted = b"<html>log in</html>", None
         whole = len(content)
         if wanted and fault != "no range":
             start, _, end = wanted.removeprefix("bytes=").partition("-")
@@ -90,6 +93,10 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self.send_response(200)
         self.send_header("Content-Length", str(len(content)))
+        if (
+            self.close_connection
+        ):  # as asked for by FFmpeg, which uses the connection again where this is not said
+            self.send_header("Connection", "close")
         self.end_headers()
         if not body:
             return
@@ -97,4 +104,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(content[: len(content) // 2])
             self.close_connection = True
             return
-        self.wfile.write(content)
+        pieces = 5 if fault == "drip" else 1
+        for number in range(pieces):
+            time.sleep(DRIP_S if fault == "drip" else 0.0)
+            self.wfile.write(content[number * len(content) // pieces : (number + 1) * len(content) // pieces])

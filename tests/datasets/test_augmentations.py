@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -79,6 +80,20 @@ def test_the_flips_short_way_equals_the_warp(flip: bool, width: int) -> None:
     picture = np.random.default_rng(3).integers(0, 256, (96, width, 3), dtype=np.uint8)
     short = Augmentation(similarity(size, flip=flip), None, only_flip=True)
     np.testing.assert_array_equal(short.apply(picture), replace(short, only_flip=False).apply(picture))
+
+
+@pytest.mark.parametrize("moves", ["nothing", "flip", "warp"])
+def test_colours_come_after_the_move_and_into_the_place_given(moves: str) -> None:
+    picture, place = noise(), np.zeros((2, *noise().shape), np.uint8)
+    matrix = {"nothing": np.eye(3), "flip": similarity(SIZE, flip=True)}.get(moves, draw(STRONG, 1).matrix)
+    both = replace(draw(colour_of(hue_deg=15.0, contrast=0.2), 0), matrix=matrix, only_flip=moves != "warp")
+    expected = cv2.transform(replace(both, colour=None).apply(picture), both.colour)
+    result = both.apply(picture, out=place[1])
+    np.testing.assert_array_equal(result, expected)
+    assert np.shares_memory(result, place[1])
+    np.testing.assert_array_equal(place[1], expected)
+    assert not place[0].any()
+    np.testing.assert_array_equal(picture, noise())
 
 
 def test_identity_changes_nothing() -> None:

@@ -21,10 +21,11 @@ from tracknet.datasets.faults import Fault, FaultLog, ReadWatch, stalled
 from tracknet.datasets.index import ShardSet, open_split
 from tracknet.datasets.loader import StreamLoader
 from tracknet.datasets.reader import Frame, ShardReader
-from tracknet.datasets.sources import join_shards
+from tracknet.datasets.shard_names import expand_shards
+from tracknet.datasets.sources import join_shards, open_sources
 from tracknet.datasets.stream import evaluation_stream, training_stream
-from tracknet.utils.errors import RunError
-from tracknet.utils.settings import LoaderConfig
+from tracknet.utils.errors import RunError, UserError
+from tracknet.utils.settings import DataConfig, LoaderConfig
 
 SKIP = LoaderConfig(lanes=6, run_length=4, on_bad_frame="skip", max_bad_frames=3)
 MODES = [("threads", 0), ("threads", 2), ("processes", 2)]
@@ -91,6 +92,51 @@ def test_skipping_masks_the_windows_of_a_bad_frame_and_changes_nothing_else(
     # Once, not in every window and epoch.
     assert len(warnings) == 1
     assert "its windows are masked (number 1 of at most 3 that are skipped)" in warnings[0]
+
+
+@pytest.mark.parametrize(("mode", "workers"), MODES)
+@pytest.mark.parametrize("lost", ["missing", "cut"])
+def test_a_shard_lost_before_the_start_is_skipped_and_told_of_once(
+    small_build: SmallBuild, shards: ShardSet, spec: SampleSpec, mode: str, workers: int, lost: str
+) -> None:
+    path = shards.folder / "train-002.tar"
+    path.unlink() if lost == "missing" else path.write_bytes(path.read_bytes()[:600])
+    rows = np.flatnonzero(shards.shard_id == 2).tolist()
+    skip = replace(SKIP, mode=mode, workers=workers, max_bad_frames=len(rows))
+    told: list[str] = []
+    for named in ({"shards": str(shards.folder)}, {"files": (f"{shards.folder}/train-<000..003>.tar",)}):
+        data = DataConfig(**named, loader=skip)  # type: ignore[arg-type]
+        there = open_sources(data, told.append).train
+        with pytest.raises(UserError, match=r"1 of (4|the) shards .*not (what was built|there)"):
+            open_sources(replace(data, loader=LoaderConfig()))
+    assert len(told) == 2
+    assert told[0].startswith(
+        f"warning: 1 of 4 shards are not what was built, with up to {len(rows)} frames, which are skipped: {path} "
+    )
+    # A glob stands for what was built, so that a run goes on with the same plan.
+    assert expand_shards([f"{shards.folder}/train-*.tar"], lost_too=True)[2] == path
+    warnings: list[str] = []
+    loader = loader_of(there, spec, skip, warnings)
+    assert loader.stream.describe_plan() == loader_of(small_build.open(), spec).stream.describe_plan()
+    for _ in range(2):
+        list(loader.epoch())
+    loader.close()
+    assert set(loader.faults.bad) <= set(rows)
+    assert len(loader.faults) > len(rows) / 2
+    (warning,) = warnings
+    assert f"{path}: " in warning
+    assert warning.endswith("; so are those of other frames there, with no more words")
+    with pytest.raises(RunError, match="2 bad frames") as caught:
+        list(loader_of(there, spec, replace(skip, max_bad_frames=1)).epoch())
+    assert len(caught.value.problems) == 1
+    assert caught.value.problems[0].endswith("(2 frames so far)")
+
+
+def test_where_all_shards_are_lost_nothing_is_skipped(shards: ShardSet) -> None:
+    for path in shards.folder.glob("train-*.tar"):
+        path.unlink()
+    with pytest.raises(RunError, match="4 of 4 shards are not what was built"):
+        open_sources(DataConfig(shards=str(shards.folder), loader=SKIP), [].append)
 
 
 def test_the_bad_frame_itself_is_grey_and_its_neighbours_are_seen(

@@ -192,7 +192,7 @@ def test_the_features_of_others_are_refused(
     with pytest.raises(UserError, match="of another backbone") as refused:
         open_features(small_features, frames, replace(backbone, weights_sha256="0" * 64), with_frames=True)
     assert "weights 000000000000) in this model" in refused.value.problems[0]
-    assert f"build_features {small_shards} --model" in str(refused.value.remedy)
+    assert f"build_features {small_shards} --out ANOTHER_FOLDER --model MODEL" in str(refused.value.remedy)
     changed = frames.crc32c.copy()
     changed[-1] ^= 1
     with pytest.raises(UserError, match="are not of the frames in") as refused:

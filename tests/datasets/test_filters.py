@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.datasets.conftest import SmallBuild, table_of
 from tracknet.datasets.batch import SampleSpec
-from tracknet.datasets.filters import choose_windows
+from tracknet.datasets.filters import choose_windows, chosen_games
 from tracknet.datasets.pieces import WindowRuns
 from tracknet.datasets.stream import training_stream
 from tracknet.datasets.table import FrameTable
@@ -125,3 +125,9 @@ def test_the_stream_serves_what_passes_and_says_so(small_build: SmallBuild, plai
     assert (plan["filter.visible_only"], plan["filter.games"], plan["filter.every"]) == (True, ["1"], 2)
     assert plan["windows"] == len(expected)
     assert plan != stream_of(FilterConfig()).describe_plan()
+
+
+def test_the_games_that_a_training_sees() -> None:
+    table = in_games(table_of([0, 1], [0, 1], [0, 1]), "game12", "game2", "game1")
+    assert chosen_games(table, FilterConfig()) == ["game1", "game2", "game12"]
+    assert chosen_games(table, FilterConfig(exclude_games=("2",))) == ["game1", "game12"]

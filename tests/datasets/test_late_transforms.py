@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.datasets.conftest import SmallBuild
 from tracknet.datasets.augmentations import SAME_COLOUR, draw_augmentation
@@ -75,6 +77,32 @@ def test_pixels_are_those_of_the_workers(config: AugmentConfig, seed: int, size:
         if one.only_flip and one.colour is None:
             flipped = f[:, :, ::-1] if one.matrix[0, 0] < 0 else f
             np.testing.assert_array_equal(w.permute(0, 2, 3, 1).numpy(), flipped)
+
+
+class OnTheCpu(TorchDispatchMode):
+    """Counts the float64 numbers that are computed on the CPU."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.numbers = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        made = func(*args, **(kwargs or {}))
+        if isinstance(made, torch.Tensor) and made.device.type == "cpu" and made.dtype == torch.float64:
+            self.numbers += made.numel()
+        return made
+
+
+def test_the_device_makes_the_grid(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a device without data: what the CPU computes are a few numbers a window."""
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # which knows no such device
+    frames = torch.zeros((16, 3, 3, 288, 512), dtype=torch.uint8, device="meta")
+    matrices = torch.eye(3, dtype=torch.float64).repeat(16, 1, 1)
+    colours = torch.eye(3, 4, dtype=torch.float64).repeat(16, 1, 1)
+    with OnTheCpu() as cpu:
+        made = transform_frames(frames, matrices, colours)
+    assert (made.shape, made.device.type) == (frames.shape, "meta")
+    assert cpu.numbers < 16 * 100
 
 
 def late(spec: SampleSpec) -> SampleSpec:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,7 +11,15 @@ from hypothesis import strategies as st
 
 from tests.datasets.conftest import REAL_CLIP_LENGTHS, bounds_of, steps_of
 from tracknet.datasets.pieces import WindowRuns
-from tracknet.datasets.plan import EpochPlan, EvaluationPlan, PlanConfig, window_rng
+from tracknet.datasets.plan import (
+    EpochPlan,
+    EvaluationPlan,
+    PlanConfig,
+    ball_rng,
+    order_rng,
+    pair_rng,
+    window_rng,
+)
 from tracknet.datasets.topology import Topology
 from tracknet.utils.errors import UserError
 
@@ -219,3 +229,14 @@ def test_randomness_of_windows_epochs_and_seeds_is_apart() -> None:
     }
     assert len(set(draws.values())) == len(draws) == 18
     assert draws[1, 1, 19_834] == tuple(window_rng(1, 1, 19_834).random(4))
+
+
+@pytest.mark.parametrize("make", [window_rng, ball_rng, pair_rng, order_rng])
+def test_randomness_is_that_of_the_key(make: Callable[[int, int, int], np.random.Generator]) -> None:
+    rng = make(2**32 + 7, 3, 19_834)
+    state = rng.bit_generator.state["state"]
+    key = np.array(state["key"], np.uint64)
+    assert key[0] == (7 << 32) + 3
+    assert not state["counter"].any()
+    expected = np.random.Generator(np.random.Philox(key=key)).random(50)
+    np.testing.assert_array_equal(rng.random(50), expected)

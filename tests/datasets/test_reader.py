@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.datasets.conftest import STORED, SmallBuild
+from tracknet.datasets.faults import ShardFault
 from tracknet.datasets.index import ShardSet, open_split
 from tracknet.datasets.reader import CachedFrames, Frame, ShardReader
 from tracknet.utils.errors import EXIT_FAILED, RunError
@@ -80,6 +81,31 @@ def test_a_shard_that_became_shorter_or_went_away_is_named(shards: ShardSet) -> 
         RunError, match=rf"train-002\.tar: {shards.table.keys[row]}: cannot be read: No such file"
     ):
         ShardReader(shards).read(row)
+
+
+def test_what_lies_in_a_shards_place_is_called_what_it_is(shards: ShardSet) -> None:
+    path, other = (shards.folder / shards.shard_names[number] for number in (2, 3))
+    rows = np.flatnonzero(shards.shard_id == 2)
+    row = int(rows[shards.offset[rows].argmax()])
+    whole, middle = path.read_bytes(), int(shards.offset[row]) + 10
+    for content, what in (
+        (other.read_bytes()[:middle], f"was replaced, it has {middle:,} bytes, not {len(whole):,}"),
+        (b"<html>gone</html>" * 99, "was replaced"),
+        (whole[:middle], f"was cut, it has {middle:,} of {len(whole):,} bytes"),
+        (b"", "was cut, it has 0 of"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(
+            ShardFault, match=f"{shards.table.keys[row]}: damaged: the shard {what}"
+        ) as caught:
+            ShardReader(shards).read(row)
+        assert caught.value.cause == caught.value.what.replace(f"{shards.table.keys[row]}: ", "")
+        assert str(caught.value.remedy).startswith(f"delete {path} and run")
+    path.unlink()
+    with pytest.raises(ShardFault, match=r"cannot be read: No such file") as caught:
+        ShardReader(shards).read(row)
+    # What is not there cannot be deleted.
+    assert str(caught.value.remedy).startswith(f"run the build command again: it writes {path.name} anew")
 
 
 def test_a_frame_of_another_size_is_refused(small_build: SmallBuild) -> None:

@@ -20,7 +20,7 @@ from tests.datasets.conftest import STORED
 from tests.datasets.http_server import Fault, Site, serve
 from tests.datasets.test_stream import assert_equal
 from tracknet.datasets.batch import Batch, SampleSpec
-from tracknet.datasets.fetch_ahead import RemoteShards, room_wanted
+from tracknet.datasets.fetch_ahead import FetchAhead, RemoteShards, room_wanted
 from tracknet.datasets.index import ShardSet, open_shards, open_split
 from tracknet.datasets.loader import StreamLoader
 from tracknet.datasets.reader import ShardReader
@@ -347,7 +347,7 @@ def test_frames_of_shards_that_are_not_there_are_not_looked_for(
 def test_a_cache_for_less_than_two_shards_and_a_mix_are_refused(
     site: Site, tmp_path: Path, local: ShardSet, spec: SampleSpec
 ) -> None:
-    with pytest.raises(UserError, match="holds less than two shards"):
+    with pytest.raises(UserError, match=r"holds less than two shards of 0\.000133 GB"):
         stream_of(remote(site, tmp_path, a_third(local) - 1), spec)
     halves = [
         open_shards(expand_shards([f"{site.url}/shards/{name}"], ShardCache(tmp_path, 10, QUICK)))
@@ -391,6 +391,25 @@ def test_a_shard_that_cannot_be_had_ends_the_run_by_name(
     with pytest.raises(RunError, match=r"/shards/train-003\.tar: "):
         list(loader.epoch())
     assert not [thread for thread in threading.enumerate() if thread.name == "fetch-ahead"]
+
+
+@pytest.mark.parametrize(("mode", "workers"), [("threads", 0), ("threads", 2), ("processes", 2)])
+def test_a_shard_that_is_known_not_to_come_is_not_waited_for(
+    site: Site, tmp_path: Path, spec: SampleSpec, monkeypatch: pytest.MonkeyPatch, mode: str, workers: int
+) -> None:
+    monkeypatch.setattr(http_server, "STALL_S", 5.0)
+    shards = open_split(
+        RemotePath(f"{site.url}/shards", ShardCache(tmp_path, 10**9, Patience(attempts=1, timeout_s=5.0))),
+        "train",
+    )
+    site.faults = {f"/shards/{name}": ["stall"] for name in shards.shard_names}
+
+    def known(self: FetchAhead) -> None:
+        raise RunError("known by now")
+
+    monkeypatch.setattr(FetchAhead, "check", known)
+    with pytest.raises(RunError, match="known by now"):
+        next(loader_of(shards, spec, mode, workers).epoch())
 
 
 @pytest.mark.parametrize(("mode", "workers"), [("threads", 0), ("threads", 2), ("processes", 2)])

@@ -59,12 +59,19 @@ def test_what_cannot_be_had_is_said_at_once(model_folder: Path, video: Path):
 def test_what_makes_no_sense_is_refused(model_folder: Path, video: Path):
     with pytest.raises(UserError, match="no such sport"):
         tracknet.predict(video, model_folder, events="golf", device="cpu")  # type: ignore[arg-type]
-    with pytest.raises(UserError, match="holds no frame"):
-        tracknet.predict(video, model_folder, frames=(9, 3), device="cpu")
+    for frames in ((9, 3), (-3, 5)):
+        with pytest.raises(UserError, match=f"no frame lies in {frames[0]}:{frames[1]}: ") as wrong:
+            tracknet.predict(video, model_folder, frames=frames, device="cpu")
+        assert "--" not in str(wrong.value)  # no option of a command
     with pytest.raises(RunError, match="has no frame in 900:"):
         tracknet.predict(video, model_folder, frames=(900, None), smooth=True, device="cpu")
     with pytest.raises(UserError, match="from 0 to 1"):
         tracknet.predict(video, model_folder, threshold=7, device="cpu")
+    for size in (0, -3):
+        with pytest.raises(UserError, match=f"a batch size of {size}: at least 1"):
+            tracknet.predict(video, model_folder, batch_size=size, device="cpu")
+    with pytest.raises(UserError, match="-1 candidates"):
+        tracknet.track(video, model_folder, candidates=-1, device="cpu")
 
 
 def test_the_source_is_not_drawn_over(model_folder: Path, video: Path):

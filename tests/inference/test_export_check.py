@@ -20,6 +20,8 @@ from tracknet.models.model import TrackNet
 from tracknet.utils.errors import UserError
 from tracknet.utils.geometry import Size
 from tracknet.utils.heatmap import locate
+from tracknet.utils.images import resize_frame
+from tracknet.utils.video import Video
 
 MakeModel = Callable[..., TrackNet]
 
@@ -122,8 +124,8 @@ def test_frames_of_shards_are_those_that_were_trained_on(
     model = exportable()
     model.input_size = Size(96, 48)
     named = check_frames(model, small_shards)
-    assert named.windows.shape == (16, 3, 3, 48, 96)
-    assert named.origin == f"16 windows of {small_shards} (val)"
+    assert named.windows.shape == (32, 3, 3, 48, 96)
+    assert named.origin == f"32 windows of {small_shards} (val)"
     # The first window of a clip repeats its first frame.
     assert torch.equal(named.windows[0, 0], named.windows[0, 1])
 
@@ -146,8 +148,17 @@ def test_frames_of_a_video(exportable: MakeModel, tmp_path: Path, monkeypatch: p
     frames = [rng.integers(0, 256, (64, 128, 3), dtype=np.uint8) for _ in range(35)]
     write_video(tmp_path / "v.mp4", frames)
     found = check_frames(model, tmp_path / "v.mp4")
-    assert found.windows.shape == (4, 3, 3, 32, 64)  # at frames 0, 10, 20 and 30
+    assert found.windows.shape == (32, 3, 3, 32, 64)  # of 33 there are
     assert not torch.equal(found.windows[0, 0], found.windows[0, 1])
+    # From the first frame to the last, each as it is decoded.
+    with Video(tmp_path / "v.mp4") as video:
+        decoded = [resize_frame(frame.image(), Size(64, 32)) for frame in video]
+    for window, start in ((found.windows[0], 0), (found.windows[-1], 32)):
+        np.testing.assert_array_equal(window.permute(0, 2, 3, 1).numpy(), decoded[start : start + 3])
+    # Of a file that is cut, as many as there are frames for.
+    whole = (tmp_path / "v.mp4").read_bytes()
+    (tmp_path / "cut.mp4").write_bytes(whole[: len(whole) // 2])
+    assert 2 < len(check_frames(model, tmp_path / "cut.mp4").windows) < 25
     write_video(tmp_path / "short.mp4", frames[:2])
     with pytest.raises(UserError, match=r"short\.mp4: 2 frames, and a window of this model spans 3"):
         check_frames(model, tmp_path / "short.mp4")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import threading
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.datasets.http_server import serve
 from tests.videos import pictures, turn, write_sound, write_video
 from tracknet.inference.frame_source import FrameSource, open_frames
 from tracknet.utils.errors import RunError, UserError
@@ -99,27 +102,66 @@ def test_a_picture_that_cannot_be_read_leaves_a_gap_and_a_note(tmp_path: Path):
     assert second.startswith("shot2.jpg is cut short")
 
 
+class Pipe(io.RawIOBase):
+    """Bytes that cannot be gone back in."""
+
+    def __init__(self, data: bytes) -> None:
+        self._left = io.BytesIO(data)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return False
+
+    def read(self, size: int = -1) -> bytes:
+        return self._left.read(size)
+
+
 def test_a_pipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     data = write_video(tmp_path / "a.ts", pictures(6)).read_bytes()
-
-    class Pipe(io.RawIOBase):
-        """Bytes that cannot be gone back in."""
-
-        def __init__(self) -> None:
-            self._left = io.BytesIO(data)
-
-        def readable(self) -> bool:
-            return True
-
-        def seekable(self) -> bool:
-            return False
-
-        def read(self, size: int = -1) -> bytes:
-            return self._left.read(size)
-
-    monkeypatch.setattr("sys.stdin", type("In", (), {"buffer": Pipe()}))
+    monkeypatch.setattr("sys.stdin", type("In", (), {"buffer": Pipe(data)}))
     source = open_frames("-")
     assert (source.name, numbers(source)) == ("standard input", list(range(6)))
+
+
+def with_index_last(path: Path) -> Path:
+    """A healthy MP4 of noise, far larger than what FFmpeg keeps of a pipe (32 KB) and so can go back in."""
+    noise = np.random.default_rng(0).integers(0, 256, (4, 240, 320, 3), dtype=np.uint8)
+    write_video(path, noise, index_first=False)
+    assert path.stat().st_size > 200_000
+    return path
+
+
+def test_an_mp4_whose_index_is_last_is_refused_of_a_pipe_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path = with_index_last(tmp_path / "a.mp4")
+    said = "is an MP4 or MOV of which a pipe gives no picture: .* index is at its end; name the file itself"
+    monkeypatch.setattr("sys.stdin", type("In", (), {"buffer": Pipe(path.read_bytes())}))
+    with pytest.raises(RunError, match=f"standard input {said}"):
+        open_frames("-")
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=(tmp_path / "pipe").write_bytes, args=(path.read_bytes(),), daemon=True)
+    writer.start()
+    with pytest.raises(RunError, match=f"pipe {said}"):
+        open_frames(tmp_path / "pipe")
+    writer.join(10)
+    # `predict MODEL - < a.mp4` can be gone back in.
+    with path.open("rb") as file:
+        monkeypatch.setattr("sys.stdin", type("In", (), {"buffer": file}))
+        assert numbers(open_frames("-")) == [0, 1, 2, 3]
+
+
+def test_an_mp4_from_a_server_that_gives_no_parts(tmp_path: Path):
+    path = with_index_last(tmp_path / "a.mp4")
+    with serve() as site:
+        site.files = {"/whole.mp4": path.read_bytes(), "/parts.mp4": path.read_bytes()}
+        site.faults = {"/whole.mp4": ["no range"] * 9}
+        assert numbers(open_frames(f"{site.url}/parts.mp4")) == [0, 1, 2, 3]
+        with pytest.raises(RunError, match=r"whole\.mp4 cannot be read") as refused:
+            open_frames(f"{site.url}/whole.mp4")
+    assert "download it" in str(refused.value)
 
 
 class FakeCamera:
@@ -162,6 +204,12 @@ def test_a_camera(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(FakeCamera, "opened", False)
     with pytest.raises(RunError, match="camera 0 cannot be opened"):
         open_frames("0")
+
+
+def test_a_camera_that_is_not_there_is_told_in_our_words_alone(capfd: pytest.CaptureFixture[str]):
+    with pytest.raises(RunError, match="camera 97 cannot be opened"):
+        open_frames("97")
+    assert capfd.readouterr() == ("", "")
 
 
 def test_what_is_no_video(tmp_path: Path):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from tracknet.inference.heatmap_file import HeatmapFile
 
@@ -29,3 +31,18 @@ def test_a_map_with_one_ball_takes_little_room(tmp_path: Path):
         for _ in range(50):
             file.add(ball)
         assert file._file.tell() < 50 * 1000
+
+
+def test_a_full_disk_is_told_once_where_it_happens(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).random((1, 24, 48), dtype=np.float32)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+    try:
+        # What the buffer still holds at the end may hide no other error.
+        with pytest.raises(ValueError, match="another"), HeatmapFile(tmp_path) as heatmaps:
+            heatmaps.add(noise)
+            raise ValueError("another")
+        with pytest.raises(OSError, match="too large"), HeatmapFile(tmp_path) as heatmaps:
+            heatmaps.add(np.repeat(noise, 900, axis=0))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)

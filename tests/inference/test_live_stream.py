@@ -15,11 +15,13 @@ from pathlib import Path
 
 import av
 import numpy as np
+import pytest
 
 from tests.rtsp_server import rtsp_server
 from tests.videos import pictures
 from tracknet.inference.frame_source import open_frames
 from tracknet.inference.predictions import Predictions
+from tracknet.utils.errors import RunError
 
 ROOT = Path(__file__).parents[2]
 
@@ -101,6 +103,16 @@ def test_rtsp(tmp_path: Path):
     steps_s = np.diff([time_s for _, time_s, _ in frames])
     np.testing.assert_allclose(steps_s, 1 / 30, atol=1e-3)
     assert {shape for _, _, shape in frames} == {(90, 160, 3)}
+
+
+def test_a_silent_rtsp_server_does_not_hang_the_tests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    over = threading.Event()
+    monkeypatch.setattr("tests.rtsp_server._play", lambda connection, data: over.wait(30))
+    with rtsp_server(tmp_path, pictures(2), limit_s=1.0) as url:
+        with pytest.raises(RunError):
+            open_frames(url)
+        assert not over.is_set()
+        over.set()
 
 
 def test_ctrl_c_is_the_end_of_a_stream_that_has_none(model_folder: Path, tmp_path: Path):

@@ -21,7 +21,7 @@ def touch(*paths: Path) -> list[str]:
 
 
 def names(specs: list[str]) -> list[str]:
-    return [job.name for job in find_jobs(specs)]
+    return [job.name for job in find_jobs(specs).jobs]
 
 
 def test_names_are_as_short_as_can_be_told_apart(tmp_path: Path):
@@ -44,7 +44,7 @@ FILES = st.sampled_from(["x.mp4", "x.avi", "X.mp4", "b_x.mp4", "x.MP4"])
 )
 def test_no_two_results_meet(tmp_path_factory: pytest.TempPathFactory, places: list[tuple[list[str], str]]):
     root = tmp_path_factory.mktemp("many")
-    jobs = find_jobs(touch(*(root.joinpath(*folders, name) for folders, name in places)))
+    jobs = find_jobs(touch(*(root.joinpath(*folders, name) for folders, name in places))).jobs
     files = [str(job.file(root, form)).lower() for job in jobs for form in ENDINGS]
     files += [str(job.partial(root)).lower() for job in jobs]
     assert len(set(files)) == len(jobs) * (len(ENDINGS) + 1)
@@ -59,6 +59,25 @@ def test_folders_of_videos_of_pictures_and_of_such_folders(tmp_path: Path):
     assert names([str(tmp_path)]) == ["Clip1", "Clip2", "9", "10"]
     one = str(tmp_path / "match1" / "9.mp4")
     assert names([one, str(tmp_path / "match1"), one]) == ["9", "10"]
+
+
+def test_what_of_a_folder_is_left_out_is_said(tmp_path: Path):
+    mixed = tmp_path / "mixed"
+    touch(mixed / "x.mp4", mixed / "sub" / "deep" / "two.mp4", mixed / "3.jpg", mixed / "4.jpg")
+    touch(mixed / "notes" / "score.txt", mixed / ".cache" / "old.mp4", mixed / "shots" / "1.png")
+    found = find_jobs([str(mixed)])
+    assert [job.name for job in found.jobs] == ["x"]
+    (said,) = found.left_out
+    assert "the 1 video in it is taken, and not 2 pictures, folder shots, folder sub: name" in said
+    # What is named besides is not left out.
+    (said,) = find_jobs([str(mixed), str(mixed / "sub"), str(mixed / "shots")]).left_out
+    assert "and not 2 pictures: name" in said
+    (said,) = find_jobs([str(tmp_path)]).left_out
+    assert said.startswith(f"{mixed}: ")
+    touch(tmp_path / "clip" / "0.png", tmp_path / "clip" / "1.png", tmp_path / "clip" / "more" / "0.png")
+    (said,) = find_jobs([str(tmp_path / "clip")]).left_out
+    assert "the 2 pictures in it are taken, and not folder more: name" in said
+    assert find_jobs([str(tmp_path / "clip" / "more"), str(mixed / "x.mp4")]).left_out == ()
 
 
 def test_everything_that_is_not_there_is_named(tmp_path: Path):

@@ -44,7 +44,7 @@ class FakeHub:
     def model_info(self, repo_id: str) -> Any:
         return SimpleNamespace(private=self.private[repo_id])
 
-    def hf_hub_download(self, repo_id: str, name: str) -> str:
+    def hf_hub_download(self, repo_id: str, name: str, *, cache_dir: Path) -> str:
         path = self.folder / repo_id / name
         if not path.is_file():
             raise EntryNotFoundError("no such file")

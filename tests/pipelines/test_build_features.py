@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import signal
 from pathlib import Path
@@ -128,6 +129,8 @@ def test_another_backbone_is_refused_by_name_and_overwrite_rebuilds(
     with pytest.raises(UserError, match="another configuration") as refused:
         compute(small_shards, out, "training.seed=1")
     assert [problem.split(":")[0] for problem in refused.value.problems] == ["weights"]
+    # No option says it.
+    assert str(refused.value.remedy).startswith("choose another --out, or rebuild it with --overwrite")
     with pytest.raises(UserError) as refused:
         compute(small_shards, out, "--dtype", "int8")
     assert "--dtype float16" in str(refused.value.remedy)
@@ -136,6 +139,17 @@ def test_another_backbone_is_refused_by_name_and_overwrite_rebuilds(
     info = FeatureInfo.of(Manifest.read(out), "")
     assert info.stored_bytes == 4 * 24 + 3 * 6 * 24
     assert inspect.run([str(out), "--verify", "--decode"]) == 0
+
+
+def test_what_comes_next_states_every_setting_once(
+    small_shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    size, out = "data.resize=[96,48]", tmp_path / "features"
+    assert compute(small_shards, out, size) == 0
+    told = shlex.split(capsys.readouterr().out.rpartition("next: ")[2])
+    keys = [item.partition("=")[0] for item in told if "=" in item]
+    assert sorted(keys) == sorted(set(keys))
+    assert size in told
 
 
 def test_changed_labels_touch_the_index_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -153,6 +153,40 @@ def test_the_inset_has_the_heatmaps_shape_and_its_glow() -> None:
     )
 
 
+@pytest.mark.parametrize(("width", "height"), [(426, 240), (1280, 720), (3840, 2160)])
+@pytest.mark.parametrize("score", [0.4, 0.95])
+def test_the_peak_of_the_inset_is_seen_at_a_glance(width: int, height: int, score: float) -> None:
+    # As real maps are: a ball of 5 cells on a ground of 0.015, players of 0.08; the picture full of lines.
+    heatmap = np.full((144, 256), 0.015, np.float32)
+    heatmap[60:80, 40:50] = 0.08
+    ball = np.zeros_like(heatmap)
+    draw_gaussian(ball, 180.0, 40.0, 1.2)
+    heatmap = np.maximum(heatmap, score * ball)
+    picture = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    with_ball, without = picture.copy(), picture.copy()
+    draw_inset(with_ball, heatmap)
+    draw_inset(without, np.minimum(heatmap, 0.08))
+    _, right, top, bottom = changed_between(with_ball, picture)
+    wide = round((bottom - top + 1) * 256 / 144)
+    inset, calm = (drawn[top : bottom + 1, right - wide + 1 : right + 1] for drawn in (with_ball, without))
+    x, y = 180.5 / 256 * wide, 40.5 / 144 * (bottom - top + 1)
+    light = inset.astype(int).max(-1)
+    # One bright spot, 1.1 % of the height wide at least (8 px at 720p), on ground below half the scale.
+    bright = light > 130
+    ys, xs = np.nonzero(bright[2:-2, 2:-2])
+    assert (xs.mean() + 2, ys.mean() + 2) == pytest.approx((x, y), abs=0.02 * wide)
+    assert 0.011 * height <= np.ptp(xs) + 1 <= 0.04 * height
+    assert calm[2:-2, 2:-2].max() < 105
+    # In colour, on grey.
+    spot = inset[round(y), round(x)].astype(int)
+    assert spot[0] - spot[2] > 80
+
+
+def changed_between(picture: Picture, other: Picture) -> tuple[int, int, int, int]:
+    ys, xs = np.nonzero((picture != other).any(-1))
+    return int(xs.min()), int(xs.max()), int(ys.min()), int(ys.max())
+
+
 @pytest.mark.parametrize("size", [(1, 1), (2, 2), (20, 9), (64, 64)])
 def test_frames_of_a_few_pixels(size: tuple[int, int]) -> None:
     picture = grey(*size)

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracknet.reporting.charts import Interval, Series, bar_chart, interval_chart, line_chart
+from tracknet.reporting.plots import errors
 
 ANY = st.one_of(st.none(), st.floats(width=32))
 
@@ -48,6 +49,25 @@ def test_bars_are_in_proportion():
     heights = [float(bar.get("height", "")) for bar in parts(svg, "rect", "bar")]
     assert heights[0] == pytest.approx(2 * heights[1], abs=0.2)
     assert heights[0] > 100 and heights[2] == 0
+
+
+def test_the_rest_stands_apart_and_is_named():
+    svg = bar_chart(["0–1", "1–2"], [10, 5], title="t", x_label="x", y_label="y", rest=("≥2", 20))
+    bars = parts(svg, "rect", "bar")
+    left = [float(bar.get("x", "")) for bar in bars]
+    assert left[2] - left[1] == pytest.approx(2 * (left[1] - left[0]), abs=0.3)
+    assert ">≥2</text>" in svg and "≥2: 20</title>" in svg
+
+
+def test_only_equal_bins_of_errors_stand_side_by_side():
+    """A bin ten times as wide beside the others would make a hump where there is none."""
+    histogram = {"edges_px": [0, 1, 2, 3, 13, 50, None], "counts": [9, 4, 2, 5, 1, 1]}
+    svg = errors({"error": {"histogram": histogram}})
+    bars = parts(svg, "rect", "bar")
+    assert [bar.get("class") for bar in bars] == ["bar", "bar", "bar", "bar rest"]
+    assert "≥3: 7</title>" in svg
+    even = errors({"error": {"histogram": {"edges_px": [0, 1, 2], "counts": [9, 4]}}})
+    assert "bar rest" not in even and errors({}).count("<rect") == 0
 
 
 def test_interval_is_around_its_value_and_zero_is_in_the_middle():

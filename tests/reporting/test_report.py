@@ -67,6 +67,24 @@ def test_figures_intervals_and_marks_are_on_the_page(
     assert "–" in other[0]
 
 
+def test_ap_with_monotone_precision_is_beside_ap(render_page: Render, metrics: dict, predictions: Columns):
+    metrics["protocols"]["wasb"]["ap_monotone"] = 0.7751
+    text = section(render_page(metrics, predictions).read_text(), "protocols")
+    assert text.count("monotone 0.775 †") == 1
+    assert "the best precision at this or any higher recall" in text
+
+
+def test_intervals_of_groups_are_beside_them_and_in_the_findings(
+    render_page: Render, metrics: dict, predictions: Columns
+):
+    metrics["breakdowns"]["game"][1] |= {"intervals": {"recall": [0.4, 0.75], "f1": None}}
+    page = render_page(metrics, predictions).read_text()
+    assert "0.600 † [0.40, 0.75]" in section(page, "breakdowns")
+    told = section(page, "summary")
+    assert "Recall is 0.60 [0.40, 0.75] for game2 (35 balls), against 0.81 over all." in told
+    assert "as the plain figures have it" in told
+
+
 def test_an_honest_threshold_has_no_marks(render_page: Render, metrics: dict, predictions: Columns):
     assert "†" not in visible(render_page(metrics | {"optimistic": False}, predictions).read_text())
 
@@ -96,6 +114,20 @@ def test_figures_by_part_are_marked_and_say_of_how_many(
     assert "†" not in section(
         render_page(metrics | {"optimistic": False}, predictions).read_text(), "breakdowns"
     )
+
+
+def test_the_page_says_what_a_lower_threshold_would_give(
+    render_page: Render, metrics: dict, predictions: Columns
+):
+    metrics["pr_curves"] = {"wasb": {"recall": [0.5, 0.805, 0.95], "precision": [1.0, 0.91, 0.6]}}
+    page = render_page(metrics, predictions).read_text()
+    figure = page[page.index("Precision over recall</h3>") :].partition("</figure>")[0]
+    x = [float(pair.partition(",")[0]) for pair in figure.partition('points="')[2].partition('"')[0].split()]
+    ring = re.search(r'<circle class="mark c0 d0" cx="([\d.]+)"', figure)
+    assert ring and float(ring[1]) == x[1] < x[2]
+    words = visible(figure)
+    assert "to where every guess, however unsure, is taken" in words
+    assert "AP is of the part up to it" in words
 
 
 def test_errors_say_over_how_many_balls(render_page: Render, metrics: dict, predictions: Columns):

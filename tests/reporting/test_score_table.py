@@ -46,6 +46,9 @@ def test_a_protocols_line():
     assert " ".join(line.split()) == "wasb 50.0 [40.0, 60.0] 50.0 50.0 50.0 50.0 2.2 12,345 1 2 3 4"
     assert len(header) == len(line) <= 110
     assert "d < 4 px at 1280x720" in rule
+    assert rule.endswith("AP with monotone precision -")
+    marked = protocol_table(report(optimistic=True, protocols={"wasb": figures(ap_monotone=0.612)}))
+    assert marked.endswith("AP with monotone precision 61.2*")
 
 
 def test_undefined_figures_are_dashes():

@@ -162,6 +162,11 @@ def test_another_programs_predictions(small_shards: Path, tmp_path: Path, capsys
             there = table.visibility[row] > 0
             rows.append(f"{table.frame[row]},{int(there)},{x + 0.25 if there else 0},{y if there else 0}")
         (theirs / f"{game}_{clip}.csv").write_text("\n".join(rows))
+        scored = tmp_path / "scored"
+        scored.mkdir(exist_ok=True)
+        (scored / f"{game}_{clip}.csv").write_text(
+            "\n".join([rows[0] + ",Score", *(f"{r},0.5" for r in rows[1:])])
+        )
     args = ["--from", str(theirs), "--shards", str(small_shards), "--out", str(tmp_path / "out")]
     assert evaluate.run(args) == EXIT_DONE
     report = metrics(tmp_path / "out")
@@ -176,22 +181,27 @@ def test_another_programs_predictions(small_shards: Path, tmp_path: Path, capsys
     assert "gives no scores" in out
     # And beside a model's file: the same frames.
     both = ["--compare", str(tmp_path / "out"), str(theirs), "--shards", str(small_shards)]
-    assert evaluate.run([*both, "--out", str(tmp_path / "compared"), "--resamples", "50"]) == EXIT_DONE
+    assert evaluate.run([*both, "--out", str(tmp_path / "compared"), "--resamples", "100"]) == EXIT_DONE
     assert metrics(tmp_path / "compared")["compare"]["protocols"]["wasb"]["f1"]["difference"] == 0
     assert "A against B" in (tmp_path / "compared" / "report.html").read_text()
     page = page_data(tmp_path / "compared")
     assert len(page["pictures"]) == 30
     assert len(page["clips"][0]["b_x"]) == 16
     assert "no clear difference" in capsys.readouterr().out
+    both = ["--compare", str(tmp_path / "out"), str(scored), "--shards", str(small_shards), "--no-report"]
+    assert evaluate.run([*both, "--out", str(tmp_path / "ranked")]) == EXIT_DONE
+    assert f"note: B: {scored} gives no blob sums: WASB's AP is ranked by Score" in capsys.readouterr().out
 
 
-def test_two_runs_are_compared(trained: Path, small_shards: Path, tmp_path: Path, capsys):
+def test_two_runs_are_compared(
+    trained: Path, small_shards: Path, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
+):
     other = trained.parent / "other"
     shutil.copytree(trained, other, symlinks=True)
     message = refused(capsys, "--compare", trained, other)
     assert f"python -m tracknet.scripts.evaluate {trained} --shards" in message
     for run, model in ((trained, "best"), (other, "last")):
-        where = ["--shards", str(small_shards), "--pictures", "0", "--workers", "0", "--resamples", "10"]
+        where = ["--shards", str(small_shards), "--pictures", "0", "--workers", "0", "--resamples", "100"]
         folder = run / "checkpoints" / model / "model"
         assert evaluate.run([str(folder), *where, "--out", str(run / "evaluation" / "val")]) == EXIT_DONE
     out = tmp_path / "compared"
@@ -207,6 +217,19 @@ def test_two_runs_are_compared(trained: Path, small_shards: Path, tmp_path: Path
     told = "the threshold was chosen on this very split: every figure that depends on it"
     assert any(note.startswith(f"B: {told}") for note in compared["notes"])
     text = capsys.readouterr().out
+    # An evaluation's folder stays as it is, and another pair takes another.
+    val = trained / "evaluation" / "val"
+    before = {path.name: path.read_bytes() for path in val.iterdir()}
+    pair = ["--compare", str(trained), str(other), "--no-report", "--resamples", "100"]
+    assert "holds an evaluation, which a comparison would replace" in refused(capsys, *pair, "--out", val)
+    assert {path.name: path.read_bytes() for path in val.iterdir()} == before
+    assert "holds the comparison of" in refused(capsys, "--from", val, "--no-report", "--out", out)
+    monkeypatch.chdir(tmp_path)
+    for first, second in ((trained, other), (trained, other), (other, trained)):
+        args = ["--compare", str(first), str(second), "--no-report", "--resamples", "100"]
+        assert evaluate.run(args) == EXIT_DONE
+    assert files(tmp_path / "evaluation") == ["comparison", "comparison-2"]
+    assert metrics(tmp_path / "evaluation" / "comparison-2")["compare"]["a"] == str(other)
     assert compared["verdict"] in text
     assert f"*: A: {told}" in text and f"*: B: {told}" in text
     assert "<b>†</b>" in (out / "report.html").read_text().partition('id="protocols"')[0]
@@ -219,7 +242,7 @@ def test_a_run_on_another_build_keeps_both(trained: Path, small_shards: Path, tm
     manifest = json.loads((other / "manifest.json").read_text())
     manifest["build_id"] = "0123456789" + manifest["build_id"][10:]
     (other / "manifest.json").write_text(json.dumps(manifest))
-    more = ["--pictures", "0", "--workers", "0", "--resamples", "10"]
+    more = ["--pictures", "0", "--workers", "0", "--resamples", "100"]
     assert evaluate.run([str(trained), "--shards", str(small_shards), *more]) == EXIT_DONE
     first = {path.name: path.read_bytes() for path in (trained / "evaluation" / "val").iterdir()}
     assert evaluate.run([str(trained), "--shards", str(other), *more, "--no-report"]) == EXIT_DONE
@@ -236,7 +259,7 @@ def test_a_run_on_another_build_keeps_both(trained: Path, small_shards: Path, tm
     shutil.rmtree(trained / "evaluation" / "val")
     assert evaluate.run(args) == EXIT_DONE
     assert metrics(out)["compare"]["frames"] == 32
-    args = ["--from", str(trained), "--no-report", "--resamples", "10", "--out", str(tmp_path / "again")]
+    args = ["--from", str(trained), "--no-report", "--resamples", "100", "--out", str(tmp_path / "again")]
     assert evaluate.run(args) == EXIT_DONE
     assert metrics(tmp_path / "again")["build_id"] == manifest["build_id"]
     shutil.copytree(again, trained / "evaluation" / "val-2")
@@ -246,7 +269,7 @@ def test_a_run_on_another_build_keeps_both(trained: Path, small_shards: Path, tm
 def test_a_page_that_is_not_finished_leaves_the_figures_and_no_older_page(
     trained: Path, small_shards: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    args = [str(trained), "--shards", str(small_shards), "--workers", "0", "--resamples", "10"]
+    args = [str(trained), "--shards", str(small_shards), "--workers", "0", "--resamples", "100"]
     assert evaluate.run(args) == EXIT_DONE
     out = trained / "evaluation" / "val"
     assert {"report.html", "overlays.png"} < set(files(out))
@@ -287,12 +310,26 @@ def test_a_threshold_is_chosen_on_clips_set_aside(trained: Path, small_shards: P
     assert chosen_on["protocol"] == "tracknet, d <= 5 px at 1280x720"
     assert f"score threshold | {saved['score_threshold']:g}" in (model / "README.md").read_text()
     assert (model / "model.safetensors").read_bytes() == weights
-    assert "chosen on 16 frames of train (game1_Clip2)" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "chosen on 16 frames of train (game1_Clip2)" in said.out
+    assert "warning: the threshold was chosen on game1, which the model was trained on" in said.err
+    assert chosen_on["trained_on"] == ["game1"]
     assert evaluate.run([*args, "--pictures", "0"]) == EXIT_DONE
     report = metrics(trained / "evaluation" / "val")
     assert report["threshold"] == saved["score_threshold"]
     # The threshold no longer flatters; the checkpoint still does.
     assert report["optimistic_because"] == ["checkpoint"]
+    told = "the threshold was chosen on game1, which the model was trained on: it is surer there"
+    assert report["notes"][0].startswith(told)
+    assert told[1:] in (trained / "evaluation" / "val" / "report.html").read_text()
+    capsys.readouterr()
+    assert evaluate.run([*args, "--calibrate", "val"]) == EXIT_DONE
+    assert "trained on" not in capsys.readouterr().err
+    # A game that training left out is set aside indeed.
+    saved["provenance"]["games"]["train"] = ["game7"]
+    (model / "config.json").write_text(json.dumps(saved))
+    assert evaluate.run([*args, "--calibrate", "train", "game1_Clip2"]) == EXIT_DONE
+    assert "trained on" not in capsys.readouterr().err
     assert evaluate.run([*args, "--calibrate", "val"]) == EXIT_DONE
     assert (
         json.loads((model / "config.json").read_text())["provenance"]["threshold_chosen_on"]["clips"] is None
@@ -304,13 +341,15 @@ def test_wrong_requests(trained: Path, small_shards: Path, tmp_path: Path, capsy
     assert "holds no model" in refused(capsys, tmp_path, *shards)
     assert "choose one of train, val" in refused(capsys, trained, *shards, "--split", "test")
     assert "holds no finished build" in refused(capsys, trained, "--shards", tmp_path)
-    message = refused(capsys, trained, *shards, "--distance", "0", "--batch-size", "0", "--resamples", "1")
+    message = refused(capsys, trained, *shards, "--distance", "0", "--batch-size", "0", "--resamples", "99")
     for fault in (
-        "a distance must be above 0",
+        "a distance must be a number above 0, got 0",
         "--batch-size must be at least 1",
-        "--resamples must be at least 2",
+        "--resamples must be at least 100, got 99",
     ):
         assert fault in message
+    assert "a distance must be a number above 0, got inf" in refused(capsys, trained, "--distance", "inf")
+    assert "above 0, got nan" in refused(capsys, trained, "--pck", "2", "nan")
     assert "--overlap mean combines several windows" in refused(capsys, trained, *shards, "--overlap", "mean")
     message = refused(capsys, "--from", trained, "--overlap", "max", "--flip")
     assert "--overlap needs the model" in message

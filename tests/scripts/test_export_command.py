@@ -11,6 +11,7 @@ import torch
 
 from tests.inference.exportable import build_exportable
 from tests.models.test_model_card import EVALUATION
+from tracknet.inference import export_check
 from tracknet.inference.exported_model import load_exported
 from tracknet.models import publishing
 from tracknet.models.model import TrackNet
@@ -51,7 +52,7 @@ def test_a_run_becomes_a_file_in_it(run_folder: Path, capsys: pytest.CaptureFixt
         "points_px float32 [1, 1, 2], scores float32 [1, 1]"
     ) in said.out
     assert (
-        "compared on drawn frames: points at most 0 px apart where a ball is reported (16 maps)" in said.out
+        "compared on drawn frames: points at most 0 px apart where a ball is reported (32 maps)" in said.out
     )
     assert load_exported(out, "cpu").provenance["run"] == "first"
     assert "is there already" in refused(capsys, "runs/first", "--format", "torch-export", "--points")
@@ -59,18 +60,22 @@ def test_a_run_becomes_a_file_in_it(run_folder: Path, capsys: pytest.CaptureFixt
 
 
 def test_a_folder_to_publish_holds_the_figures(
-    run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     args = ["runs/first", "--format", "safetensors", "--license", "mit", "--out", "public"]
     assert export.run(args) == EXIT_DONE
-    assert "the card holds the figures of: val" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "the card holds the figures of: val" in said
+    assert "note" not in said
     card = (tmp_path / "public" / "README.md").read_text()
     assert "license: mit" in card
     assert "| wasb | d < 4 px at 1280x720 | 0.920 [0.856, 0.973] |" in card
     full = (tmp_path / "public" / "model.safetensors").stat().st_size
 
     assert "public is there already" in refused(capsys, *args, "--half")
+    monkeypatch.setattr(export_check, "ENOUGH_JUDGED", 40)
     assert export.run([*args, "--half", "--overwrite"]) == EXIT_DONE
+    assert "note: only 32 of these 32 maps show a ball" in capsys.readouterr().out
     assert (tmp_path / "public" / "model.safetensors").stat().st_size < 0.6 * full
     assert TrackNet.from_pretrained(tmp_path / "public").head.conv.weight.dtype == torch.float32
     assert sorted(path.name for path in tmp_path.iterdir()) == ["public", "runs"]

@@ -358,19 +358,41 @@ def test_an_error_in_the_model_ends_all(
         predict(model, video, out=tmp_path)
 
 
+def test_one_frame_is_no_frames_and_what_a_folder_leaves_out_is_told(
+    model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    folder = tmp_path / "mixed"
+    write_video(folder / "single.mp4", pictures(1))
+    write_video(folder / "sub" / "two.mp4", pictures(1))
+    assert predict(model, str(folder), out=tmp_path / "out") == 0
+    told = capsys.readouterr()
+    assert "single.mp4: 1 frame, the ball in 1 (100.0%)" in told.out
+    assert "note: " in told.err and "the 1 video in it is taken, and not folder sub" in told.err
+
+
 def test_wrong_requests(model: str, video: str, tmp_path: Path):
     with pytest.raises(UserError) as wrong:
         predict(model, video, "--batch", "0", "--fps", "0", "--threshold", "nan", out=tmp_path)
     assert len(wrong.value.problems) == 3
     with pytest.raises(UserError, match="--overlay too"):
         predict(model, video, "--heatmap", out=tmp_path)
+    with pytest.raises(UserError) as wrong:
+        predict(model, video, "--trajectory", "fill_frames=1", out=tmp_path)
+    assert wrong.value.problems == ("--trajectory changes a setting of --smooth: give --smooth too",)
     with pytest.raises(UserError, match="needs a value"):
-        predict(model, video, "--trajectory", "fill_frames", out=tmp_path)
-    with pytest.raises(UserError, match="--trajectory has 2 problems"):
-        predict(model, video, "--trajectory", "fil_frames=1", "--trajectory", "max_speed=0", out=tmp_path)
-    for frames in ("5", "9:9", "a:b", "-3:"):
-        with pytest.raises(UserError, match="--frames"):
+        predict(model, video, "--smooth", "--trajectory", "fill_frames", out=tmp_path)
+    with pytest.raises(UserError, match="--trajectory has 3 problems") as wrong:
+        settings = ("fil_frames=1", "max_speed=0", "foo=1")
+        predict(model, video, "--smooth", *(f"--trajectory={pair}" for pair in settings), out=tmp_path)
+    known, _, unknown = wrong.value.problems
+    assert known.endswith("no such key (did you mean fill_frames?)")
+    assert unknown.startswith("foo: no such key (there are candidates, max_speed,")
+    for frames in ("5", "a:b", "-3:"):
+        with pytest.raises(UserError, match=f"--frames {frames} is no range"):
             predict(model, video, f"--frames={frames}", out=tmp_path)
+    with pytest.raises(UserError, match="no frame lies in 9:9: frames are counted from 0") as wrong:
+        predict(model, video, "--frames=9:9", out=tmp_path)
+    assert wrong.value.remedy == "9:10 is frame 9 alone, 9: is all from there on"
     with pytest.raises(SystemExit):
         predict(model, video, "--format", "csv,xml", out=tmp_path)
     with pytest.raises(UserError, match="no model"):

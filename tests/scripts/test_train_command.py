@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -44,8 +45,42 @@ def test_shards_may_be_named_as_files(small_train_args: list[str], small_shards:
         f"train-<000..{count - 1:03d}>.tar",
         "train-*.tar",
     ):
-        assert train.run([str(small_shards / pattern), *small_train_args, "--dry-run"]) == EXIT_DONE
+        args = [str(small_shards / pattern), *without_shards(small_train_args)]
+        assert train.run([*args, "--dry-run"]) == EXIT_DONE
         assert f"32 frames in {count} shards" in capsys.readouterr().out
+
+
+def without_shards(arguments: list[str]) -> list[str]:
+    return [argument for argument in arguments if not argument.startswith("data.shards=")]
+
+
+def test_the_shards_named_last_are_read_and_two_ways_refused(
+    small_train_args: list[str], small_shards: Path, tmp_path: Path, capsys
+):
+    there = str(small_shards / "train-*.tar")
+    args = [*without_shards(small_train_args), "--name", "a", "training.max_steps=1"]
+    assert train.run([there, *args]) == EXIT_DONE
+    other = copy_shards(small_shards, tmp_path)
+    manifest = json.loads((other / "manifest.json").read_text())
+    (other / "manifest.json").write_text(json.dumps({**manifest, "build_id": "0" * 64}))
+    resume = ["--resume", str(tmp_path / "runs" / "a"), "training.max_steps=2"]
+    # The run began with files; those it must not go on reading.
+    for again in (f"data.shards={other}", f"data={{shards: {other}}}"):
+        assert "the shards are of build 000000000000" in refused(capsys, [*resume, again])
+    assert train.run([*resume, f"data.shards={small_shards}"]) == EXIT_DONE
+    _, config = RunFolder.open(tmp_path / "runs" / "a")
+    assert (config.data.shards, config.data.files) == (str(small_shards), None)
+
+    mix = f"data.sources=[{{shards: {other}}}]"
+    for two, named in (
+        ([there, f"data.shards={other}"], "the shards on the command line and data.shards"),
+        ([f"data.files=[{there}]", f"data.shards={other}"], "data.files and data.shards"),
+        ([f"data.shards={other}", mix], "data.shards and data.sources"),
+        ([there, mix], "the shards on the command line and data.sources"),
+    ):
+        message = refused(capsys, [*args, "--dry-run", *two])
+        assert f"shards are named twice: {named}\n  remedy: leave out all but one" in message
+        assert "shards are named twice" in refused(capsys, [*resume, *two])
 
 
 def test_both_modules_are_one_command(small_train_args: list[str], small_shards: Path, tmp_path: Path):
@@ -54,7 +89,7 @@ def test_both_modules_are_one_command(small_train_args: list[str], small_shards:
         "-m",
         "tracknet.train",
         str(small_shards / "train-{000..001}.tar"),
-        *small_train_args,
+        *without_shards(small_train_args),
     ]
     done = subprocess.run(
         [*command, "--name", "a", "training.max_steps=1"], capture_output=True, text=True, check=False
@@ -162,7 +197,7 @@ def test_missing_and_cut_shards_are_named(
         f"train-001.tar has {cut.stat().st_size:,} bytes, its manifest says {cut.stat().st_size + 1024:,}"
         in message
     )
-    message = refused(capsys, [str(folder / "train-<000..001>.tar"), *small_train_args])
+    message = refused(capsys, [str(folder / "train-<000..001>.tar"), *without_shards(small_train_args)])
     assert "train-000.tar: no such file" in message
 
 
@@ -185,6 +220,22 @@ def test_a_flipped_byte_stops_the_training_and_loses_nothing(
     assert (run / "checkpoints" / "last" / "training_state" / "state.json").is_file()
     shard.write_bytes(whole)
     assert train.run(["--resume", str(run)]) == EXIT_DONE
+
+
+def test_a_run_that_skips_goes_on_without_a_shard(
+    small_train_args: list[str], small_shards: Path, tmp_path: Path, capsys
+):
+    folder = copy_shards(small_shards, tmp_path)
+    args = [*small_train_args, f"data.shards={folder}", "--name", "skips", "training.max_steps=1"]
+    assert train.run(args) == EXIT_DONE
+    (folder / "train-001.tar").unlink()
+    resume = ["--resume", str(tmp_path / "runs" / "skips"), "training.max_steps=2"]
+    assert "train-001.tar is missing" in refused(capsys, resume, code=EXIT_FAILED)
+    skip = ["data.loader.on_bad_frame=skip", "data.loader.max_bad_frames=99"]
+    assert train.run([*resume, *skip]) == EXIT_DONE
+    said = capsys.readouterr()
+    assert said.out.count("1 of 2 shards are not what was built, with up to") == 1
+    assert said.err.count("train-001.tar") == 1
 
 
 def test_a_name_is_no_path(small_train_args: list[str], capsys):

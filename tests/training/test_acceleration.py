@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from functorch.compile import make_boxed_func
 from safetensors.torch import load_file
+from torch._dynamo.backends.common import aot_autograd
+from torch._inductor.exc import InductorError
 from torch.nn import functional as F
 
 from tests.training.conftest import RunRanks, take_steps
@@ -242,6 +245,29 @@ def test_what_cannot_be_compiled_is_said_so(
         raise RuntimeError("no such kernel")
 
     monkeypatch.setattr(acceleration, "BACKEND", broken)
+    trainer = small_trainer(*NONE, "training.compile=default", model="detail_small")
+    with pytest.raises(UserError, match=r"this model cannot be compiled here: .*no such kernel") as refused:
+        take_steps(trainer, 1)
+    assert refused.value.remedy == "train with training.compile=off"
+
+
+def test_what_cannot_be_compiled_backward_is_said_so(
+    small_trainer: MakeTrainer, graphs: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the compiler first sees the backward pass when it is run, as inductor does."""
+
+    def broken(graph: torch.fx.GraphModule, inputs: object) -> Callable[..., object]:
+        def run(*args: object) -> object:
+            raise InductorError(RuntimeError("no such kernel"), None)
+
+        return make_boxed_func(run)
+
+    def backend(graph: torch.fx.GraphModule, inputs: object) -> Callable[..., object]:
+        return aot_autograd(fw_compiler=lambda fx, _: make_boxed_func(fx.forward), bw_compiler=broken)(
+            graph, inputs
+        )
+
+    monkeypatch.setattr(acceleration, "BACKEND", backend)
     trainer = small_trainer(*NONE, "training.compile=default", model="detail_small")
     with pytest.raises(UserError, match=r"this model cannot be compiled here: .*no such kernel") as refused:
         take_steps(trainer, 1)

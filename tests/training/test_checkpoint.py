@@ -128,6 +128,22 @@ def test_resume_names_every_difference():
     assert "seed is" not in str(caught.value)
 
 
+def test_of_a_group_of_settings_only_the_keys_that_differ_are_named():
+    augment = {"enabled": True, "flip_prob": 0.5, "zoom": {"prob": 0.0, "most": 2.0}}
+    state = TrainingState(build_id="a", plan={"sample.augment": augment, "sample.seed": 1})
+    other = {**augment, "zoom": {"prob": 0.5, "most": 2.0}}
+    for now, problems in (
+        (other, ("data.augment.zoom.prob is 0.5, the run began with 0.0",)),
+        (None, ("data.augment.enabled is False, the run began with True",)),
+        ({"enabled": True}, None),
+    ):
+        with pytest.raises(UserError) as caught:
+            check_resumable(state, "a", {"sample.augment": now, "sample.seed": 1})
+        if problems:
+            assert caught.value.problems == problems
+    assert "data.augment.flip_prob is not stated, the run began with 0.5" in caught.value.problems
+
+
 def test_model_of_a_run_is_its_best_else_its_last(tmp_path: Path):
     checkpoints = tmp_path / "checkpoints"
     first = save(checkpoints, 1)

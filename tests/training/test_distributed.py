@@ -237,7 +237,7 @@ def test_an_evaluation_by_ranks_is_that_of_one_process_to_the_last_digit(
     overrides = [*SMALL, f"data.shards={small_shards}", "model.head.maps=all", "data.sequence.length=5"]
     config = load_config(data="tracknet", model="vit_tiny", training="cpu", overrides=overrides)
     prepare(config, say=lambda line: None).model.save_pretrained(tmp_path / "model")
-    plain = ["--split", "val", "--no-report", "--batch-size", "4", "--workers", "0", "--resamples", "20"]
+    plain = ["--split", "val", "--no-report", "--batch-size", "4", "--workers", "0", "--resamples", "100"]
     args = [str(tmp_path / "model"), "--shards", str(small_shards), *plain]
     assert evaluate.run([*args, "--out", str(tmp_path / "one")]) == 0
     codes = run_ranks(lambda rank: cli_main(evaluate.run, [*args, "--out", str(tmp_path / "many")]), count)

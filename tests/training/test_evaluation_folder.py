@@ -7,7 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from tracknet.training.evaluation_folder import place_for, replaced_files
+from tracknet.training.evaluation_folder import (
+    check_kind,
+    place_for,
+    place_for_pair,
+    replaced_files,
+)
 from tracknet.utils.errors import UserError
 
 X, Y, Z = "1111aaaa" * 8, "2222bbbb" * 8, "3333cccc" * 8
@@ -46,6 +51,44 @@ def test_what_cannot_be_told_is_not_replaced(tmp_path: Path, name: str, content:
     (tmp_path / "val").mkdir()
     (tmp_path / "val" / name).write_text(content)
     assert place_for(tmp_path / "val", X) == tmp_path / "val-1111aaaa"
+
+
+def compared(place: Path, a: str, b: str, build_id: str = X) -> None:
+    place.mkdir(parents=True)
+    content = {"compare": {"a": a, "b": b, "build_id": build_id, "split": "val"}}
+    (place / "metrics.json").write_text(json.dumps(content))
+
+
+def test_another_pairs_comparison_is_not_replaced(tmp_path: Path):
+    usual = tmp_path / "comparison"
+    assert place_for_pair(usual, ("a", "b"), X, "val") == usual
+    compared(usual, "a", "b")
+    assert place_for_pair(usual, ("a", "b"), X, "val") == usual, "the same again"
+    assert place_for_pair(usual, ("b", "a"), X, "val") == tmp_path / "comparison-2"
+    assert place_for_pair(usual, ("a", "b"), Y, "val") == tmp_path / "comparison-2", "of other frames"
+    assert place_for_pair(usual, ("a", "b"), X, "test") == tmp_path / "comparison-2"
+    evaluated(tmp_path / "comparison-2", X)
+    assert place_for_pair(usual, ("b", "a"), X, "val") == tmp_path / "comparison-3"
+    compared(tmp_path / "comparison-3", "b", "a")
+    assert place_for_pair(usual, ("b", "a"), X, "val") == tmp_path / "comparison-3"
+
+
+def test_an_evaluation_and_a_comparison_do_not_take_each_others_folder(tmp_path: Path):
+    evaluated(tmp_path / "one", X)
+    compared(tmp_path / "two", "a", "b")
+    check_kind(tmp_path / "one", is_comparison=False)
+    check_kind(tmp_path / "two", is_comparison=True)
+    for is_comparison in (False, True):
+        check_kind(tmp_path / "nothing", is_comparison=is_comparison)
+    with pytest.raises(UserError, match="holds an evaluation, which a comparison would replace") as refused:
+        check_kind(tmp_path / "one", is_comparison=True)
+    assert f"--out {tmp_path / 'one'}-compared" in str(refused.value)
+    with pytest.raises(UserError, match="holds the comparison of a and b, which an evaluation would replace"):
+        check_kind(tmp_path / "two", is_comparison=False)
+    (tmp_path / "three").mkdir()
+    (tmp_path / "three" / "predictions.parquet").touch()
+    with pytest.raises(UserError, match="holds an evaluation"):
+        check_kind(tmp_path / "three", is_comparison=True)
 
 
 def test_files_change_all_at_once(tmp_path: Path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,12 +11,14 @@ import numpy as np
 import pytest
 import torch
 
+from pipelines import build_features
 from tests.conftest import SMALL
 from tracknet.datasets.index import open_split
 from tracknet.models.backbones.vit_backbone import ViTBackbone
 from tracknet.models.model import TrackNet
 from tracknet.scripts import evaluate, train
 from tracknet.training.model_evaluation import run_model
+from tracknet.training.stored_features import builder_options
 from tracknet.utils.config import load_config
 from tracknet.utils.errors import UserError
 from tracknet.utils.geometry import Size
@@ -76,7 +79,7 @@ def test_a_model_of_features_finds_the_same_on_frames(
         patch.setattr(ViTBackbone, "forward", never_run)
         stored = run_model(folder, shards, **how, features=str(small_features))  # type: ignore[arg-type]
         options = ["--shards", str(small_shards), "--features", str(small_features), "--no-report"]
-        place = ["--workers", "0", "--resamples", "10", "--out", str(run / "evaluated")]
+        place = ["--workers", "0", "--resamples", "100", "--out", str(run / "evaluated")]
         assert evaluate.run([str(run), *options, *place]) == 0
     np.testing.assert_allclose(stored.predictions.score, frames.predictions.score, atol=2e-3)
     apart = np.abs(stored.predictions.xy_px - frames.predictions.xy_px).max(axis=1)
@@ -152,6 +155,36 @@ def test_what_does_not_go_together_is_refused_at_once(
     assert "no backbone" in str(refused.value.problems)
     with pytest.raises(UserError, match="of another backbone than this model's"):
         train.run([*small_train_args, "--dry-run", *FROZEN, stored, "training.seed=1"])
+
+
+def test_the_command_that_is_named_computes_what_is_missing(
+    small_train_args: list[str], small_features: Path, tmp_path: Path
+) -> None:
+    asked = [*small_train_args, "--dry-run", *FROZEN, "training.seed=1"]
+    with pytest.raises(UserError, match="of another backbone") as refused:
+        train.run([*asked, f"data.features={small_features}"])
+    out = tmp_path / "another"
+    command = (
+        str(refused.value.remedy).rpartition("compute this one's: ")[2].replace("ANOTHER_FOLDER", str(out))
+    )
+    python, _, module, *options = shlex.split(command)
+    assert (python, module) == ("python", "pipelines.build_features")
+    assert options[options.index("--model") + 1] == "vit_tiny"
+    assert "training.seed=1" in options
+    assert build_features.run(options) == 0
+    assert train.run([*asked, f"data.features={out}"]) == 0
+
+
+def test_a_backbone_is_named_by_the_nearest_config(tmp_path: Path) -> None:
+    shipped = load_config(model="dinov2_small")
+    assert builder_options(shipped) == ["--model", "dinov2_small"]
+    assert builder_options(shipped, tmp_path) == ["--model", str(tmp_path)]
+    # A seed is of random weights alone.
+    changed = ["model.backbone.layers=[3,6]", "training.seed=4"]
+    options = ["--model", "dinov2_small", "model.backbone.layers=[3,6]"]
+    assert builder_options(load_config(model="dinov2_small", overrides=changed)) == options
+    random = load_config(model="vit_tiny", overrides=["training.seed=4"])
+    assert builder_options(random) == ["--model", "vit_tiny", "training.seed=4"]
 
 
 def test_a_backbone_that_is_trained_takes_no_features() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import shutil
 import signal
@@ -22,6 +23,7 @@ from tracknet.training.checkpoint import load_checkpoint
 from tracknet.training.learner import Learner
 from tracknet.training.pictures import OverlayCollector
 from tracknet.training.run_log import StepReport
+from tracknet.training.stop import StopRequest
 from tracknet.training.trainer import Trainer
 from tracknet.utils.errors import EXIT_INTERRUPTED, Interrupted, RunError, UserError, cli_main
 
@@ -122,6 +124,35 @@ def test_stop_and_resume_equals_an_undisturbed_run(
     ):
         tables = [[[r[f] for f in figures] for r in records(run, kind)] for run in (whole, parts)]
         assert tables[0] == tables[1]
+
+
+def test_a_second_ctrl_c_stops_at_once_and_leaves_the_run_as_its_last_checkpoint(
+    small_train_args: list[str], monkeypatch: pytest.MonkeyPatch, capsys
+):
+    name = ["--name", "twice", "training.ckpt_every_steps=2", "data.loader.mode=processes"]
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, 3, signal.SIGINT)
+        # The second comes before the step that the first waits for has ended.
+        note = StopRequest._note
+
+        def twice(self: StopRequest, number: int, frame: object) -> None:
+            first = self.signal is None
+            note(self, number, None)
+            if first:
+                os.kill(os.getpid(), number)
+
+        patch.setattr(StopRequest, "_note", twice)
+        handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+        assert cli_main(train.run, [*small_train_args, *name]) == EXIT_INTERRUPTED
+    said = capsys.readouterr()
+    assert "stopping after this step, with a checkpoint (Ctrl-C again: at once, without)" in said.out
+    assert said.err.endswith("stopped: interrupted\n")
+    run = runs_of(small_train_args) / "twice"
+    assert load_checkpoint(run / "checkpoints")[1].step == 2
+    # Nothing is left behind: no worker, no handler, no lock.
+    assert not multiprocessing.active_children()
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
+    assert train.run(["--resume", str(run), "training.max_steps=4"]) == 0
 
 
 def test_a_stop_during_the_last_validation_is_made_good(
@@ -365,13 +396,19 @@ def test_init_from_starts_a_new_run_from_weights(small_train_args: list[str]):
         run_name(small_train_args, "third", f"training.init_from={first}", "model.heatmap.sigma=2.0")
 
 
-def test_resume_refuses_another_plan_and_goes_on_with_more_epochs(small_train_args: list[str]):
+def test_resume_refuses_another_plan_and_goes_on_with_more_epochs(small_train_args: list[str], capsys):
     run = run_name(small_train_args, "short", "training.epochs=1")
     with pytest.raises(UserError, match="batch_size is 8, the run began with 4"):
         train.run(["--resume", str(run), "training.batch_size=8"])
-    with pytest.raises(UserError, match=r"sample.augment is None, the run began with \{'enabled': True"):
+    with pytest.raises(UserError, match=r"data\.augment\.enabled is False, the run began with True\n"):
         train.run(["--resume", str(run), "data.augment.enabled=false"])
+    capsys.readouterr()
     assert train.run(["--resume", str(run)]) == 0  # complete: says so, changes nothing
+    assert f"{run} is complete; raise training.epochs" in capsys.readouterr().out
+    assert train.run(["--resume", str(run), "training.optimizer.lr=1e-5"]) == 0
+    assert (
+        "is complete, and nothing was done with training.optimizer.lr=1e-5; raise" in capsys.readouterr().out
+    )
     assert [r["step"] for r in records(run, "val")] == [8]
     assert train.run(["--resume", str(run), "training.epochs=2"]) == 0
     assert [r["step"] for r in records(run, "val")] == [8, 16]

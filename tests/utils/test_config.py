@@ -67,7 +67,7 @@ def test_every_shipped_config_loads(path: Path) -> None:
 def test_the_shipped_files_are_found_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert CONFIGS in config_folders()
-    assert load_config().model.heatmap.size == Size(256, 144)
+    assert load_config().model.heatmap.size == Size(512, 288)
     # Experiments are made of these (tests/models/test_experiments.py).
     assert {path.name for path in CONFIGS.iterdir()} == {*GROUPS, "experiments"}
 
@@ -89,7 +89,7 @@ def test_sizes_arrive_as_sizes_and_lists_as_tuples() -> None:
     assert isinstance(config.data.resize, Size)
     assert config.training.metrics.pck_px == (1.0, 2.5)
     assert [type(value) for value in config.training.metrics.pck_px] == [float, float]
-    assert config.model.decoder.channels == ("C", 256, 128, 64)
+    assert config.model.decoder.channels == ("C", 256, 128, 64, 32)
 
 
 # ---------------------------------------------------------------- what wins
@@ -265,15 +265,15 @@ def test_all_faults_come_at_once_each_with_its_file(tmp_path: Path) -> None:
     [
         (
             ["model.decoder.channels=[C,64]"],
-            "model.decoder.channels (command line): 2 widths for 3 stages of decoder.upsample: "
-            "give 4, one before the first stage and one after each",
+            "model.decoder.channels (command line): 2 widths for 4 stages of decoder.upsample: "
+            "give 5, one before the first stage and one after each",
         ),
         (
-            ["model.decoder.channels=[C,64,C,8]"],
+            ["model.decoder.channels=[C,64,C,8,8]"],
             "model.decoder.channels (command line): only the first width may be C",
         ),
         (
-            ["model.decoder.channels=[C,64,0,8]"],
+            ["model.decoder.channels=[C,64,0,8,8]"],
             "model.decoder.channels (command line): widths must be at least 1",
         ),
         (["model.decoder.upsample=[]"], "model.decoder.upsample (command line): needs one or more factors"),
@@ -311,6 +311,14 @@ def test_all_faults_come_at_once_each_with_its_file(tmp_path: Path) -> None:
         (
             ["training.loss.hard_fraction=0.5", "training.batch_size=4", "training.micro_batch=3"],
             "set training.loss.hard_fraction=1",
+        ),
+        (
+            ["data.augment.enabled=false", "data.augment.paste.prob=0.5", "data.augment.mixup.prob=1"],
+            "data.augment.enabled (command line): false switches paste and mixup off too",
+        ),
+        (
+            ["data.augment.mixup.prob=0.5", "training.loss.name=focal"],
+            "training.loss.name (command line): focal takes the highest cell alone for a ball",
         ),
     ],
 )

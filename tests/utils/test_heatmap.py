@@ -49,6 +49,30 @@ def test_drawing_is_in_place_by_maximum_in_any_float_type(dtype: Any) -> None:
     assert np.abs(heatmap - expected).max() < 1e-3
 
 
+@settings(max_examples=100, deadline=None)
+@given(
+    centres=st.lists(st.tuples(st.floats(-12, WIDTH + 12), st.floats(-12, HEIGHT + 12)), max_size=4),
+    sigma=st.floats(0.2, 8),
+)
+def test_float16_is_rounded_as_the_conversion_rounds(
+    centres: list[tuple[float, float]], sigma: float
+) -> None:
+    """Also where its numbers are subnormal, which is where it is done by hand."""
+    exact, half = (np.zeros((len(centres), HEIGHT, WIDTH), dtype) for dtype in (np.float64, np.float16))
+    for maps in (exact, half):
+        heatmaps.draw_gaussians(list(maps), np.array(centres).reshape(-1, 2), sigma)
+    np.testing.assert_array_equal(half.view(np.uint16), exact.astype(np.float16).view(np.uint16))
+
+
+def test_many_at_once_are_those_drawn_one_by_one() -> None:
+    centres = np.random.default_rng(0).uniform(-3, 26, (40, 2))
+    maps = np.zeros((len(centres), HEIGHT, WIDTH), np.float16)
+    heatmaps.draw_gaussians(list(maps), centres, 1.5)
+    np.testing.assert_array_equal(maps, [drawn(x, y, 1.5, np.float16) for x, y in centres])
+    # Some lie outside, with and without a tail that reaches in.
+    assert 0 < (maps.max(axis=(1, 2)) == 0).sum() < 20
+
+
 def test_drawing_into_a_view_of_a_batch() -> None:
     batch = np.zeros((2, 3, HEIGHT, WIDTH), np.float32)
     heatmaps.draw_gaussian(batch[1, 2], 4.0, 5.0, 1.0)

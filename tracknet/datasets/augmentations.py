@@ -3,6 +3,14 @@
 Every window draws its own. With `data.augment.per=run` the windows of one piece of the shuffle share one, so that a
 frame is warped once and kept, not once for each of the T windows that it is in: a warp takes half as long as a decode.
 Those of a batch are then of different pieces, and each epoch cuts and draws anew.
+
+What it costs in the workers (OpenCV 5.0, 512x288, microseconds of one core for a frame, least of many): 37 to four
+channels, 335 for linear samples, 13 back to three, 43 for the colours; a decode takes 880. For less than 30 % of a
+window's time at T = 3 there would be 180 in all, and with nearest-neighbour samples, 136, it would still be 229. Tried,
+and no faster: maps shared by a window's frames (`remap`, 340 to 545), strips that stay in the core's cache, frames kept
+as four channels, approximate modes. Up to four channels cost nearly what one costs, beyond them it is ten times as
+much, and nine fill three warps of four either way. What helps is fewer warps (`per=run`), or the model's device
+(`late_transforms`).
 """
 
 from __future__ import annotations
@@ -10,6 +18,7 @@ from __future__ import annotations
 import math
 import threading
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -62,21 +71,25 @@ class Augmentation:
         if self.late:
             out[:] = frame
             return out
+        # What is changed again is in the core's cache, which `out` is not: 24 us less than colours in place.
+        moved = out if self.colour is None else _scratch(*frame.shape[:2]).moved
         if not self.only_flip:
-            self._warp(frame, out)
+            self._warp(frame, moved)
         elif self.matrix[0, 0] < 0:
-            cv2.flip(frame, 1, dst=out)
+            cv2.flip(frame, 1, dst=moved)
         else:
-            out[:] = frame
+            moved = frame
         if self.colour is not None:
             # In float32 this takes a third of float64's time, for the same pixels.
-            cv2.transform(out, self.colour.astype(np.float32), dst=out)
+            cv2.transform(moved, self.colour.astype(np.float32), dst=out)
+        elif moved is frame:
+            out[:] = frame
         return out
 
     def _warp(self, frame: Frame, out: Frame) -> None:
         height, width = frame.shape[:2]
         # OpenCV samples four interleaved channels 1.6 times as fast as three, both conversions included.
-        padded, warped = _scratch(height, width)
+        padded, warped, _ = _scratch(height, width)
         cv2.cvtColor(frame, cv2.COLOR_RGB2RGBA, dst=padded)
         cv2.warpAffine(
             padded,
@@ -90,17 +103,31 @@ class Augmentation:
         cv2.cvtColor(warped, cv2.COLOR_RGBA2RGB, dst=out)
 
 
+class _Scratch(NamedTuple):
+    """Pictures on the way to the result.
+
+    Attributes:
+        padded: RGBA, the frame.
+        warped: RGBA.
+        moved: RGB.
+    """
+
+    padded: Frame
+    warped: Frame
+    moved: Frame
+
+
 _of_thread = threading.local()
 
 
-def _scratch(height: int, width: int) -> tuple[Frame, Frame]:
-    """Two RGBA pictures of this thread's own, used again and again: they stay in the cache of its core, and memory
-    asked for anew could be page faults, which cost as much as half the warp.
+def _scratch(height: int, width: int) -> _Scratch:
+    """This thread's own, used again and again: they stay in the cache of its core, and memory asked for anew could be
+    page faults, which cost as much as half the warp.
     """
-    kept: tuple[Frame, Frame] | None = getattr(_of_thread, "pictures", None)
-    if kept is None or kept[0].shape != (height, width, 4):
-        kept = np.empty((height, width, 4), np.uint8), np.empty((height, width, 4), np.uint8)
-        _of_thread.pictures = kept
+    kept: _Scratch | None = getattr(_of_thread, "scratch", None)
+    if kept is None or kept.moved.shape[:2] != (height, width):
+        kept = _Scratch(*(np.empty((height, width, channels), np.uint8) for channels in (4, 4, 3)))
+        _of_thread.scratch = kept
     return kept
 
 

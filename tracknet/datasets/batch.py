@@ -33,7 +33,7 @@ from tracknet.datasets.windows import Windows
 from tracknet.datasets.zoom import zoomed
 from tracknet.utils.errors import RunError, UserError
 from tracknet.utils.geometry import Size, scaling, transform_points
-from tracknet.utils.heatmap import draw_gaussian
+from tracknet.utils.heatmap import draw_gaussians
 from tracknet.utils.settings import AugmentConfig, Config, SequenceConfig
 
 # Transforms that are in use at a time: M / W * B, 384 with 24 lanes of 16; drawing one takes as long as 0.05 decodes.
@@ -323,25 +323,26 @@ class BatchAssembler:
         draws = window_ids if draws is None else draws
         versions = self.versions(epochs, draws)
         window_rows = self.windows.rows(window_ids)
-        map_rows = window_rows[:, list(self.spec.map_frames)]
+        map_rows = window_rows[:, list(spec.map_frames)]
         xy_px, visibility = self.table.xy_px[map_rows], self.table.visibility[map_rows]
         arrays["rows"][:] = map_rows
         arrays["valid"][:] = True if valid is None else valid
         arrays["padded"][:] = self.windows.padded(window_ids)
-        arrays["late_matrix"][:] = IDENTITY.matrix
-        arrays["late_colour"][:] = SAME_COLOUR
-        to_input = np.empty((len(window_ids), 3, 3))
+        # All that can be is done for the whole batch at once: between two frames, each of which empties the core's
+        # caches, the same few lines of Python take three to five times as long.
+        randomness = list(zip(epochs.tolist(), draws.tolist(), strict=True))
+        drawn = [self._draw(version) for version in randomness]
+        rows, sizes = window_rows.tolist(), self.table.source_size[window_rows[:, 0]].tolist()
+        to_input = np.stack([_scaling(Size(*size), spec.input_size) for size in sizes])
         faults: list[Fault] = []
         bad_slots: list[int] = []
-        rows, sizes = window_rows.tolist(), self.table.source_size[window_rows[:, 0]].tolist()
-        for slot, randomness in enumerate(zip(epochs.tolist(), draws.tolist(), strict=True)):
-            augmentation = self._draw(randomness)
+        for slot, augmentation in enumerate(drawn):
             bad: list[Fault] = []
             if self._changes is not None:
-                augmentation, bad = self._fill_changed(
+                drawn[slot], bad = self._fill_changed(
                     sources[slot],
                     augmentation,
-                    randomness,
+                    randomness[slot],
                     int(window_ids[slot]),
                     window_rows[slot],
                     arrays["frames"][slot],
@@ -354,17 +355,16 @@ class BatchAssembler:
                 )
             if tokens is not None:
                 bad += self._fill_tokens(tokens[slot], rows[slot], arrays["features"][slot])
-            to_input[slot] = _scaling(Size(*sizes[slot]), self.spec.input_size)
-            if augmentation.late:
-                arrays["late_matrix"][slot] = augmentation.matrix
-                arrays["late_colour"][slot] = (
-                    SAME_COLOUR if augmentation.colour is None else augmentation.colour
-                )
-            if augmentation is not IDENTITY:
-                to_input[slot] = augmentation.matrix @ to_input[slot]
             if bad:
                 faults += bad
                 bad_slots.append(slot)
+        to_input = np.stack([augmentation.matrix for augmentation in drawn]) @ to_input
+        arrays["late_matrix"][:], arrays["late_colour"][:] = IDENTITY.matrix, SAME_COLOUR
+        if spec.late:
+            arrays["late_matrix"][:] = [augmentation.matrix for augmentation in drawn]
+            arrays["late_colour"][:] = [
+                SAME_COLOUR if augmentation.colour is None else augmentation.colour for augmentation in drawn
+            ]
         arrays["xy_px"][:], arrays["visibility"][:] = xy_px, visibility
         self._fill_targets(to_input, xy_px, visibility, arrays["heatmaps"], arrays["weights"])
         for name in ("valid", "weights", "heatmaps"):
@@ -391,9 +391,10 @@ class BatchAssembler:
         if drawn is None:
             rng = window_rng(spec.seed, *randomness)
             drawn = replace(draw_augmentation(spec.augment, spec.input_size, rng), late=spec.late)
-            if len(self._drawn) >= _DRAWN_KEPT:
-                self._drawn.clear()
-            self._drawn[randomness] = drawn
+            if spec.shares_transforms:
+                if len(self._drawn) >= _DRAWN_KEPT:
+                    self._drawn.clear()
+                self._drawn[randomness] = drawn
         return drawn
 
     def _fill_frames(
@@ -418,7 +419,7 @@ class BatchAssembler:
             except RunError as error:
                 if not self._skip:
                     raise
-                faults.append(Fault("bad", row, error.what))
+                faults.append(Fault.bad(row, error))
                 frames[position] = NOTHING_RGB
                 continue
             if shared:
@@ -469,7 +470,7 @@ class BatchAssembler:
             if not self._skip:
                 raise
             frames[:] = NOTHING_RGB
-            return augmentation, [Fault("bad", asked, error.what)]
+            return augmentation, [Fault.bad(asked, error)]
         augmentation = zoomed(augmentation, spec.augment.zoom, spec.input_size, changed.points, rng)
         for position, number in enumerate(place.tolist()):
             if position > 0 and number == place[position - 1]:
@@ -499,7 +500,7 @@ class BatchAssembler:
             except RunError as error:
                 if not self._skip:
                     raise
-                faults.append(Fault("bad", row, error.what))
+                faults.append(Fault.bad(row, error))
                 room[position] = 0
         return faults
 
@@ -514,13 +515,11 @@ class BatchAssembler:
         """Draws the maps `[B, M, h, w]` of all windows with labels `[B, M, 2]`, and sets their weights `[B, M]`."""
         spec = self.spec
         points = transform_points(to_input, xy_px)
-        cells = transform_points(self._to_heatmap, points)
-        heatmaps.fill(0)
+        inside = spec.input_size.contains(points[..., 0], points[..., 1])
         weights[:] = self._class_weights[visibility]
-        for slot, number in np.argwhere(~np.isnan(points[..., 0])).tolist():
-            if spec.input_size.contains(*points[slot, number]):
-                x, y = cells[slot, number].tolist()
-                draw_gaussian(heatmaps[slot, number], x, y, spec.sigma_cells)
-            else:
-                # Augmentation moved the ball out of the picture: it is as absent as any.
-                weights[slot, number] = spec.class_weights[0]
+        # Augmentation moved the ball out of the picture: it is as absent as any.
+        weights[~np.isnan(points[..., 0]) & ~inside] = spec.class_weights[0]
+        heatmaps.fill(0)
+        cells = transform_points(self._to_heatmap, points)[inside]
+        maps = [heatmaps[slot, number] for slot, number in np.argwhere(inside).tolist()]
+        draw_gaussians(maps, cells, spec.sigma_cells)

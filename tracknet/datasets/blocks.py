@@ -68,7 +68,7 @@ def deal_shards(shard_bytes: Sequence[int], cache_bytes: int, seed: int) -> tupl
     if 2 * sizes.max() > cache_bytes:
         need = -(-2 * int(sizes.max()) // (_GB // 100)) / 100
         raise UserError(
-            f"data.cache.max_gb={cache_bytes / _GB:g} holds less than two shards of {sizes.max() / _GB:.2f} GB, "
+            f"data.cache.max_gb={cache_bytes / _GB:g} holds less than two shards of {sizes.max() / _GB:.3g} GB, "
             "one to read and one to fetch meanwhile",
             remedy=f"set it to at least {need:.2f}, or build smaller shards (data.num_shards)",
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -25,11 +26,32 @@ class Fault:
         kind: `bad`: its window is masked (weights 0, `valid` false, the frame grey); `slow`: nothing is lost.
         row: of the frame table.
         what: names shard and key, and what is wrong.
+        cause: what it has in common with other frames, where a whole shard is to blame; a person is told it once.
     """
 
     kind: Literal["bad", "slow"]
     row: int
     what: str
+    cause: str = ""
+
+    @classmethod
+    def bad(cls, row: int, error: RunError) -> Fault:
+        """A frame that could not be had."""
+        return cls("bad", row, error.what, error.cause if isinstance(error, ShardFault) else "")
+
+
+class ShardFault(RunError):
+    """A frame cannot be had because its shard is not there, or not the one that was built.
+
+    Attributes:
+        cause: the same for all frames of the shard; not handed over to another process.
+    """
+
+    def __init__(
+        self, what: str, *, problems: Sequence[str] = (), remedy: str | None = None, cause: str = ""
+    ) -> None:
+        super().__init__(what, problems=problems, remedy=remedy)
+        self.cause = cause
 
 
 @dataclass
@@ -45,6 +67,8 @@ class FaultLog:
     most_bad: int
     bad: dict[int, str] = field(default_factory=dict)
     slow: dict[int, str] = field(default_factory=dict)
+    _causes: Counter[str] = field(default_factory=Counter)
+    _first_of: dict[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.bad)
@@ -59,12 +83,15 @@ class FaultLog:
         if fault.row in known:
             return False
         known[fault.row] = fault.what
+        if fault.kind == "bad":
+            cause = fault.cause or fault.what
+            self._causes[cause] += 1
+            self._first_of.setdefault(cause, fault.what)
         if len(self.bad) > self.most_bad:
             # All frames of a shard that cannot be had lack for one reason.
-            frames_of = Counter(self.bad.values())
             shown = [
-                what if frames_of[what] == 1 else f"{what} ({frames_of[what]} frames so far)"
-                for what in list(frames_of)[-_SHOWN:]
+                self._first_of[cause] if count == 1 else f"{cause} ({count} frames so far)"
+                for cause, count in list(self._causes.items())[-_SHOWN:]
             ]
             raise RunError(
                 f"{len(self.bad)} bad frames are more than data.loader.max_bad_frames={self.most_bad}",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,7 +75,12 @@ class TokenReader:
 
 
 def open_features(
-    folder: Path | RemotePath, frames: ShardSet, backbone: BackboneIdentity, *, with_frames: bool
+    folder: Path | RemotePath,
+    frames: ShardSet,
+    backbone: BackboneIdentity,
+    *,
+    with_frames: bool,
+    asked_by: Callable[[], Sequence[str]] = lambda: ("--model", "MODEL"),
 ) -> FeatureSet:
     """The features of some shards.
 
@@ -82,6 +89,7 @@ def open_features(
         frames: whole shards of one build.
         backbone: whose tokens are wanted.
         with_frames: whether the frames are wanted too.
+        asked_by: what `pipelines.build_features` is to be told to compute these tokens.
 
     Raises:
         UserError: they are of another backbone or of other frames, or there are none; every difference is named.
@@ -93,21 +101,30 @@ def open_features(
             remedy="build shards and features of all of them together",
         )
     info = FeatureInfo.of(read_manifest(folder), str(folder))
-    build = (
-        f"python -m pipelines.build_features {frames.folder} --model {backbone.name} --out {{}} (a model config, run "
-        "or model folder with this backbone)"
-    )
+
+    def build(out: object) -> str:
+        command = [
+            "python",
+            "-m",
+            "pipelines.build_features",
+            str(frames.folder),
+            "--out",
+            str(out),
+            *asked_by(),
+        ]
+        return shlex.join(command)
+
     if problems := info.backbone.differences(backbone):
         raise UserError(
             f"the features in {folder} are of another backbone than this model's",
             problems=problems,
-            remedy=f"choose the model that they are of, or compute this one's: {build.format('ANOTHER_FOLDER')}",
+            remedy=f"choose the model that they are of, or compute this one's: {build('ANOTHER_FOLDER')}",
         )
     if problems := _other_frames(info, frames):
         raise UserError(
             f"the features in {folder} are not of the frames in {frames.folder}",
             problems=shorten(problems),
-            remedy=f"name the features of these shards, or compute what is missing: {build.format(folder)}",
+            remedy=f"name the features of these shards, or compute what is missing: {build(folder)}",
         )
     shards = open_shards([folder / name for name in frames.shard_names], tokens=True)
     return FeatureSet(_aligned(shards, frames), info, with_frames)

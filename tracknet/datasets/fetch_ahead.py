@@ -97,17 +97,19 @@ class FetchAhead:
         self._stopped = False
         self._moved = threading.Condition()
         self._error: Exception | None = None
+        # Before anyone reads: who comes first to a shard that is missing makes room for it by the same rule.
+        self._claim(self._wanted(self._place))
         self._thread = threading.Thread(target=self._run, name="fetch-ahead", daemon=True)
         self._thread.start()
 
-    def reach(self, step: int) -> None:
-        """A step was made: no group before its own is read any more.
-
-        Raises:
-            RunError: a shard cannot be had; names it.
-        """
+    def check(self) -> None:
+        """Raises RunError where a shard cannot be had; names it."""
         if self._error is not None:
             raise self._error
+
+    def reach(self, step: int) -> None:
+        """A step was made: no group before its own is read any more. Raises as `check` does."""
+        self.check()
         place = self._place_of(step)
         if place != self._place:
             with self._moved:
@@ -135,16 +137,14 @@ class FetchAhead:
             self._error = error
 
     def _fetch(self, place: int) -> None:
-        wanted = [file for group in self._groups[place : place + 2] for file in group]
+        wanted = self._wanted(place)
         for file in wanted:
             self._check_stop()
             if place != self._place:
                 return
             if self._cache.holds(file):
                 continue
-            # What goes to make room is what was used longest ago, but not what is waited for.
-            for other in wanted:
-                self._cache.touch(other)
+            self._claim(wanted)
             try:
                 self._cache.ensure(file, self._check_stop)
             except CacheError:
@@ -152,6 +152,14 @@ class FetchAhead:
             except RunError:
                 if not self._skip:
                     raise
+
+    def _wanted(self, place: int) -> list[RemoteFile]:
+        return [file for group in self._groups[place : place + 2] for file in group]
+
+    def _claim(self, files: Sequence[RemoteFile]) -> None:
+        """What goes to make room is what was used longest ago, but not what is waited for."""
+        for file in files:
+            self._cache.touch(file)
 
     def _check_stop(self) -> None:
         if self._stopped:

@@ -53,7 +53,12 @@ def choose_windows(
     return runs
 
 
-def _of_chosen_games(table: FrameTable, config: FilterConfig) -> npt.NDArray[np.bool_]:
+def chosen_games(table: FrameTable, config: FilterConfig) -> list[str]:
+    """The games that a training sees, as people sort them.
+
+    Raises:
+        UserError: the filters name one that is not there.
+    """
     known = sorted({game for game, _ in table.clips}, key=natural_key)
     problems: list[str] = []
 
@@ -74,6 +79,11 @@ def _of_chosen_games(table: FrameTable, config: FilterConfig) -> npt.NDArray[np.
             problems=problems,
             remedy=f"the games are {', '.join(known)}",
         )
+    return [game for game in known if game in wanted]
+
+
+def _of_chosen_games(table: FrameTable, config: FilterConfig) -> npt.NDArray[np.bool_]:
+    wanted = set(chosen_games(table, config))
     clip_is_wanted = np.array([game in wanted for game, _ in table.clips], np.bool_)
     return clip_is_wanted[table.clip_id]
 

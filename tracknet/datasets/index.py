@@ -139,12 +139,19 @@ class ShardSet:
         return os.open(folder / entry.name, os.O_RDONLY)
 
 
-def open_shards(paths: Sequence[Path | RemotePath], *, tokens: bool = False) -> ShardSet:
+def open_shards(
+    paths: Sequence[Path | RemotePath],
+    *,
+    tokens: bool = False,
+    on_lost: Callable[[str], None] | None = None,
+) -> ShardSet:
     """The frames of some shards, all of one split of one build.
 
     Args:
         paths: shard files, as `expand_shards` gives them.
         tokens: the shards must hold features (`features.open_features`) instead of frames.
+        on_lost: told of local shards that are missing or have another size, whose frames are then left to whoever
+            skips bad ones; where not given they are refused.
 
     Raises:
         UserError: no manifest, several builds or splits, a file that is no shard of its build.
@@ -177,15 +184,17 @@ def open_shards(paths: Sequence[Path | RemotePath], *, tokens: bool = False) -> 
             f"the shards belong to several splits: {', '.join(splits)}",
             remedy="give the shards of one split; validation finds its own beside them",
         )
-    return _open(folder, manifest, splits[0], entries, tokens=tokens)
+    return _open(folder, manifest, splits[0], entries, tokens=tokens, on_lost=on_lost)
 
 
 def _absolute(folder: Path | RemotePath) -> str:
     return str(folder) if isinstance(folder, RemotePath) else str(folder.resolve())
 
 
-def open_split(folder: Path | RemotePath, split: str) -> ShardSet:
-    """All frames of one split of the build in `folder`. Raises as `open_shards` does."""
+def open_split(
+    folder: Path | RemotePath, split: str, *, on_lost: Callable[[str], None] | None = None
+) -> ShardSet:
+    """All frames of one split of the build in `folder`. `on_lost` and what is raised: see `open_shards`."""
     manifest = read_manifest(folder)
     entries = list(manifest.shards_of(split))
     if not entries:
@@ -194,7 +203,7 @@ def open_split(folder: Path | RemotePath, split: str) -> ShardSet:
             f"the build in {folder} has no split {split!r}",
             remedy=f"choose one of {', '.join(there)}, or build again with --val-games",
         )
-    return _open(folder, manifest, split, entries)
+    return _open(folder, manifest, split, entries, on_lost=on_lost)
 
 
 def _open(
@@ -204,6 +213,7 @@ def _open(
     entries: Sequence[ShardEntry],
     *,
     tokens: bool = False,
+    on_lost: Callable[[str], None] | None = None,
 ) -> ShardSet:
     if manifest.features and not tokens:
         raise UserError(
@@ -214,7 +224,7 @@ def _open(
         for entry in entries:
             folder.shard(entry)  # refuses what is no hash; size and content are checked when it is fetched
     else:
-        _check_files(folder, entries)
+        _check_files(folder, entries, on_lost)
     index, _ = read_index(folder, _COLUMNS, sha256=manifest.index_sha256, remedy=_make_whole(folder))
     if strange := set(index["shard"]) - {entry.name for entry in manifest.shards}:
         raise RunError(
@@ -324,16 +334,25 @@ def misplaced_rows(
     return wrong
 
 
-def _check_files(folder: Path, entries: Sequence[ShardEntry]) -> None:
+def _check_files(folder: Path, entries: Sequence[ShardEntry], on_lost: Callable[[str], None] | None) -> None:
     """Every shard is there and has its size; the content is checked frame by frame when it is read."""
-    problems = []
+    problems, frames = [], 0
     for entry in entries:
         path = folder / entry.name
         if not path.is_file():
             problems.append(f"{path} is missing")
         elif (size := path.stat().st_size) != entry.bytes:
             problems.append(f"{path} has {size:,} bytes, its manifest says {entry.bytes:,}: cut or replaced")
-    if problems:
+        else:
+            continue
+        frames += entry.frames
+    # Where nothing is left it is no damage but the wrong folder.
+    if problems and on_lost is not None and len(problems) < len(entries):
+        on_lost(
+            f"{len(problems)} of {len(entries)} shards are not what was built, with up to {frames:,} frames, which are "
+            f"skipped: {'; '.join(shorten(problems))}"
+        )
+    elif problems:
         raise RunError(
             f"{len(problems)} of {len(entries)} shards are not what was built",
             problems=shorten(problems),

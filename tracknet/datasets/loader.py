@@ -202,13 +202,19 @@ class StreamLoader:
             )
         self._stop_crew = weakref.finalize(self, self._crew.close)
 
+    def _check_wait(self) -> None:
+        self.check_wait()
+        # The batch that is waited for may want the very shard that could not be had, and learn it much later.
+        if self._fetching is not None:
+            self._fetching.check()
+
     def _wait_checker(self) -> Callable[[], None]:
         """Calls `check_wait`, as it is then; held by the crew, it must not keep the loader alive."""
         loader = weakref.ref(self)
 
         def check() -> None:
             if (there := loader()) is not None:
-                there.check_wait()
+                there._check_wait()
 
         return check
 
@@ -244,7 +250,7 @@ class StreamLoader:
             try:
                 return self._crew.receive(worker, _LOOK_S)
             except TimeoutError:
-                self.check_wait()
+                self._check_wait()
                 stall = stalled(self._reads[worker], self._config.slow_read_s)
                 if stall is not None and stall[0] not in self._stalls:
                     self._stalls.add(stall[0])
@@ -255,13 +261,17 @@ class StreamLoader:
         self.windows += self.stream.batch_size
         self.decodes += made.decodes
         for fault in made.faults:
-            said = fault.what in self._said
-            self._said.add(fault.what)
+            cause = fault.cause or fault.what
+            said = cause in self._said
+            self._said.add(cause)
             # A shard that cannot be had is one fault of all its frames.
             if self.faults.note(fault) and not said:
                 if fault.kind == "bad":
                     skipped = f"number {len(self.faults)} of at most {self.faults.most_bad} that are skipped"
-                    self._warn(f"{fault.what}; its windows are masked ({skipped})")
+                    others = (
+                        "" if not fault.cause else "; so are those of other frames there, with no more words"
+                    )
+                    self._warn(f"{fault.what}; its windows are masked ({skipped}){others}")
                 else:
                     self._warn(fault.what)
 

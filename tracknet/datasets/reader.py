@@ -13,11 +13,12 @@ import google_crc32c
 import numpy as np
 import numpy.typing as npt
 
-from tracknet.datasets.faults import ReadWatch
+from tracknet.datasets.faults import ReadWatch, ShardFault
 from tracknet.datasets.index import ShardSet
 from tracknet.datasets.remote_path import RemotePath
 from tracknet.utils.errors import RunError
 from tracknet.utils.images import ImageError, decode_image
+from tracknet.utils.tar_header import BLOCK_BYTES, BadHeader, parse_header
 
 Frame = npt.NDArray[np.uint8]
 # A build may have 1,000 shards, a process often 256 file descriptors.
@@ -79,11 +80,13 @@ class ShardReader:
         try:
             content = self._read_bytes(int(shards.shard_id[row]), size, offset)
         except OSError as error:
-            raise RunError(
-                f"{self.origin(row)}: cannot be read: {error.strerror}", remedy=self._remedy(row)
+            # A bad sector is a fault of one frame; a shard that cannot be opened one of all.
+            raise self._fault(
+                row, f"cannot be read: {error.strerror}", of_shard=error.errno != errno.EIO
             ) from None
         if len(content) != size or google_crc32c.value(content) != int(shards.crc32c[row]):
-            raise RunError(f"{self.origin(row)}: {self._diagnose(row)}", remedy=self._remedy(row))
+            what, of_shard = self._diagnose(row)
+            raise self._fault(row, what, of_shard=of_shard)
         return content
 
     def origin(self, row: int) -> str:
@@ -133,20 +136,41 @@ class ShardReader:
             self._files[shard_id] = self.shards.open_shard(shard_id)
         return self._files[shard_id]
 
-    def _diagnose(self, row: int) -> str:
-        """Why the bytes of a row are not those that were built."""
+    def _fault(self, row: int, what: str, *, of_shard: bool) -> RunError:
+        message, remedy = f"{self.origin(row)}: {what}", self._remedy(row)
+        if not of_shard:
+            return RunError(message, remedy=remedy)
+        folder, entry = self.shards.locate(int(self.shards.shard_id[row]))
+        return ShardFault(message, remedy=remedy, cause=f"{folder / entry.name}: {what}")
+
+    def _diagnose(self, row: int) -> tuple[str, bool]:
+        """Why the bytes of a row are not those that were built, and whether others of its shard are not for it."""
         shards, shard_id = self.shards, int(self.shards.shard_id[row])
         _, entry = shards.locate(shard_id)
         with self._opened(shard_id) as file:
             now, built = os.fstat(file).st_size, entry.bytes
-        if now < built:
-            return f"damaged: the shard was cut, it has {now:,} of {built:,} bytes"
-        if now > built:
-            return f"damaged: the shard was replaced, it has {now:,} bytes, not {built:,}"
+            replaced = now > built or self._is_foreign(file, shard_id)
+        if now < built and not replaced:
+            return f"damaged: the shard was cut, it has {now:,} of {built:,} bytes", True
+        if now != built:
+            return f"damaged: the shard was replaced, it has {now:,} bytes, not {built:,}", True
         return (
             f"damaged (the {int(shards.size[row])} bytes at {int(shards.offset[row])} do not have the checksum "
             f"{int(shards.crc32c[row]):08x} that the index states): the shard was changed or replaced"
-        )
+        ), False
+
+    def _is_foreign(self, file: int, shard_id: int) -> bool:
+        """Whether no frame of the shard begins a file where its first one should."""
+        rows = np.flatnonzero(self.shards.shard_id == shard_id)
+        first = int(rows[self.shards.offset[rows].argmin()])
+        block = os.pread(file, BLOCK_BYTES, int(self.shards.offset[first]) - BLOCK_BYTES)
+        if len(block) < BLOCK_BYTES:
+            return False
+        try:
+            name = parse_header(block).name
+        except BadHeader:
+            return True
+        return name.rpartition("/")[2].partition(".")[0] not in self.shards.table.keys[first]
 
     def _remedy(self, row: int) -> str:
         folder, entry = self.shards.locate(int(self.shards.shard_id[row]))
@@ -154,6 +178,8 @@ class ShardReader:
             return (
                 f"delete {folder.cache.path_of(folder.shard(entry))}: it is fetched again when it is needed"
             )
+        if not (folder / entry.name).exists():
+            return f"run the build command again: it writes {entry.name} anew and keeps the others"
         return f"delete {folder / entry.name} and run the build command again"
 
 

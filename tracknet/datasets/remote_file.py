@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import re
-import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, wait
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from tracknet.datasets.remote_request import RequestFailed, receive, request_range
 from tracknet.utils.errors import RunError
 from tracknet.utils.files import hash_stream
+from tracknet.utils.progress import format_duration
 from tracknet.utils.urls import hide_secrets, open_filesystem, shown
 
 PART_BYTES = 8 << 20
 _LONGEST_PAUSE_S = 30.0
 _LOOK_S = 0.1
+# What takes longer is told of then, and again after twice, four, eight times as long.
+_SECONDS_BEFORE_A_WORD = 30.0
 # Nothing that comes later will make these right.
 _FINAL = (FileNotFoundError, PermissionError, IsADirectoryError)
 
@@ -71,35 +73,40 @@ def fetch(
 ) -> None:
     """Completes `part` until it is the whole file, and proves it by its hash.
 
-    What an earlier process left in `part` is gone on from. A hash that does not match is given a second chance
-    from the first byte on: the fault may lie in that rest, or in one answer of a proxy.
+    What an earlier process left in `part` is gone on from. Where the hash does not match, all is fetched again from
+    the first byte on, as often as there are attempts: the fault may lie in some answers of a proxy. What was gone on
+    from counts for none of them.
 
     Args:
         file: what to fetch.
-        part: where to put it; stays behind when the work ends early.
+        part: where to put it; stays behind when the work ends early, with all bytes that came.
         patience: see there.
         check_stop: called before every request and every 0.1 s of it; may raise, and the request is left to end
             by itself.
-        on_trouble: told about every attempt that failed.
+        on_trouble: told about every attempt that failed, and about a server that is slow.
 
     Raises:
         RunError: the file is not there, does not come, or does not have the bytes that its build wrote.
     """
-    for last_chance in (False, True):
+    wrong = -1 if part.exists() and part.stat().st_size else 0
+    while True:
         _complete(file, part, patience, check_stop, on_trouble)
         with part.open("rb") as handle:
             found = hash_stream(handle)
         if found == file.sha256:
             return
         part.unlink()
+        wrong += 1
         message = f"{file}: has the hash {found}, its manifest says {file.sha256}"
-        if last_chance:
+        if wrong >= patience.attempts:
             raise RunError(
-                message,
+                f"{message}, {wrong} times in a row" if wrong > 1 else message,
                 remedy="the file was replaced or damaged where it lies, or something in between alters it: upload "
                 "it again, or build the shards again; its bytes were not used",
             )
-        on_trouble(f"{message}; fetching it once more")
+        pause_s = patience.pause(max(1, wrong))
+        on_trouble(f"{message}; fetched anew, attempt {wrong + 1} of {patience.attempts} in {pause_s:g} s")
+        _pause(pause_s, check_stop)
 
 
 def read_whole(
@@ -112,8 +119,13 @@ def read_whole(
         RunError: it does not come.
     """
     fs, path = open_filesystem(url, timeout_s=patience.timeout_s)
-    content: bytes = _patiently(shown(url), lambda: fs.cat_file(path), patience, lambda: None, on_trouble)
-    return content
+    content: list[bytes] = []
+
+    def attempt() -> None:
+        content[:] = receive(lambda outlet: outlet.put(fs.cat_file(path)), lambda: None)
+
+    _patiently(shown(url), attempt, patience, lambda: None, on_trouble)
+    return b"".join(content)
 
 
 def _complete(
@@ -125,88 +137,113 @@ def _complete(
 ) -> None:
     fs, path = open_filesystem(file.url, timeout_s=patience.timeout_s)
     with part.open("ab") as handle:
-        while (start := handle.tell()) < file.bytes:
-            end = min(start + PART_BYTES, file.bytes)
+        slow = _SlowWord(file, handle.tell(), on_trouble)
 
-            def request(start: int = start, end: int = end) -> bytes:
-                return _accept(fs.cat_file(path, start=start, end=end), start, end, file)
+        def attempt() -> None:
+            start = handle.tell()
+            request = request_range(fs, path, start, min(start + PART_BYTES, file.bytes), file.bytes)
+            with closing(receive(request, check_stop)) as pieces:
+                for piece in pieces:
+                    handle.write(piece)
+                    handle.flush()  # what came is there for whoever goes on, if this process is killed
+                    slow.look(handle.tell())
 
+        while handle.tell() < file.bytes:
             try:
-                content = _patiently(str(file), request, patience, check_stop, on_trouble)
+                _patiently(str(file), attempt, patience, check_stop, on_trouble, reached=handle.tell)
             except FileNotFoundError:
                 raise RunError(
                     f"{file}: there is no such file", remedy="upload what the manifest lists, or build again"
                 ) from None
-            if len(content) == file.bytes:
-                handle.truncate(0)
-            handle.write(content)
-            handle.flush()
         if handle.tell() > file.bytes:
             handle.truncate(file.bytes)  # left by a build of another size under the same hash: cannot match
 
 
-def _accept(content: bytes, start: int, end: int, file: RemoteFile) -> bytes:
-    """What of an answer to a request for `[start, end)` may be used."""
-    if 0 < len(content) <= end - start:
-        return content  # less than asked for is progress all the same
-    if len(content) == file.bytes:
-        return content  # the server does not know ranges and sent everything
-    if not content:
-        raise OSError(f"no byte came of {start:,} to {end:,}; the manifest says the file has {file.bytes:,}")
-    raise OSError(
-        f"{len(content):,} bytes came in place of {end - start:,}: not the file that the manifest means"
-    )
+class _SlowWord:
+    """Tells a person now and then how far a file is that takes long."""
+
+    def __init__(self, file: RemoteFile, start: int, tell: Callable[[str], None]) -> None:
+        self._file, self._start, self._tell = file, start, tell
+        self._began_s, self._after_s = time.monotonic(), _SECONDS_BEFORE_A_WORD
+
+    def look(self, have: int) -> None:
+        """So many bytes are there."""
+        took_s = time.monotonic() - self._began_s
+        if took_s < self._after_s or have >= self._file.bytes:
+            return
+        self._after_s *= 2
+        speed = (have - self._start) / took_s
+        self._tell(
+            f"{self._file}: {have / 1e6:.3g} of {self._file.bytes / 1e6:.3g} MB are there after "
+            f"{format_duration(took_s)}: {speed / 1e3:.3g} kB/s, about "
+            f"{format_duration((self._file.bytes - have) / speed)} more"
+        )
 
 
 def _patiently(
     name: str,
-    request: Callable[[], Any],
+    attempt: Callable[[], None],
     patience: Patience,
     check_stop: Callable[[], None],
     on_trouble: Callable[[str], None],
-) -> Any:
+    *,
+    reached: Callable[[], int] = lambda: 0,
+) -> None:
+    """Does what makes a request until it succeeds.
+
+    Args:
+        name: of what is asked for.
+        attempt: may raise RequestFailed.
+        patience: an attempt that raised what `reached` gives is no failure in a row.
+        check_stop: see `fetch`.
+        on_trouble: see `fetch`.
+        reached: bytes that are there.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        RunError: so many attempts failed, or it is refused.
+    """
     failures = 0
     while True:
         check_stop()
-        answer = _in_thread(request)
-        while not answer.done():
-            wait([answer], _LOOK_S)
-            check_stop()
+        before = reached()
         try:
-            return answer.result()
-        except _FINAL as error:
-            if isinstance(error, FileNotFoundError):
-                raise
+            attempt()
+            return
+        except RequestFailed as failed:
+            error = failed.error
+        what = _words(error, patience)
+        if isinstance(error, FileNotFoundError):
+            raise error
+        if isinstance(error, _FINAL):
+            raise RunError(f"{name}: {what}", remedy="check your credentials and the address") from error
+        gained = reached() - before
+        failures = 0 if gained else failures + 1
+        if not gained and failures >= patience.attempts:
             raise RunError(
-                f"{name}: {type(error).__name__}: {hide_secrets(str(error))}",
-                remedy="check your credentials and the address",
+                f"{name}: {failures} attempts failed, the last with {what}",
+                remedy="check the server and the network, or give it longer with data.cache.attempts and "
+                "data.cache.timeout_s" + (f"; {reached():,} bytes of it are kept" if reached() else ""),
             ) from error
-        except Exception as error:  # every library behind fsspec has failures of its own
-            failures += 1
-            what = f"{type(error).__name__}: {hide_secrets(str(error))}".rstrip(": ")
-            if failures >= patience.attempts:
-                raise RunError(
-                    f"{name}: {failures} attempts failed, the last with {what}",
-                    remedy="check the server and the network, or give it longer with data.cache.attempts and "
-                    "data.cache.timeout_s; what was fetched is kept",
-                ) from error
-            pause_s = patience.pause(failures)
+        pause_s = patience.pause(max(1, failures))
+        if gained:
+            on_trouble(f"{name}: {what} after {gained:,} bytes, which are kept; goes on in {pause_s:g} s")
+        else:
             on_trouble(f"{name}: {what}; attempt {failures + 1} of {patience.attempts} in {pause_s:g} s")
-            again_at_s = time.monotonic() + pause_s
-            while (left_s := again_at_s - time.monotonic()) > 0:
-                check_stop()
-                time.sleep(min(left_s, _LOOK_S))
+        _pause(pause_s, check_stop)
 
 
-def _in_thread(request: Callable[[], Any]) -> Future[Any]:
-    """What becomes of a request. Its thread is a daemon: nobody waits for a server that is silent."""
-    answer: Future[Any] = Future()
+def _words(error: Exception, patience: Patience) -> str:
+    text = hide_secrets(str(error))
+    if isinstance(error, TimeoutError) and not text:
+        return f"silent for {patience.timeout_s:g} s"
+    if type(error).__name__ == "ClientPayloadError":  # of aiohttp, with five lines of its own
+        return "the answer broke off"
+    return f"{type(error).__name__}: {text}".rstrip(": ")
 
-    def run() -> None:
-        try:
-            answer.set_result(request())
-        except BaseException as error:
-            answer.set_exception(error)
 
-    threading.Thread(target=run, name="remote-request", daemon=True).start()
-    return answer
+def _pause(seconds: float, check_stop: Callable[[], None]) -> None:
+    again_at_s = time.monotonic() + seconds
+    while (left_s := again_at_s - time.monotonic()) > 0:
+        check_stop()
+        time.sleep(min(left_s, _LOOK_S))

@@ -3,6 +3,7 @@
 CACHE/ab/abcd...tar             a whole shard, proven by its SHA-256, which is its name
 CACHE/ab/abcd....BYTES.part     one that is being fetched; an interrupted one is gone on with
 CACHE/ab/abcd....lock           held by whoever fetches it
+CACHE/ab/abcd....lost           could not be had: see `lost_shards`
 CACHE/lock                      held while room is made
 
 A shard in use is held open with a shared lock on the file itself, which ends with the process, however that
@@ -21,19 +22,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from tracknet.datasets.lost_shards import LostShards
 from tracknet.datasets.remote_file import Patience, RemoteFile, fetch
 from tracknet.utils.errors import RunError, UserError
 from tracknet.utils.file_lock import NO_LOCKS, locked
-from tracknet.utils.lock_record import owner_of, since
+from tracknet.utils.lock_record import is_of_this_run, owner_of, since
 from tracknet.utils.settings import CacheConfig
 
 GB = 10**9
 _SECONDS_BETWEEN_LOOKS = 0.1
 _SECONDS_BEFORE_A_WORD = 10.0
-# A shard that cannot be had is not asked for again for so many times as long as that took to learn, so that those
-# who skip its frames wait for no more than a twentieth of their time; and for ten minutes at most.
-_LOST_FOR = 20
-_LOST_AT_MOST_S = 600.0
 
 
 class CacheError(RunError):
@@ -54,8 +52,7 @@ class ShardCache:
         self.folder = folder
         self.max_bytes = max_bytes
         self.patience = patience
-        # Of shards that could not be had, by hash: until when that is believed, and what was wrong.
-        self._lost: dict[str, tuple[float, RunError]] = {}
+        self._lost = LostShards(patience)
 
     @classmethod
     def of(cls, config: CacheConfig) -> ShardCache:
@@ -95,27 +92,26 @@ class ShardCache:
         Raises:
             RunError, CacheError: see `open`.
         """
-        until_s, known = self._lost.get(file.sha256, (0.0, None))
-        if known is not None and time.monotonic() < until_s:
-            raise RunError(known.what, remedy=known.remedy)
-        path, began_s = self.path_of(file), time.monotonic()
+        path = self.path_of(file)
         with self._named_faults(file):
+            self._lost.check(file, path)
             path.parent.mkdir(parents=True, exist_ok=True)
             with _locked(path.with_suffix(".lock"), f"to fetch {file}", check_stop):
                 if path.exists():
                     return
+                # Who held the lock may have learned it meanwhile.
+                self._lost.check(file, path)
                 part = path.with_suffix(f".{file.bytes}.part")
                 self._make_room(file, part, check_stop)
+                began_s = time.monotonic()
                 try:
                     fetch(file, part, self.patience, check_stop=check_stop, on_trouble=_say)
                 except RunError as error:
-                    now_s = time.monotonic()
-                    self._lost[file.sha256] = (
-                        now_s + min(_LOST_FOR * (now_s - began_s), _LOST_AT_MOST_S),
-                        error,
-                    )
+                    self._lost.note(file, path, error, time.monotonic() - began_s)
                     raise
                 part.replace(path)
+                _mark_used(path)
+                self._lost.forget(file, path)
 
     def holds(self, file: RemoteFile) -> bool:
         """Whether the shard is there, whole."""
@@ -123,8 +119,7 @@ class ShardCache:
 
     def touch(self, file: RemoteFile) -> None:
         """A shard that is there counts as just used, so that others go first."""
-        with contextlib.suppress(OSError):
-            os.utime(self.path_of(file))
+        _mark_used(self.path_of(file))
 
     def path_of(self, file: RemoteFile) -> Path:
         """Where a shard lies once it is there."""
@@ -151,8 +146,7 @@ class ShardCache:
         if os.fstat(descriptor).st_nlink == 0:
             os.close(descriptor)
             return None
-        with contextlib.suppress(OSError):
-            os.utime(path)  # the time of the last use decides what goes first
+        _mark_used(path)
         return descriptor
 
     def _make_room(self, file: RemoteFile, part: Path, check_stop: Callable[[], None]) -> None:
@@ -183,8 +177,8 @@ class ShardCache:
                 give_up_at = time.monotonic() + self.patience.timeout_s
             if time.monotonic() > give_up_at:
                 raise CacheError(
-                    f"{self.folder}: {used / GB:.2f} GB of shards are in use, {file} needs {file.bytes / GB:.2f} more "
-                    f"and data.cache.max_gb allows {self.max_bytes / GB:.2f} in all",
+                    f"{self.folder}: {used / GB:.3g} GB of shards are in use, {file} needs {file.bytes / GB:.3g} more "
+                    f"and data.cache.max_gb allows {self.max_bytes / GB:.3g} in all",
                     remedy=f"set data.cache.max_gb to at least {round_up(used + file.bytes)}, or give another "
                     "data.cache.dir to one of the trainings that share this one",
                 )
@@ -200,6 +194,20 @@ class ShardCache:
                     yield status.st_mtime, path, status.st_size
                 elif path.suffix == ".part":
                     yield status.st_mtime, path, int(path.suffixes[-2][1:])
+
+
+def _mark_used(path: Path) -> None:
+    """Notes the time of the last use, which decides what goes first.
+
+    By our own clock: the system's, without a time stated, stands still for 4 to 10 ms, in which a validation ends and
+    an epoch begins.
+    """
+    now_ns = time.time_ns()
+    with contextlib.suppress(OSError):
+        try:
+            os.utime(path, ns=(now_ns, now_ns))
+        except PermissionError:
+            os.utime(path)  # another user's file, which we may write to
 
 
 def _remove(path: Path) -> bool:
@@ -228,12 +236,18 @@ def _locked(path: Path, what_for: str, check_stop: Callable[[], None]) -> Iterat
     def wait(holder: dict[str, Any]) -> None:
         nonlocal word_at
         check_stop()
-        if time.monotonic() > word_at:
-            word_at = float("inf")
+        if time.monotonic() <= word_at:
+            return
+        word_at = float("inf")
+        if is_of_this_run(holder):
             _say(
-                f"waiting for {owner_of(holder)}, which holds {path} since {since(holder)}, {what_for}. The lock ends "
-                "with that process: if it hangs, end it, and this one goes on where it stopped"
+                f"waiting for {owner_of(holder)}, which is of this very run, {what_for}; since {since(holder)}"
             )
+            return
+        _say(
+            f"waiting for {owner_of(holder)}, which holds {path} since {since(holder)}, {what_for}. The lock ends "
+            "with that process: if it hangs, end it, and this one goes on where it stopped"
+        )
 
     with locked(path, wait):
         yield

@@ -34,7 +34,9 @@ def read_manifest(folder: Path | RemotePath) -> Manifest:
     return folder.read_manifest() if isinstance(folder, RemotePath) else Manifest.read(folder)
 
 
-def expand_shards(specs: Sequence[str], cache: ShardCache | None = None) -> list[Path | RemotePath]:
+def expand_shards(
+    specs: Sequence[str], cache: ShardCache | None = None, *, lost_too: bool = False
+) -> list[Path | RemotePath]:
     """Shard files by name. A folder, or a URL that names no `.tar`, means all training shards in it.
 
     Behind a URL a glob stands for what the manifest there lists, so that no server needs to list anything.
@@ -42,6 +44,7 @@ def expand_shards(specs: Sequence[str], cache: ShardCache | None = None) -> list
     Args:
         specs: what was named.
         cache: for shards behind URLs; the usual one where not given.
+        lost_too: take local shards that are not there, where the manifest lists them.
 
     Raises:
         UserError: a name stands for no file. All such names are listed.
@@ -66,8 +69,9 @@ def expand_shards(specs: Sequence[str], cache: ShardCache | None = None) -> list
             if isinstance(path, RemotePath):
                 matches = _matches_there(path)
             elif any(char in path.name for char in "*?["):
-                matches = sorted(match for match in path.parent.glob(path.name) if match.is_file())
-            elif path.is_file():
+                found = {match for match in path.parent.glob(path.name) if match.is_file()}
+                matches = sorted(found.union(_listed(path) if lost_too else ()))
+            elif path.is_file() or (lost_too and _listed(path)):
                 matches = [path]
             else:
                 problems.append(f"{path}: no such file")
@@ -82,6 +86,14 @@ def expand_shards(specs: Sequence[str], cache: ShardCache | None = None) -> list
             remedy=_shards_beside(specs),
         )
     return list(dict.fromkeys(paths))
+
+
+def _listed(path: Path) -> list[Path]:
+    """What the manifest beside a local name or glob lists of it; nothing where there is none."""
+    if not (path.parent / MANIFEST_NAME).is_file():
+        return []
+    entries = read_manifest(path.parent).shards
+    return [path.parent / entry.name for entry in entries if fnmatch.fnmatchcase(entry.name, path.name)]
 
 
 def _folder_meant(place: Path | RemotePath) -> Path | RemotePath | None:

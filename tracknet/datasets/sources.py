@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,10 +26,12 @@ class Sources:
     Attributes:
         train: the training frames of all sources.
         weights: of each source, in `train`'s order; `None` where there is one source, or where they go by size.
+        on_lost: of `open_sources`.
     """
 
     train: ShardSet
     weights: tuple[float, ...] | None
+    on_lost: Callable[[str], None] | None = None
 
     def open_val(self) -> ShardSet | None:
         """All validation frames of the sources that have any; `None` where none has."""
@@ -37,11 +39,18 @@ class Sources:
         having = [part for part in parts if any(True for _ in part.manifest.shards_of("val"))]
         # Two sources may be two shards of one build.
         folders = list(dict.fromkeys(part.folder for part in having))
-        return join_shards([open_split(folder, "val") for folder in folders]) if folders else None
+        if not folders:
+            return None
+        return join_shards([open_split(folder, "val", on_lost=self.on_lost) for folder in folders])
 
 
-def open_sources(data: DataConfig) -> Sources:
+def open_sources(data: DataConfig, warn: Callable[[str], None] = print) -> Sources:
     """Opens `data.sources`, or `data.files` or `data.shards` where there are none.
+
+    Args:
+        data: the settings. With `loader.on_bad_frame` `skip` local shards may be missing, cut or replaced: their
+            frames count as bad ones when they are read, as those of remote shards that do not come.
+        warn: told of such shards.
 
     Raises:
         UserError: shards of another split than train, sources whose frames are stored at different sizes, or shards
@@ -49,17 +58,18 @@ def open_sources(data: DataConfig) -> Sources:
         RunError: a shard or an index is damaged.
     """
     cache = ShardCache.of(data.cache)
+    on_lost = (lambda lost: warn(f"warning: {lost}")) if data.loader.on_bad_frame == "skip" else None
     if data.sources is None:
-        return Sources(_open_train(data.files or (data.shards,), cache), None)
+        return Sources(_open_train(data.files or (data.shards,), cache, on_lost), None, on_lost)
     if data.files:
         raise UserError(
             "shards are named twice: on the command line (or as data.files) and in data.sources",
             remedy="leave out one of the two",
         )
-    sets = [_open_train(source.shards, cache) for source in data.sources]
+    sets = [_open_train(source.shards, cache, on_lost) for source in data.sources]
     _refuse_shared(sets)
     given = tuple(source.weight for source in data.sources if source.weight is not None)
-    return Sources(join_shards(sets), given if len(given) == len(sets) > 1 else None)
+    return Sources(join_shards(sets), given if len(given) == len(sets) > 1 else None, on_lost)
 
 
 def join_shards(sets: Sequence[ShardSet]) -> ShardSet:
@@ -107,8 +117,8 @@ def split_by_source(runs: WindowRuns, shards: ShardSet) -> list[WindowRuns]:
     return sources
 
 
-def _open_train(specs: Sequence[str], cache: ShardCache) -> ShardSet:
-    shards = open_shards(expand_shards(specs, cache))
+def _open_train(specs: Sequence[str], cache: ShardCache, on_lost: Callable[[str], None] | None) -> ShardSet:
+    shards = open_shards(expand_shards(specs, cache, lost_too=on_lost is not None), on_lost=on_lost)
     if shards.split != "train":
         raise UserError(
             f"the shards given belong to the split {shards.split!r}",

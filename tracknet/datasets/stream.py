@@ -61,6 +61,9 @@ class StepWindows(NamedTuple):
 class WindowStream(IterableDataset[Any]):
     """Batches of one epoch from (epoch, step) on; with W workers, worker w makes every W-th of them.
 
+    A training asks it what each step serves and lets a `StreamLoader` make the batches. To iterate it is the other way,
+    under torch's own DataLoader: what tests hold the loader against, bit for bit, and `benchmarks/stream.py` measures.
+
     Attributes:
         open_source: opens the frames' storage, once in each process.
         batch_size: windows of each batch that this rank serves.

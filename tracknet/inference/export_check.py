@@ -36,6 +36,10 @@ EXACT = Tolerance(points_px=0.01, probability=1e-3, tie_logits=1e-3)
 HALF = Tolerance(points_px=0.5, probability=0.05, tie_logits=0.1)
 
 
+ENOUGH_JUDGED = 20
+"""Maps that hold a ball: of fewer, the largest difference of their points says little."""
+
+
 @dataclass(frozen=True)
 class Agreement:
     """Largest differences over some windows.
@@ -58,6 +62,11 @@ class Agreement:
     other_points_px: float
     probability: float
 
+    @property
+    def judged(self) -> int:
+        """Maps whose points were compared."""
+        return self.reported - self.ties
+
     def problems(self, tolerance: Tolerance) -> list[str]:
         """What is further apart than it may be."""
         found = []
@@ -67,19 +76,18 @@ class Agreement:
                 f"heatmaps are up to {self.probability:.2g} apart (probability), "
                 f"at most {tolerance.probability:g} is allowed"
             )
-        if self.reported > self.ties and not self.points_px <= tolerance.points_px:
+        if self.judged and not self.points_px <= tolerance.points_px:
             found.append(
                 f"points are up to {self.points_px:.3g} px apart, at most {tolerance.points_px:g} px is allowed"
             )
         return found
 
     def __str__(self) -> str:
-        judged = self.reported - self.ties
-        points = f"points at most {self.points_px:.2g} px apart where a ball is reported ({judged} maps)"
-        if not judged:
+        points = f"points at most {self.points_px:.2g} px apart where a ball is reported ({self.judged} maps)"
+        if not self.judged:
             points = "points were not judged, for no ball is reported in them"
         elif not math.isnan(self.other_points_px):
-            points += f", {self.other_points_px:.2g} px elsewhere ({self.maps - judged})"
+            points += f", {self.other_points_px:.2g} px elsewhere ({self.maps - self.judged})"
         return f"{points}, heatmaps at most {self.probability:.2g} (probability)"
 
 

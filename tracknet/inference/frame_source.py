@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ from tracknet.datasets.label_csv import FRAME_NAME
 from tracknet.inference.forward_clock import ForwardClock
 from tracknet.utils.errors import RunError, UserError, shorten
 from tracknet.utils.images import IMAGE_SUFFIXES, ImageError, RGBImage, read_image
-from tracknet.utils.naming import natural_key
+from tracknet.utils.naming import counted, natural_key
 from tracknet.utils.urls import is_url, shown
 from tracknet.utils.video import Video, VideoError, VideoTraits
 
@@ -121,10 +122,13 @@ class VideoSource:
         except VideoError as error:
             raise RunError(f"{name} {error}") from None
         except OSError as error:
-            raise RunError(
-                f"{name} cannot be read: {error.strerror or error}",
-                remedy="check the address, the permissions and the network",
-            ) from None
+            remedy = "check the address, the permissions and the network"
+            if error.errno == errno.EIO and name.startswith(("http://", "https://")):
+                remedy += (
+                    "; from a server that gives no parts of a file (byte ranges), an MP4 can be read only where its "
+                    "index comes first: download it and name the file"
+                )
+            raise RunError(f"{name} cannot be read: {error.strerror or error}", remedy=remedy) from None
         rate = self._video.frame_rate
         self.frame_rate = float(rate) if rate else None
         self.stated_frames = None if live else self._video.stated_frames
@@ -154,14 +158,18 @@ class VideoSource:
         if video.cut_short:
             notes.append("the file is cut short: it ends before its last frame")
         if video.broken_off:
-            notes.append(f"reading broke off after {video.frames_read:,} frames ({video.broken_off})")
+            notes.append(
+                f"reading broke off after {counted(video.frames_read, 'frame')} ({video.broken_off})"
+            )
         if video.bad_packets:
             notes.append(f"packets that do not decode, and give no frame: {video.bad_packets:,}")
         if video.damaged_frames:
             notes.append(f"frames that the decoder had to mend: {video.damaged_frames:,}")
         notes += self._clock.notes()
-        if self._ended and self.stated_frames not in (None, video.frames_read):
-            notes.append(f"its header states {self.stated_frames:,} frames, {video.frames_read:,} decode")
+        if self._ended and self.stated_frames is not None and self.stated_frames != video.frames_read:
+            notes.append(
+                f"its header states {counted(self.stated_frames, 'frame')}, {video.frames_read:,} decode"
+            )
         return notes
 
     def close(self) -> None:
@@ -238,7 +246,14 @@ class CameraSource:
 
         self.name = f"camera {index}"
         self.stated_frames: int | None = None
-        self._camera: Any = cv2.VideoCapture(index)
+        # Of a camera that is not there, OpenCV prints a page about how it looked.
+        logging: Any = cv2.utils.logging
+        level = logging.getLogLevel()
+        logging.setLogLevel(0)
+        try:
+            self._camera: Any = cv2.VideoCapture(index)
+        finally:
+            logging.setLogLevel(level)
         if not self._camera.isOpened():
             raise RunError(
                 f"{self.name} cannot be opened",

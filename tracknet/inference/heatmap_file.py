@@ -6,6 +6,7 @@ import struct
 import tempfile
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -35,7 +36,9 @@ class HeatmapFile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        # Of a full disk it fails: what is left to write is thrown away all the same, and the reason told already.
+        with suppress(OSError):
+            self._file.close()
 
     def add(self, heatmaps: npt.NDArray[np.floating]) -> None:
         """Takes maps `[n, h, w]`, 0..1, of the same h and w as those before. Raises OSError where the disk is full."""

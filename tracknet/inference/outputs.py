@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,12 +12,13 @@ from urllib.parse import urlsplit
 from tracknet.inference.frame_source import STDIN
 from tracknet.utils.errors import UserError
 from tracknet.utils.images import IMAGE_SUFFIXES
-from tracknet.utils.naming import natural_key
+from tracknet.utils.naming import counted, listed, natural_key
 from tracknet.utils.urls import is_url
-from tracknet.utils.video import is_video
+from tracknet.utils.video import VIDEO_SUFFIXES, is_video
 
 ENDINGS = {"csv": ".csv", "parquet": ".parquet", "json": ".json", "tracknetv2": "_ball.csv"}
 OVERLAY_ENDING, PARTIAL_ENDING = ".overlay.mp4", ".partial.csv"
+_SOURCE_SUFFIXES = (*VIDEO_SUFFIXES, *IMAGE_SUFFIXES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,20 @@ class Job:
         return out / f"{self.name}{OVERLAY_ENDING}"
 
 
-def find_jobs(specs: Sequence[str]) -> list[Job]:
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a command line means.
+
+    Attributes:
+        jobs: to be done.
+        left_out: of each folder that holds more than was taken of it, what, in words.
+    """
+
+    jobs: tuple[Job, ...]
+    left_out: tuple[str, ...]
+
+
+def find_jobs(specs: Sequence[str]) -> Found:
     """A job for each source, in the order given; of a folder of videos one for each video, in natural order.
 
     Args:
@@ -54,12 +69,13 @@ def find_jobs(specs: Sequence[str]) -> list[Job]:
     """
     sources: list[str] = []
     problems: list[str] = []
+    looked_at: list[_Folder] = []
     for spec in specs:
         path = Path(spec).expanduser()
         if spec == STDIN or is_url(spec) or _is_camera(spec):
             sources.append(spec)
         elif path.is_dir():
-            found = _in_folder(path)
+            found = _in_folder(path, looked_at)
             sources += map(str, found)
             if not found:
                 problems.append(f"{spec} holds neither videos nor pictures")
@@ -77,7 +93,8 @@ def find_jobs(specs: Sequence[str]) -> list[Job]:
         )
     jobs = [Job(source, name) for source, name in zip(sources, _names(sources), strict=True)]
     _check_apart(jobs)
-    return jobs
+    left_out = [words for folder in looked_at if (words := folder.left_out(sources)) is not None]
+    return Found(tuple(jobs), tuple(dict.fromkeys(left_out)))
 
 
 def _check_apart(jobs: Sequence[Job]) -> None:
@@ -102,18 +119,61 @@ def _is_camera(source: str) -> bool:
     return source.isdecimal() and not Path(source).exists()
 
 
-def _in_folder(folder: Path) -> list[Path]:
+@dataclass(frozen=True, slots=True)
+class _Folder:
+    """What lies in a folder, in natural order, but for what begins with a dot."""
+
+    path: Path
+    videos: tuple[Path, ...]
+    pictures: tuple[Path, ...]
+    folders: tuple[Path, ...]
+
+    @classmethod
+    def of(cls, path: Path) -> _Folder:
+        inside = sorted(
+            (item for item in path.iterdir() if item.name[0] != "."), key=lambda item: natural_key(item.name)
+        )
+        return cls(
+            path,
+            tuple(item for item in inside if item.is_file() and is_video(item)),
+            tuple(item for item in inside if item.is_file() and item.suffix.lower() in IMAGE_SUFFIXES),
+            tuple(item for item in inside if item.is_dir()),
+        )
+
+    def left_out(self, sources: Sequence[str]) -> str | None:
+        """What of it is none of the sources, in words; `None` where nothing is."""
+        taken = {Path(source) for source in sources}
+        others = [counted(len(self.pictures), "picture")] if self.videos and self.pictures else []
+        others += [
+            f"folder {path.name}"
+            for path in self.folders
+            if not any(source.is_relative_to(path) for source in taken) and _holds_sources(path)
+        ]
+        if not others:
+            return None
+        kept = counted(len(self.videos), "video") if self.videos else counted(len(self.pictures), "picture")
+        return (
+            f"{self.path}: of this folder the {kept} in it {'is' if kept.startswith('1 ') else 'are'} taken, and not "
+            f"{listed(others, 3)}: name a folder that holds them alone"
+        )
+
+
+def _in_folder(path: Path, looked_at: list[_Folder]) -> list[Path]:
     """The videos in a folder, or itself if it holds pictures, or what its folders hold."""
-    inside = sorted(
-        (path for path in folder.iterdir() if path.name[0] != "."), key=lambda path: natural_key(path.name)
-    )
-    videos = [path for path in inside if path.is_file() and is_video(path)]
-    pictures = any(path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES for path in inside)
-    if videos:
-        return videos
-    if pictures:
-        return [folder]
-    return [found for path in inside if path.is_dir() for found in _in_folder(path)]
+    folder = _Folder.of(path)
+    if folder.videos or folder.pictures:
+        looked_at.append(folder)
+        return list(folder.videos) or [path]
+    return [found for inner in folder.folders for found in _in_folder(inner, looked_at)]
+
+
+def _holds_sources(folder: Path) -> bool:
+    """Whether a video or picture lies somewhere below; what may not be read holds none."""
+    for _, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if name[0] != "."]
+        if any(name[0] != "." and Path(name).suffix.lower() in _SOURCE_SUFFIXES for name in files):
+            return True
+    return False
 
 
 def _names(sources: Sequence[str]) -> list[str]:

@@ -23,6 +23,7 @@ from tracknet.reporting.ball_overlay import (
 from tracknet.utils.errors import RunError
 from tracknet.utils.geometry import Size
 from tracknet.utils.images import RGBImage
+from tracknet.utils.naming import counted
 from tracknet.utils.video import Video, VideoTraits
 from tracknet.utils.video_writer import VideoWriter
 
@@ -183,7 +184,7 @@ def draw_video(
                 raise RunError(f"{source}: predictions of frame {last.frame} are followed by {ball.frame}")
         if ball is not None:
             raise RunError(
-                f"{source}: it ends after {video.frames_read} frames, before the predictions do "
+                f"{source}: it ends after {counted(video.frames_read, 'frame')}, before the predictions do "
                 f"(frame {ball.frame}): they are of another video"
             )
         out.writer.close(all_sound=next(frames, None) is None)

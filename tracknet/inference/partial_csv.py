@@ -59,7 +59,7 @@ class PartialCsv:
         except OSError as error:
             raise RunError(
                 f"{self.path} cannot be written: {error.strerror}",
-                remedy=f"make room and start again; {self.rows:,} frames are in that file",
+                remedy=f"make room and start again; rows in that file: {self.rows:,}",
             ) from None
         self.rows += len(rows)
 

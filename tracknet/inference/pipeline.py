@@ -36,9 +36,10 @@ class FrameRange:
     def __post_init__(self) -> None:
         """Refuses a range without a frame."""
         if self.first < 0 or (self.end is not None and self.end <= self.first):
+            first = max(0, self.first)
             raise UserError(
-                f"--frames {self} holds no frame: it starts at {self.first} and ends before {self.end}",
-                remedy="the first number is the first frame (from 0), the second one past the last",
+                f"no frame lies in {self}: frames are counted from 0, and the second number is one past the last",
+                remedy=f"{first}:{first + 1} is frame {first} alone, {first}: is all from there on",
             )
 
     @classmethod

@@ -89,8 +89,8 @@ class Predictor:
             candidates: how many places to give for each frame, the reported one included.
 
         Raises:
-            UserError: no such device or arithmetic, a threshold beyond 0..1, or windows are to be combined that have
-                one map each.
+            UserError: no such device or arithmetic, a threshold beyond 0..1, a batch of nothing, or windows are to be
+                combined that have one map each.
         """
         self.model = model
         self.precision = Precision.resolve(amp, resolve_device(device))
@@ -100,6 +100,10 @@ class Predictor:
         self.threshold = float(model.score_threshold if threshold is None else threshold)
         if threshold is not None and not 0 <= threshold <= 1:
             raise UserError(f"a threshold of {threshold:g}: scores are from 0 to 1")
+        if batch_size < 1:
+            raise UserError(f"a batch size of {batch_size}: at least 1 window goes through the model at once")
+        if candidates < 0:
+            raise UserError(f"{candidates} candidates of a frame: there can be none (0) or some")
         self.overlap = resolve_overlap(overlap, model.num_maps)
         self.flip = flip
         self.candidates = candidates

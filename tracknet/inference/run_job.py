@@ -178,7 +178,8 @@ def draw_rows(
 def _kept(partial: PartialCsv) -> str:
     if not partial.rows:
         return "no frame was done"
-    return f"{partial.rows:,} frames are in {partial.path}, which is partial; the same command starts again"
+    rows = "1 frame is" if partial.rows == 1 else f"{partial.rows:,} frames are"
+    return f"{rows} in {partial.path}, which is partial; the same command starts again"
 
 
 def _with_rows(error: RunError, partial: PartialCsv) -> RunError:

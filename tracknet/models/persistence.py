@@ -113,14 +113,16 @@ def read_config(folder: str | Path) -> tuple[Path, SavedModel]:
                 "for example runs/NAME/checkpoints/best/model",
             )
         remedy = "name the folder of a model, or log in if it is private (`hf auth login`, or HF_TOKEN)"
-        source = Path(on_hub(str(folder), snapshot_download, remedy=remedy))
+        source = on_hub(str(folder), _snapshot, remedy=remedy)
     path = source / CONFIG_NAME
     try:
         plain = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        inside = ", ".join(sorted(item.name for item in source.iterdir())[:6]) or "nothing"
+        # A repository without files becomes no folder.
+        items = sorted(item.name for item in source.iterdir()) if source.is_dir() else []
+        inside = ", ".join(items[:6]) or "nothing"
         hint = f"; did you mean {source / 'model'}?" if (source / "model" / CONFIG_NAME).is_file() else ""
-        raise UserError(f"{source} is no model folder: no {CONFIG_NAME}, but {inside}{hint}") from None
+        raise UserError(f"{folder} is no model folder: no {CONFIG_NAME}, but {inside}{hint}") from None
     except ValueError as error:
         raise UserError(f"{path} is no JSON: {error}") from None
     if not isinstance(plain, dict) or plain.get("format") != "tracknet":
@@ -129,6 +131,20 @@ def read_config(folder: str | Path) -> tuple[Path, SavedModel]:
             remedy="a backbone alone goes into model.backbone.name, not here",
         )
     return source, read_description(plain, str(path))
+
+
+def _snapshot(name: str, *, local_files_only: bool) -> Path:
+    """A model's folder in the cache, from the hub where that is allowed.
+
+    Raises:
+        FileNotFoundError: the cache alone was to be looked into, and holds a part of the model: huggingface_hub gives
+            that, too, after a download that broke off and after one of another file of the repository.
+
+    """
+    folder = Path(snapshot_download(name, local_files_only=local_files_only))
+    if local_files_only and not all((folder / part).exists() for part in (CONFIG_NAME, WEIGHTS_NAME)):
+        raise FileNotFoundError(f"{folder} does not hold the whole model")
+    return folder
 
 
 def read_description(plain: dict[str, Any], where: str) -> SavedModel:

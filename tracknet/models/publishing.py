@@ -65,8 +65,8 @@ def push(
                 f"{repo_id} is public: what is uploaded there everyone sees",
                 remedy="choose another name, or agree to it: private=False (--public)",
             )
-        license = license or _licence_there(api, repo_id)
         with tempfile.TemporaryDirectory() as scratch:
+            license = license or _licence_there(api, repo_id, Path(scratch) / "there")
             card = model_card(model, name=repo_id, evaluations=evaluations, license=license)
             folder = persistence.save(model, Path(scratch) / "model", card=card, half=half)
             api.upload_folder(repo_id=repo_id, folder_path=folder, commit_message=message)
@@ -148,10 +148,14 @@ def _is_folder(named: str, run: Path, folder: Path) -> bool:
     return any((base / path).resolve() == there for base in bases)
 
 
-def _licence_there(api: HfApi, repo_id: str) -> str | None:
-    """What the card on the hub says, which its owner may have written by hand."""
+def _licence_there(api: HfApi, repo_id: str, cache: Path) -> str | None:
+    """What the card on the hub says, which its owner may have written by hand.
+
+    It does not go into the user's own cache, where a card alone would pass for the model.
+    """
     try:
-        card = Path(api.hf_hub_download(repo_id, persistence.CARD_NAME)).read_text(encoding="utf-8")
+        there = api.hf_hub_download(repo_id, persistence.CARD_NAME, cache_dir=cache)
+        card = Path(there).read_text(encoding="utf-8")
         stated = ModelCard(card, ignore_metadata_errors=True).data.get("license")
     except (EntryNotFoundError, ValueError):
         return None

@@ -31,6 +31,8 @@ _SHIFT = 4
 _USUAL_SIDE_PX = 720
 # At 720p most balls are 4 to 12 px wide, streaks of fast ones 20.
 _RING_UNITS = 11
+# How far a peak of the inset is made to reach beyond itself.
+_SPREAD_UNITS = 4
 # Capitals of 12 px, where 8 px (a word shrunk with a frame of 360p) could not be read.
 _LEAST_TEXT = 0.57
 # Beyond, OpenCV's fixed-point coordinates run over; no ball is there.
@@ -171,7 +173,10 @@ def draw_inset(frame: Image, heatmap: npt.NDArray[np.floating]) -> None:
     gap = round(8 * _unit(frame))
     if min(small) < 8:  # a frame of a few pixels has no room
         return
-    inset = heat_over(resize_frame(frame, small) // 3, heatmap, strength=1.0)
+    # Grey and dark, for the glow is the only colour in it.
+    ground = cv2.cvtColor(resize_frame(frame, small) // 3, cv2.COLOR_RGB2GRAY)
+    glow = _glow(heatmap, spread_cells=_SPREAD_UNITS * _unit(frame) / scale)
+    inset = heat_over(np.repeat(ground[..., None], 3, axis=2), glow, strength=1.0)
     right = width - gap
     frame[gap : gap + small.height, right - small.width : right] = inset
     cv2.rectangle(frame, (right - small.width, gap), (right - 1, gap + small.height - 1), _FRAME_RGB, 1)
@@ -180,6 +185,19 @@ def draw_inset(frame: Image, heatmap: npt.NDArray[np.floating]) -> None:
 def draw_text(frame: Image, text: str) -> None:
     """Writes a line into the upper left corner, in place, on a dark box."""
     write(frame, text, scale=1.3 * max(_unit(frame), 0.92))
+
+
+def _glow(heatmap: npt.NDArray[np.floating], *, spread_cells: float) -> npt.NDArray[np.float32]:
+    """A heatmap as it is to be seen: `[h, w]`, 0..1.
+
+    A ball of 4 px is a peak of some 5 cells, which is lost in a picture of 358x201; so all cells are as bright as
+    the highest around them. And the root, since a score of 0.2 is worth seeing: it shows as 0.45, while the ground
+    (0.015 in real maps) stays at 0.12, dark violet and nearly transparent.
+    """
+    reach = max(1, math.ceil(spread_cells))
+    around = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    spread = cv2.dilate(np.clip(heatmap, 0, 1).astype(np.float32), around)
+    return np.asarray(np.sqrt(spread), np.float32)
 
 
 def _unit(frame: Image) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from tracknet.reporting.markup import DASH, count, number, optimism_mark, plain, real, tag
+from tracknet.reporting.markup import DASH, count, interval, number, optimism_mark, plain, real, tag
 
 _GROUPS = (
     ("visibility", "By visibility"),
@@ -82,4 +82,5 @@ def _figure(row: Mapping[str, Any], name: str, mark: str) -> str:
             '<svg class="meter" viewBox="0 0 60 6" aria-hidden="true"><rect width="60" height="6" rx="3"/>'
             f'<rect class="full" width="{60 * min(1.0, max(0.0, value)):.1f}" height="6" rx="3"/></svg>'
         )
-    return tag("td", text + bar, data_value=data_value)
+    ends = interval((row.get("intervals") or {}).get(name), digits=2)
+    return tag("td", text + bar + (f"<small>{ends}</small>" if ends else ""), data_value=data_value)

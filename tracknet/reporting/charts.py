@@ -17,6 +17,8 @@ _ROW_PX = 34
 _COLOURS = 6
 # Beyond this many points a hover mark on each would only cost bytes.
 _MOST_DOTS = 60
+# Bars' widths between the last of equal ranges and that of the rest.
+_APART = 1
 
 
 @dataclass(frozen=True)
@@ -110,36 +112,45 @@ def bar_chart(
     title: str,
     x_label: str,
     y_label: str,
+    rest: tuple[str, float] | None = None,
     standalone: bool = False,
 ) -> str:
     """Bars from zero, one a label.
 
     Args:
-        labels: below the bars; thinned where they would overlap.
+        labels: below the bars, each for a range of the same width; thinned where they would overlap.
         values: at least 0; None for no bar.
         title: what the chart shows, read aloud in place of the picture.
         x_label: of the axis below.
         y_label: of the axis on the left.
+        rest: label and value of all that lies beyond; a bar set apart and hollow, as its range is another.
         standalone: a file of its own, with its styles inside.
     """
     heights = [value if value is not None and math.isfinite(value) else 0.0 for value in values]
-    frame = PlotFrame(0, max(1, len(labels)), 0, _round_up(max(heights, default=0.0)))
+    bars = [
+        (place, label, height, "") for place, (label, height) in enumerate(zip(labels, heights, strict=True))
+    ]
+    if rest is not None:
+        bars.append((len(labels) + _APART, *rest, " rest"))
+    width_of_all = max(1.0, bars[-1][0] + 1) if bars else 1.0
+    frame = PlotFrame(0, width_of_all, 0, _round_up(max((height for _, _, height, _ in bars), default=0.0)))
     parts = [frame.axes(x_label, y_label, x_ticks=False)]
     width = frame.x(1) - frame.x(0)
-    longest = max((len(label) for label in labels), default=1)
+    longest = max((len(label) for _, label, _, _ in bars), default=1)
     step = max(1, math.ceil((longest * 7.2 + 4) / width))
-    for number, (label, height) in enumerate(zip(labels, heights, strict=True)):
-        x, y = frame.x(number), frame.y(height)
+    for place, label, height, kind in bars:
+        x, y = frame.x(place), frame.y(height)
         parts.append(
-            f'<rect class="bar" x="{x + width * 0.08:.1f}" y="{y:.1f}" width="{width * 0.84:.1f}" '
+            f'<rect class="bar{kind}" x="{x + width * 0.08:.1f}" y="{y:.1f}" width="{width * 0.84:.1f}" '
             f'height="{frame.y(0) - y:.1f}"><title>{escape(label)}: {height:g}</title></rect>'
         )
-        if number % step == 0:
+        is_free = place % step == 0 and (rest is None or place + step <= bars[-1][0])
+        if kind or is_free:
             parts.append(
                 f'<text class="tick" x="{x + width / 2:.1f}" y="{SIZE.height - BOTTOM + 16}" '
                 f'text-anchor="middle">{escape(label)}</text>'
             )
-    if not any(heights):
+    if not any(height for _, _, height, _ in bars):
         parts.append(_nothing())
     return _svg("".join(parts), SIZE, title, standalone)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tracknet.reporting.markup import interval
 from tracknet.reporting.outcomes import FALSE_ALARM, FOUND, MISSED, NEAR_MISS, Frames
 
 # A group says something from this many balls on, and when its recall is this far below that of all.
@@ -56,9 +57,10 @@ def _weak_groups(report: Mapping[str, Any]) -> list[str]:
             below = overall - row["recall"]
             enough = row["balls"] >= max(_FEWEST_BALLS, _SMALLEST_SHARE * balls)
             if len(rows) > 1 and enough and below >= _NOTICEABLE:
+                ends = interval((row.get("intervals") or {}).get("recall"), digits=2)
                 text = (
-                    f"Recall is {row['recall']:.2f} for {word}{row['value']} ({row['balls']:,.0f} balls), "
-                    f"against {overall:.2f} over all."
+                    f"Recall is {row['recall']:.2f}{ends and f' {ends}'} for {word}{row['value']} "
+                    f"({row['balls']:,.0f} balls), against {overall:.2f} over all."
                 )
                 lost.append((below * row["balls"], text))
     return [text for _, text in sorted(lost, key=lambda pair: -pair[0])[:_MOST_GROUPS]]

@@ -36,7 +36,8 @@ def protocol_table(report: dict[str, Any]) -> str:
             )
         )
     lines += [
-        f"  {name}: {figures['distance']}, {figures['counts_as_ball']}"
+        f"  {name}: {figures['distance']}, {figures['counts_as_ball']}; AP with monotone precision "
+        f"{_percent(figures.get('ap_monotone'))}{mark}"
         for name, figures in report["protocols"].items()
     ]
     return "\n".join(lines)

@@ -64,7 +64,9 @@ def protocol_table(report: Report) -> str:
             # Detections that all have one score give no curve to take the area of.
             is_point = key == "ap" and figures.get("ap_of_single_point")
             below = "one point" if is_point else interval(ranges.get(key))
-            cells.append(tag("td", f"<b>{shown}</b><small>{below}</small>", data_label=title))
+            monotone = number(real(figures.get("ap_monotone"))) if key == "ap" else DASH
+            more = "" if monotone == DASH else f"<small>monotone {monotone}{flag}</small>"
+            cells.append(tag("td", f"<b>{shown}</b><small>{below}</small>{more}", data_label=title))
         error = number(real(figures.get("rmse_px")), digits=2)
         cells.append(tag("td", error if error == DASH else f"{error}{flag}", data_label="RMSE px"))
         for key, title, _ in _COUNTS:
@@ -78,6 +80,8 @@ def protocol_table(report: Report) -> str:
     return (
         f'<div class="scroll" tabindex="0" role="region" aria-label="Figures by protocol"><table class="protocols">'
         f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+        '<p class="hint">AP sums precision over the distinct recalls of the detections; monotone: with the best '
+        "precision at this or any higher recall in its place.</p>"
         f"<details><summary>Where the protocols come from</summary><ul>{sources}</ul></details>"
     )
 
@@ -116,8 +120,9 @@ def curves(report: Report) -> str:
     figures = (
         (
             "Precision over recall",
-            f"The ring is the operating point at the stored threshold{optimism_mark(report)}. A line ends where every "
-            "prediction, however unsure, is taken.",
+            f"What each score threshold would give: from the surest guess alone to where every guess, however unsure, "
+            f"is taken. The ring is the stored threshold{optimism_mark(report)}; AP is of the part up to it, and does "
+            "not know what a lower one would find.",
             plots.precision_over_recall(report),
             "",
         ),
@@ -130,7 +135,8 @@ def curves(report: Report) -> str:
         ),
         (
             "How far off",
-            "Balls by the distance between prediction and truth, in frame pixels.",
+            "Balls by the distance between prediction and truth, in frame pixels. The hollow bar is all that is "
+            "farther off than the others reach.",
             plots.errors(report),
             _numbers_table(("error px", "balls"), labels, [count(value) for value in counts]),
         ),

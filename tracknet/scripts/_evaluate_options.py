@@ -11,6 +11,9 @@ from tracknet.datasets.shard_names import place_of
 from tracknet.scripts._choices import AMPS, OVERLAPS
 from tracknet.utils.errors import UserError
 
+# A 95 % interval leaves 2.5 % out on either side: of fewer than 100 resamples not three.
+_FEWEST_RESAMPLES = 100
+
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The command line."""
@@ -59,7 +62,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         "--out",
         type=Path,
         help="default: RUN/evaluation/SPLIT, with the build's id behind it where that holds one of another build; "
-        "below evaluation/ for what is no run",
+        "below evaluation/ for what is no run; evaluation/comparison, -2, -3, ... for pairs",
     )
     parser.add_argument(
         "--protocol",
@@ -81,7 +84,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         action="store_true",
         help="average with the mirror image: twice the time",
     )
-    parser.add_argument("--resamples", type=int, default=1000, help="of the bootstrap over clips")
+    parser.add_argument(
+        "--resamples", type=int, default=1000, help="of the bootstrap over clips, at least 100"
+    )
     parser.add_argument("--distance", type=float, default=5.0, help="of the design protocol, in frame pixels")
     parser.add_argument(
         "--pck", type=float, nargs="+", default=[2, 5, 10, 20], help="radii in frame pixels, for each decoder"
@@ -105,10 +110,19 @@ def _problems(args: argparse.Namespace) -> Sequence[str]:
     """What is wrong with the arguments by themselves."""
     problems = [
         f"--{name.replace('_', '-')} must be at least {low}, got {value}"
-        for name, low in (("batch_size", 1), ("workers", 0), ("pictures", 0), ("resamples", 2))
+        for name, low in (
+            ("batch_size", 1),
+            ("workers", 0),
+            ("pictures", 0),
+            ("resamples", _FEWEST_RESAMPLES),
+        )
         if (value := getattr(args, name)) < low
     ]
-    problems += [f"a distance must be above 0, got {r:g}" for r in (args.distance, *args.pck) if not r > 0]
+    problems += [
+        f"a distance must be a number above 0, got {r:g}"
+        for r in (args.distance, *args.pck)
+        if not (r > 0 and math.isfinite(r))
+    ]
     if args.threshold is not None and not math.isfinite(args.threshold):
         problems.append(f"--threshold must be a number, got {args.threshold}")
     problems += _unknown_protocols(args.protocol)

@@ -65,7 +65,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="a setting of --smooth, such as fill_frames=2; may be repeated (docs/predict.md lists them)",
+        help="with --smooth: a setting of it, such as fill_frames=2; may be repeated (docs/predict.md lists them)",
     )
     parser.add_argument(
         "--events",
@@ -103,14 +103,14 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def trajectory_settings(args: argparse.Namespace) -> dict[str, Any] | None:
-    """What `--smooth` and `--trajectory` say, unchecked; `None` where there is to be no trajectory.
+    """What `--trajectory` says of `--smooth`, unchecked; `None` where there is to be no trajectory.
 
     Raises:
         UserError: a setting without a value.
     """
     from omegaconf import OmegaConf
 
-    if not (args.smooth or args.trajectory):
+    if not args.smooth:
         return None
     if wrong := [pair for pair in args.trajectory if "=" not in pair]:
         raise UserError(f"--trajectory {wrong[0]}: needs a value", remedy=f"write {wrong[0]}=VALUE")
@@ -134,5 +134,7 @@ def _problems(args: argparse.Namespace) -> Iterator[str]:
         yield f"--threshold must be from 0 to 1, as scores are, got {args.threshold:g}"
     if args.heatmap and not args.overlay:
         yield "--heatmap is drawn into the overlay: give --overlay too"
+    if args.trajectory and not args.smooth:
+        yield "--trajectory changes a setting of --smooth: give --smooth too"
     if args.out.exists() and not args.out.is_dir():
         yield f"--out {args.out} is a file, and must be a folder"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +50,7 @@ def _evaluate(args: argparse.Namespace, ranks: Ranks) -> int:
     from tracknet.datasets.fetch_ahead import RemoteShards, room_wanted
     from tracknet.datasets.index import open_split
     from tracknet.models.model_folder import resolve_model_folder
-    from tracknet.training.evaluation_folder import place_for
+    from tracknet.training.evaluation_folder import check_kind, place_for
     from tracknet.training.model_evaluation import run_model
     from tracknet.training.prediction_sources import DEFAULT_SHARDS, DEFAULT_SPLIT
 
@@ -63,6 +64,7 @@ def _evaluate(args: argparse.Namespace, ranks: Ranks) -> int:
         is_run = (args.model / "config.yaml").is_file()
         usual = (args.model if is_run else Path()) / "evaluation" / shards.split
         out = args.out or place_for(usual, shards.manifest.build_id, None if is_run else str(folder))
+        check_kind(out, is_comparison=False)
         # Before minutes of evaluation, not after.
         out.mkdir(parents=True, exist_ok=True)
         return folder, shards, out
@@ -97,13 +99,14 @@ def _score(args: argparse.Namespace, made: ModelRun, shards: ShardSet, out: Path
 
 
 def _score_files(args: argparse.Namespace) -> int:
-    from tracknet.training.evaluation_folder import place_for
+    from tracknet.training.evaluation_folder import check_kind, place_for
     from tracknet.training.prediction_sources import read_source, with_threshold
     from tracknet.utils.environment import describe_environment
 
     scored = read_source(args.source, shards=args.shards, split=args.split)
     usual = Path("evaluation") / f"{args.source.stem}-{scored.split}"
     out = args.out or place_for(usual, scored.build_id, scored.origin.model)
+    check_kind(out, is_comparison=False)
     out.mkdir(parents=True, exist_ok=True)
     scored = with_threshold(scored, args.threshold)
     _write(args, scored, out, None, environment=describe_environment())
@@ -113,26 +116,30 @@ def _score_files(args: argparse.Namespace) -> int:
 def _compare(args: argparse.Namespace) -> int:
     from tracknet.reporting.score_table import comparison_text
     from tracknet.training.evaluation_files import write_comparison
+    from tracknet.training.evaluation_folder import check_kind, place_for_pair
     from tracknet.training.metrics import chosen_protocols
     from tracknet.training.metrics.comparison import compare
     from tracknet.training.metrics.report import evaluation_report, told_of_sides
     from tracknet.training.prediction_sources import read_source, with_threshold
 
     protocols = chosen_protocols(args.protocol, design_distance_px=args.distance)
+    if args.out:
+        check_kind(args.out, is_comparison=True)
     a, b = (
         with_threshold(read_source(path, shards=args.shards, split=args.split), args.threshold)
         for path in args.compare
     )
+    names = (str(args.compare[0]), str(args.compare[1]))
     comparison = compare(
         a.predictions,
         b.predictions,
         protocols,
-        names=(str(args.compare[0]), str(args.compare[1])),
+        names=names,
         thresholds=(a.origin.threshold, b.origin.threshold),
         resamples=args.resamples,
     )
     comparison |= told_of_sides(a, b)
-    out = args.out or Path("evaluation") / "comparison"
+    out = args.out or place_for_pair(Path("evaluation") / "comparison", names, a.build_id, a.split)
     out.mkdir(parents=True, exist_ok=True)
     report = evaluation_report(a, protocols, resamples=args.resamples)
     written = write_comparison(out, a, b, protocols, report, comparison, page=args.page)
@@ -162,7 +169,8 @@ def _calibrate(args: argparse.Namespace, ranks: Ranks) -> int:
 
     def store() -> None:
         predictions, before = made.predictions, made.origin.threshold
-        threshold = set_threshold(made, folder, protocol, shards, whole_split=not clips)
+        origin = set_threshold(made, folder, protocol, shards, whole_split=not clips)
+        threshold = float(made.model.score_threshold)
         counted = protocol.with_all_frames()
         was, now = (whole(Tally.of(predictions, counted, value))["f1"] for value in (before, threshold))
         print(
@@ -170,6 +178,8 @@ def _calibrate(args: argparse.Namespace, ranks: Ranks) -> int:
             f"{' (' + ', '.join(clips) + ')' if clips else ''}: F1 {was:.3f} -> {now:.3f} there under {protocol.name} "
             f"({protocol.distance_text}, false alarms counted)\nstored in {folder}"
         )
+        for note in replace(made.origin, threshold_chosen_on=origin).threshold_notes():
+            print(f"warning: {note}", file=sys.stderr)
 
     ranks.agreed(lambda: store() if ranks.is_main else None)
     return EXIT_DONE

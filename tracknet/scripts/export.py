@@ -23,6 +23,7 @@ def run(argv: Sequence[str]) -> int:
     """Writes, compares, and says how near the result is."""
     args = _parse(argv)
     from tracknet.inference.check_frames import check_frames
+    from tracknet.inference.export_check import ENOUGH_JUDGED
     from tracknet.inference.heatmap_model import load_trained
 
     model = load_trained(args.model)
@@ -33,8 +34,17 @@ def run(argv: Sequence[str]) -> int:
     kind = f"{args.format}{', float16 weights' if args.half else ''}"
     print(f"written: {done.path} ({done.bytes / 1e6:,.1f} MB, {kind})")
     print(f"compared on {frames.origin}: {done.agreement}")
-    if done.agreement.reported == done.agreement.ties:
-        print("note: no ball is reported in these frames: compare on a video that shows one, --check VIDEO")
+    judged = done.agreement.judged
+    if judged < ENOUGH_JUDGED:
+        seen = (
+            f"only {judged} of these {done.agreement.maps} maps show a ball"
+            if judged
+            else "no map shows a ball"
+        )
+        print(
+            f"note: {seen}, and points are compared there alone: compare on a video or shards that show one more "
+            "often, --check PATH"
+        )
     return EXIT_DONE
 
 

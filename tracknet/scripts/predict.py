@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from tracknet.scripts._predict_options import parse, trajectory_settings
 from tracknet.utils.errors import EXIT_DONE, Interrupted, RunError, UserError, cli_main, shorten
+from tracknet.utils.naming import counted
 
 if TYPE_CHECKING:
     from tracknet.inference.finish import Finish
@@ -35,7 +36,10 @@ def run(argv: Sequence[str]) -> int:
     wanted = FrameRange.parse(args.frames)
     finish = _finish(args)
     forms = (*args.format, *(["tracknetv2"] if args.tracknetv2 else []))
-    jobs = _to_do(args, find_jobs(args.sources), forms)
+    found = find_jobs(args.sources)
+    for note in found.left_out:
+        print(f"note: {note}", file=sys.stderr)
+    jobs = _to_do(args, found.jobs, forms)
     if not jobs:
         print("nothing to do: all results are there")
         return EXIT_DONE
@@ -201,7 +205,7 @@ def _tell(done: Done) -> None:
     predictions = done.predictions
     seen = int(predictions.visible.sum())
     print(
-        f"{predictions.about['source']}: {len(predictions):,} frames, the ball in {seen:,} "
+        f"{predictions.about['source']}: {counted(len(predictions), 'frame')}, the ball in {seen:,} "
         f"({seen / len(predictions):.1%}), {done.per_second:,.1f} frames/s: "
         + ", ".join(map(str, done.written))
     )

@@ -13,9 +13,9 @@ from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from tracknet.datasets.topology import Topology
-from tracknet.utils.config import load_config
+from tracknet.utils.config import load_config, sets_key
 from tracknet.utils.errors import EXIT_DONE, UserError, cli_main
-from tracknet.utils.urls import is_url
+from tracknet.utils.urls import hide_secrets, is_url
 
 if TYPE_CHECKING:
     from tracknet.training.distributed import Ranks
@@ -83,7 +83,7 @@ def run(argv: Sequence[str]) -> int:
             config = ranks.agreed(lambda: _asked_for(args, shards, overrides))
         with ExitStack() as held:
             if args.resume is not None:
-                return _resume(args.resume, config, ranks, held)
+                return _resume(args.resume, config, overrides, ranks, held)
             return _train(args, config, ranks, held)
 
 
@@ -98,13 +98,37 @@ def _asked_for(args: argparse.Namespace, shards: list[str], overrides: list[str]
         from tracknet.training.run_folder import RunFolder
 
         _, config = RunFolder.open(args.resume, overrides)
-    if shards:
-        config = replace(config, data=replace(config.data, files=tuple(shards)))
+    config = _with_shards(config, shards, overrides)
     if args.resume is not None:
         from tracknet.training.run_folder import RunFolder
 
         RunFolder.refuse_incomplete(config, args.resume)
     return config
+
+
+def _with_shards(config: Config, shards: list[str], overrides: list[str]) -> Config:
+    """The configuration that reads what was named now; files of a resumed run, or of a YAML file, give way.
+
+    Raises:
+        UserError: the shards are named in two ways, of which one would not be read.
+    """
+    data = config.data
+    named = {
+        "the shards on the command line": shards,
+        **{key: sets_key(overrides, key) for key in ("data.files", "data.shards", "data.sources")},
+    }
+    if data.sources is not None:
+        named["data.sources"] = True
+    ways = [way for way, is_named in named.items() if is_named]
+    if len(ways) > 1:
+        raise UserError(
+            f"shards are named twice: {' and '.join(ways)}",
+            remedy="leave out all but one"
+            + (" (data.sources=null leaves out the sources)" if data.sources is not None else ""),
+        )
+    if shards:
+        return replace(config, data=replace(data, files=tuple(shards)))
+    return replace(config, data=replace(data, files=None)) if ways == ["data.shards"] else config
 
 
 def _train(args: argparse.Namespace, config: Config, ranks: Ranks, held: ExitStack) -> int:
@@ -144,7 +168,7 @@ def _train(args: argparse.Namespace, config: Config, ranks: Ranks, held: ExitSta
     return _fit(_trainer(config, setup, ranks.agreed(folder)))
 
 
-def _resume(path: Path, config: Config, ranks: Ranks, held: ExitStack) -> int:
+def _resume(path: Path, config: Config, overrides: list[str], ranks: Ranks, held: ExitStack) -> int:
     from tracknet.training.checkpoint import TrainingState, check_resumable, load_checkpoint
     from tracknet.training.run_folder import RunFolder
     from tracknet.training.setup import prepare
@@ -166,7 +190,8 @@ def _resume(path: Path, config: Config, ranks: Ranks, held: ExitStack) -> int:
 
     ranks.agreed(restore)
     if trainer.complete:
-        trainer.say(f"{path} is complete; raise training.epochs or training.max_steps to train on")
+        asked = f", and nothing was done with {hide_secrets(' '.join(overrides))}" if overrides else ""
+        trainer.say(f"{path} is complete{asked}; raise training.epochs or training.max_steps to train on")
         return EXIT_DONE
     facts = _facts(config, setup)
     ranks.agreed(lambda: run_folder.note_resumption(config, state.step, facts) if ranks.is_main else None)

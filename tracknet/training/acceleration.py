@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import sysconfig
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from importlib.util import find_spec
 from pathlib import Path
@@ -55,6 +56,8 @@ def compiled(
 ) -> Callable[..., torch.Tensor]:
     """The module's forward pass, compiled at its first call; the module itself, and its names, stay as they are.
 
+    What belongs to the backward pass may be compiled only then: `compile_faults_told` has to be around that too.
+
     Raises:
         UserError: at the first call, where it cannot be compiled.
     """
@@ -64,19 +67,33 @@ def compiled(
 
     @wraps(module.forward)
     def forward(*inputs: torch.Tensor) -> torch.Tensor:
-        try:
+        with compile_faults_told(mode):
             made: torch.Tensor = fast(*inputs)
-        except Exception as error:
-            # Their classes moved between torch's versions.
-            if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
-                raise
-            raise UserError(
-                f"training.compile={mode}: this model cannot be compiled here: {_first_line(error)}",
-                remedy="train with training.compile=off",
-            ) from None
         return made
 
     return forward
+
+
+@contextmanager
+def compile_faults_told(mode: str) -> Iterator[None]:
+    """Says in a person's words that what runs within cannot be compiled.
+
+    Args:
+        mode: `training.compile`.
+
+    Raises:
+        UserError: in place of what torch's compiler raises; whatever else is raised within is left as it is.
+    """
+    try:
+        yield
+    except Exception as error:
+        # Their classes moved between torch's versions.
+        if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+            raise
+        raise UserError(
+            f"training.compile={mode}: this model cannot be compiled here: {_first_line(error)}",
+            remedy="train with training.compile=off",
+        ) from None
 
 
 def check_compiler(device: torch.device) -> None:

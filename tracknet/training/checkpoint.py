@@ -16,6 +16,7 @@ import json
 import os
 import pickle
 import shutil
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -126,6 +127,7 @@ def load_checkpoint(folder: Path) -> tuple[Path, TrainingState, dict[str, Any]]:
     return newest / "model", state, tensors
 
 
+_NOT_STATED = "not stated"
 # The plan's words -> the settings that they come from.
 _SETTING_OF = {
     "seed": "training.seed",
@@ -153,9 +155,8 @@ def check_resumable(state: TrainingState, build_id: str, plan: dict[str, Any]) -
     if state.build_id != build_id:
         problems.append(f"the shards are of build {build_id[:12]}, the run began with {state.build_id[:12]}")
     problems += [
-        f"{_setting_of(key)} is {plan.get(key, 'not stated')}, the run began with {state.plan.get(key, 'not stated')}"
-        for key in sorted({*plan, *state.plan})
-        if plan.get(key) != state.plan.get(key)
+        f"{_setting_of(key)} is {now}, the run began with {then}"
+        for key, now, then in _differences(plan, state.plan)
     ]
     if problems:
         raise UserError(
@@ -166,9 +167,28 @@ def check_resumable(state: TrainingState, build_id: str, plan: dict[str, Any]) -
         )
 
 
+def _differences(
+    now: dict[str, Any], then: dict[str, Any], where: str = ""
+) -> Iterator[tuple[str, Any, Any]]:
+    """Dotted keys of what differs, with both values: of groups of settings only the keys that do."""
+    for key in sorted({*now, *then}):
+        pair = now.get(key, _NOT_STATED), then.get(key, _NOT_STATED)
+        if now.get(key) == then.get(key):
+            continue
+        if any(isinstance(one, dict) and one.get("enabled") for one in pair) and None in pair:
+            # The whole group is off on one side.
+            yield f"{where}{key}.enabled", pair[0] is not None, pair[1] is not None
+        elif isinstance(pair[0], dict) and isinstance(pair[1], dict):
+            yield from _differences(*pair, f"{where}{key}.")
+        else:
+            yield f"{where}{key}", *pair
+
+
 def _setting_of(key: str) -> str:
     if key.startswith("filter."):
         return f"data.{key}"
+    if key.startswith(("sample.augment.", "sample.sequence.")):
+        return f"data.{key.removeprefix('sample.')}"
     return _SETTING_OF.get(key, key)
 
 

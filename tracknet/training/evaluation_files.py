@@ -94,14 +94,16 @@ def write_comparison(
 ) -> list[Path]:
     """Writes `metrics.json` with the comparison, and the page about A with what B does otherwise.
 
+    What is left of an earlier comparison goes when the figures change: the page is drawn after them.
+
     Args:
-        out: the folder, which exists.
+        out: the folder, which exists and holds no evaluation.
         a: predictions.
         b: others of the same frames.
         protocols: that they were compared under.
         report: of A, the content of its metrics.json.
         comparison: what `metrics.comparison.compare` returns.
-        page: write `report.html`; where not, one of earlier figures is removed.
+        page: write `report.html`.
 
     Returns:
         The files written.
@@ -109,9 +111,8 @@ def write_comparison(
     Raises:
         RunError: a shard is damaged.
     """
-    # The page is drawn last: until then there is none, rather than one of another comparison.
-    (out / PAGE_NAME).unlink(missing_ok=True)
-    write_json(out / METRICS_NAME, {"compare": comparison})
+    with replaced_files(out) as part:
+        write_json(part / METRICS_NAME, {"compare": comparison})
     if not page:
         return [out / METRICS_NAME]
     columns, others = _columns(a, protocols), _columns(b, protocols)

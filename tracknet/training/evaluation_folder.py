@@ -3,17 +3,22 @@
     RUN/evaluation/val/             the split of the build that was evaluated first
     RUN/evaluation/val-9c7dd9b8/    the same split of another build, by the first 8 digits of its id
 
-An evaluation that was asked for without a folder never takes the place of one of other data.
+    evaluation/comparison/          of two prediction files; the next pair goes to comparison-2, and so on
+
+An evaluation that was asked for without a folder never takes the place of one of other data, nor a comparison
+that of another pair; neither takes the place of the other, whatever folder is named.
 """
 
 from __future__ import annotations
 
 import fcntl
+import itertools
 import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from tracknet.training.metrics.prediction_file import PREDICTIONS_NAME
 from tracknet.utils.errors import UserError
@@ -59,6 +64,54 @@ def place_for(place: Path, build_id: str, model: str | None = None) -> Path:
         ],
         remedy=f"name another folder: --out {place}-2",
     )
+
+
+def place_for_pair(place: Path, pair: tuple[str, str], build_id: str, split: str) -> Path:
+    """Where a comparison goes that was given no folder, so that none of another pair or of other frames is lost.
+
+    Args:
+        place: the usual folder.
+        pair: what is compared, as metrics.json names it.
+        build_id: of the frames.
+        split: likewise.
+
+    Returns:
+        `place`, or the first of `place-2`, `place-3`, ... that is free or holds the same comparison.
+    """
+    asked = (*pair, build_id, split)
+    for number in itertools.count(1):
+        candidate = place if number == 1 else place.with_name(f"{place.name}-{number}")
+        held = _held_comparison(candidate)
+        told = tuple((held or {}).get(name) for name in ("a", "b", "build_id", "split"))
+        if told == asked or (held is None and _held(candidate) is None):
+            return candidate
+    raise AssertionError
+
+
+def check_kind(out: Path, *, is_comparison: bool) -> None:
+    """Before an evaluation or a comparison is written: that the folder holds none of the other kind.
+
+    Of an evaluation some files would stay beside the comparison's figures, and the rest be lost.
+
+    Raises:
+        UserError: it does.
+    """
+    compared = _held_comparison(out)
+    if is_comparison == (compared is not None) or (compared is None and _held(out) is None):
+        return
+    held = f"the comparison of {compared.get('a')} and {compared.get('b')}" if compared else "an evaluation"
+    raise UserError(
+        f"{out} holds {held}, which {'a comparison' if is_comparison else 'an evaluation'} would replace",
+        remedy=f"name another folder: --out {out}-{'compared' if is_comparison else 'evaluated'}",
+    )
+
+
+def _held_comparison(place: Path) -> dict[str, Any] | None:
+    """The comparison that a folder holds; `None` where it holds none."""
+    with suppress(OSError, ValueError, AttributeError):
+        compared = json.loads((place / METRICS_NAME).read_text("utf-8")).get("compare")
+        return compared if isinstance(compared, dict) else None
+    return None
 
 
 def _held(place: Path) -> tuple[str, str] | None:

@@ -16,7 +16,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from tracknet.datasets.batch import Batch
 from tracknet.models.model import TrackNet
 from tracknet.models.precision import Precision
-from tracknet.training.acceleration import compiled
+from tracknet.training.acceleration import compile_faults_told, compiled
 from tracknet.training.device_memory import memory_of
 from tracknet.training.distributed import Ranks, step_seed
 from tracknet.training.ema import WeightAverage
@@ -296,7 +296,8 @@ class Learner:
         loss = self.loss(logits, part.heatmaps, part.weights, total=total, every=every)
         loss = loss / self._training.accumulate
         # Gradients are averaged over the ranks, and the shares of the loss are to be summed.
-        self._scaler.scale(loss * self._ranks.topology.world_size).backward()
+        with compile_faults_told(self._training.compile):
+            self._scaler.scale(loss * self._ranks.topology.world_size).backward()
         return logits.detach(), loss.detach()
 
     def _agree_on_size(self, batch: Batch) -> None:

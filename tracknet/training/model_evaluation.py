@@ -104,7 +104,7 @@ def run_model(
             evaluation_spec(model),
             batch_size=batch_size * everyone.topology.world_size,
             topology=everyone.topology,
-            features=feature_opener(features, model)(shards),
+            features=feature_opener(features, model, lambda: ["--model", str(folder)])(shards),
         )
         loader = StreamLoader(
             stream, LoaderConfig(workers=workers), pin_memory=precision.device.type == "cuda"
@@ -175,7 +175,7 @@ def only_clips(shards: ShardSet, names: Sequence[str]) -> ShardSet:
 
 def set_threshold(
     made: ModelRun, folder: Path, protocol: Protocol, shards: ShardSet, *, whole_split: bool
-) -> float:
+) -> ThresholdOrigin:
     """Chooses the score threshold of highest F1 and writes the model again with it, and with how it was chosen.
 
     Args:
@@ -184,22 +184,27 @@ def set_threshold(
         protocol: whose F1 decides; frames that it excludes count too.
         shards: the calibration frames.
         whole_split: they are all of their split.
+
+    Returns:
+        How it was chosen.
     """
     clips = [shards.table.clips[number] for number in np.unique(shards.table.clip_id)]
+    games = tuple(dict.fromkeys(game for game, _ in clips))
     origin = ThresholdOrigin(
         build_ids=(shards.manifest.build_id,),
         split=shards.split,
-        games=tuple(dict.fromkeys(game for game, _ in clips)),
+        games=games,
         clips=None if whole_split else tuple(f"{game}/{clip}" for game, clip in clips),
         protocol=f"{protocol.name}, {protocol.distance_text}",
         overlap=made.origin.overlap,
         flip=made.origin.flip,
+        trained_on=made.origin.trained_on(games),
     )
     model = made.model
     model.score_threshold = best_threshold(made.predictions, protocol)
     model.provenance = {**model.provenance, "threshold_chosen_on": origin.to_plain()}
     model.save_pretrained(folder)
-    return float(model.score_threshold)
+    return origin
 
 
 def _threshold_origin(model: TrackNet) -> ThresholdOrigin | None:

@@ -40,9 +40,11 @@ def read_source(path: Path, *, shards: Path | RemotePath | None, split: str | No
                 f"{file} holds predictions of the split {origin.split!r}, not {split!r}",
                 remedy=f"leave --split out, or evaluate the model on {split}",
             )
-        return Scored(predictions, origin, None, origin.build_id, origin.split)
+        odd = tuple(predictions.oddities(str(file)))
+        return Scored(predictions, origin, None, origin.build_id, origin.split, odd)
     build = open_split(shards, split or origin.split)
     predictions, notes = onto(predictions, build.table, str(file))
+    notes += predictions.oddities(str(file))
     return Scored(predictions, origin, shards, build.manifest.build_id, build.split, tuple(notes))
 
 
@@ -57,6 +59,7 @@ def with_threshold(scored: Scored, threshold: float | None) -> Scored:
 def _read_csv(folder: Path, shards: Path | RemotePath, split: str) -> Scored:
     build = open_split(shards, split)
     predictions, notes = read_prediction_folder(folder, build.table)
+    notes += predictions.oddities(str(folder))
     # What was written as a detection is one: the program that wrote it has chosen already.
     origin = PredictionOrigin(
         model=str(folder),

@@ -23,7 +23,7 @@ from tracknet.models.precision import Precision, resolve_device
 from tracknet.training.acceleration import accelerate
 from tracknet.training.distributed import Ranks
 from tracknet.training.evaluation import evaluation_spec
-from tracknet.training.stored_features import feature_opener
+from tracknet.training.stored_features import builder_options, feature_opener
 from tracknet.utils.config import to_plain
 from tracknet.utils.errors import UserError
 from tracknet.utils.processor import read_processor
@@ -67,7 +67,7 @@ def prepare(
     if training.threads:
         torch.set_num_threads(training.threads)
     precision = Precision.resolve(training.amp, ranks.device(resolve_device(training.device)))
-    sources = open_sources(config.data)
+    sources = open_sources(config.data, say)
     shards = sources.train
     if weights is not None:
         model = TrackNet.from_pretrained(weights)
@@ -93,7 +93,7 @@ def prepare(
     accelerate(model, training, precision.device)
     if training.gradient_checkpointing and config.model.architecture != "modular":
         say(f"note: training.gradient_checkpointing does nothing for {config.model.architecture}")
-    train, val = _streams(config, sources, model, precision, ranks.topology, say)
+    train, val = _streams(config, sources, model, weights, precision, ranks.topology, say)
     return Setup(model=model, shards=shards, train=train, val=val, precision=precision, ranks=ranks)
 
 
@@ -101,13 +101,19 @@ def _streams(
     config: Config,
     sources: Sources,
     model: TrackNet,
+    weights: Path | None,
     precision: Precision,
     topology: Topology,
     say: Callable[[str], None],
 ) -> tuple[StreamLoader, StreamLoader | None]:
     training, pin = config.training, precision.device.type == "cuda"
     spec = SampleSpec.for_training(config, model.input_size, precision.device.type)
-    features = feature_opener(config.data.features, model, ShardCache.of(config.data.cache))
+    features = feature_opener(
+        config.data.features,
+        model,
+        lambda: builder_options(config, weights),
+        ShardCache.of(config.data.cache),
+    )
     stream = training_stream(
         sources.train,
         spec,

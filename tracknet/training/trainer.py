@@ -12,6 +12,7 @@ import torch
 
 from tracknet import __version__
 from tracknet.datasets.batch import Batch
+from tracknet.datasets.filters import chosen_games
 from tracknet.datasets.index import ShardSet
 from tracknet.datasets.loader import StreamLoader
 from tracknet.models.model import TrackNet
@@ -81,6 +82,7 @@ class Trainer:
         self.config = config
         self.model = model
         self.shards = shards
+        self._games_seen = chosen_games(shards.table, config.data.filter)
         self.train = train
         self.val = val
         self.precision = precision
@@ -265,7 +267,7 @@ class Trainer:
             "step": self.state.step,
             "init_from": self.config.training.init_from,
             "build_id": self.state.build_id,
-            "games": self.shards.manifest.games,
+            "games": {**self.shards.manifest.games, "train": self._games_seen},
             "threshold_chosen_on": self._threshold_origin() if self.last_validation else None,
             # A figure on the frames that chose the checkpoint is optimistic, whatever the threshold.
             "chosen_as_best_on": self._best_on().to_plain() if is_best else None,

@@ -24,6 +24,7 @@ from tracknet.utils.settings import Config
 
 GROUPS = ("data", "model", "training")
 _KIND_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+_FEW_KEYS = 16
 _T = TypeVar("_T")
 
 
@@ -83,6 +84,11 @@ def load_saved_config(path: Path, overrides: Sequence[str] = ()) -> Config:
     return _compose(tree, origin, overrides)
 
 
+def sets_key(overrides: Sequence[str], key: str) -> bool:
+    """Whether sound overrides set a dotted key to anything but null: itself, or as `data={shards: X}`."""
+    return OmegaConf.select(OmegaConf.from_dotlist(list(overrides)), key) is not None
+
+
 def from_plain(
     kind: type[_T],
     plain: Any,
@@ -104,7 +110,7 @@ def from_plain(
         UserError: listing every unknown key, wrong type and impossible value.
     """
     found: list[str] = [] if problems is None else problems
-    checker = _Checker(origin or {}, found)
+    checker = _Checker(origin or {}, found, kind)
     value = checker.build(kind, plain, "")
     if found:
         count = f"{len(found)} problem{'s' if len(found) > 1 else ''}"
@@ -211,21 +217,23 @@ def _known_keys(kind: Any, prefix: str = "") -> list[str]:
     return keys
 
 
-def _suggest_full_key(key: str) -> str:
-    """The full key that ends in what was typed (`heatmap.size`), else the nearest one."""
-    known = _known_keys(Config)
+def _suggest_full_key(key: str, root: Any = Config) -> str:
+    """The full key that ends in what was typed (`heatmap.size`), else the nearest one, else all if they are few."""
+    known = _known_keys(root)
     endings = [full for full in known if full.endswith("." + key)]
     if len(endings) == 1:
         return f" (did you mean {endings[0]}?)"
-    return did_you_mean(key, known)
+    few = f" (there are {', '.join(known)})" if len(known) <= _FEW_KEYS else ""
+    return did_you_mean(key, known) or few
 
 
 class _Checker:
     """Walks plain values against type hints, noting every fault and going on."""
 
-    def __init__(self, origin: Mapping[str, str], problems: list[str]) -> None:
+    def __init__(self, origin: Mapping[str, str], problems: list[str], root: Any) -> None:
         self.origin = origin
         self.problems = problems
+        self.root = root
 
     def build(self, kind: Any, plain: Any, key: str) -> Any:
         if not isinstance(plain, Mapping):
@@ -251,7 +259,7 @@ class _Checker:
         near = did_you_mean(name, [f.name for f in dataclasses.fields(kind)])
         if near and key:
             return near.replace("did you mean ", f"did you mean {key}.")
-        return near or _suggest_full_key(name)
+        return near or _suggest_full_key(name, self.root)
 
     def _fault(self, key: str, message: str) -> Any:
         """Notes a problem; returns None, as the value that there is not."""
@@ -292,7 +300,7 @@ class _Checker:
 
     def _first_fitting(self, hints: list[Any], item: Any, key: str) -> Any:
         for hint in hints:
-            trial = _Checker({}, [])
+            trial = _Checker({}, [], self.root)
             value = trial._value(hint, item, key, {})
             if not trial.problems:
                 return value

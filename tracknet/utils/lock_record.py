@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import platform
 import time
@@ -17,6 +18,7 @@ def new_record() -> dict[str, Any]:
     return {
         "token": uuid.uuid4().hex,
         "pid": os.getpid(),
+        "main_pid": _main_pid(),
         "host": platform.node(),
         "pids": _pid_namespace(),
         "since_s": time.time(),
@@ -37,6 +39,20 @@ def owner_of(record: dict[str, Any]) -> str:
     """The holder of a lock as a person would look for it."""
     host = record.get("host")
     return f"process {record.get('pid', 'unknown')}{'' if host == platform.node() else f' on {host}'}"
+
+
+def is_of_this_run(record: dict[str, Any]) -> bool:
+    """Whether the holder is this process, the one that started it as its worker, or another worker of that one."""
+    return (record.get("host"), record.get("pids"), record.get("main_pid")) == (
+        platform.node(),
+        _pid_namespace(),
+        _main_pid(),
+    )
+
+
+def _main_pid() -> int:
+    parent = multiprocessing.parent_process()
+    return os.getpid() if parent is None or parent.pid is None else parent.pid
 
 
 def since(record: dict[str, Any]) -> str:

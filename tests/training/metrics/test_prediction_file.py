@@ -44,6 +44,13 @@ def same(a: Predictions, b: Predictions) -> bool:
     return True
 
 
+def unsealed(path: Path) -> pa.Table:
+    """The table as a program without checksums writes it."""
+    table = pq.read_table(path)
+    metadata = {key: text for key, text in table.schema.metadata.items() if key != b"crc32"}
+    return table.replace_schema_metadata(metadata)
+
+
 def test_comes_back_as_it_was(tmp_path: Path):
     path = tmp_path / "predictions.parquet"
     predictions = predictions_of(FRAMES)
@@ -72,10 +79,68 @@ def test_rows_in_another_order_and_without_metadata(tmp_path: Path):
     assert (origin.threshold, origin.split, origin.threshold_chosen_on) == (0.5, "val", None)
 
 
-def test_no_frames(tmp_path: Path):
+def test_a_file_without_rows_is_refused(tmp_path: Path):
     write_predictions(tmp_path / "p.parquet", predictions_of([]), ORIGIN)
-    back, _ = read_predictions(tmp_path / "p.parquet")
-    assert len(back) == 0
+    with pytest.raises(UserError, match="holds no rows"):
+        read_predictions(tmp_path / "p.parquet")
+
+
+def test_no_flipped_bit_is_read_as_other_values(tmp_path: Path):
+    """Every 307th bit of the whole file, so of pages, of the footer and of the metadata in it."""
+    path, damaged = tmp_path / "p.parquet", tmp_path / "damaged.parquet"
+    write_predictions(path, predictions_of(FRAMES), ORIGIN)
+    predictions, origin = read_predictions(path)
+    content = path.read_bytes()
+    read, refused = 0, 0
+    for bit in range(0, 8 * len(content), 307):
+        flipped = bytearray(content)
+        flipped[bit // 8] ^= 1 << bit % 8
+        damaged.write_bytes(flipped)
+        try:
+            back, told = read_predictions(damaged)
+        except (RunError, UserError):
+            refused += 1
+        else:
+            read += 1
+            assert same(back, predictions), bit
+            assert told == origin, bit
+    # Statistics of the columns and the name of their writer may change.
+    assert min(refused, read) > 50
+
+
+def test_changed_rows_or_words_are_told_by_the_checksum(tmp_path: Path):
+    path = tmp_path / "p.parquet"
+    write_predictions(path, predictions_of(FRAMES), ORIGIN)
+    table = pq.read_table(path)
+    words = table.schema.metadata
+    changed = {
+        "a row less": table.slice(1),
+        "another threshold": table.replace_schema_metadata({**words, b"threshold": b"0.25"}),
+        "another score": table.set_column(7, "score", pa.array([0.75, 0.5, 0.0])),
+    }
+    for what, other in changed.items():
+        pq.write_table(other, path)
+        with pytest.raises(RunError, match="is damaged, or was changed") as error:
+            read_predictions(path)
+        assert "remove crc32 from its metadata" in str(error.value), what
+    # As other programs and earlier versions write them.
+    del words[b"crc32"]
+    pq.write_table(changed["another score"].replace_schema_metadata(words), path)
+    assert read_predictions(path)[0].score.tolist() == [0.75, 0.5, 0.0]
+
+
+def test_metadata_that_are_no_text_are_damage(tmp_path: Path):
+    path = tmp_path / "p.parquet"
+    write_predictions(path, predictions_of(FRAMES), ORIGIN)
+    table = pq.read_table(path)
+    for metadata in (
+        {b"model": b"run\xff"},
+        {b"provenance": b"[1]"},
+        {b"threshold_chosen_on": b'{"split": 1'},
+    ):
+        pq.write_table(table.replace_schema_metadata(metadata), path)
+        with pytest.raises(RunError, match="damaged"):
+            read_predictions(path)
 
 
 def test_what_is_no_predictions_file_is_named(tmp_path: Path):
@@ -93,12 +158,14 @@ def test_what_is_no_predictions_file_is_named(tmp_path: Path):
 def test_rows_that_cannot_be_scored_are_all_named(tmp_path: Path):
     path = tmp_path / "p.parquet"
     write_predictions(path, predictions_of([off_by(e) for e in (1.0, 2.0, 3.0, 4.0)]), ORIGIN)
-    table = pq.read_table(path)
+    table = unsealed(path)
     bad = {
         "key": pa.array(["a", "b", "a", "d"]),
         "score": pa.array([0.5, np.nan, 0.5, 0.5]),
         "true_x_px": pa.array([1.0, 1.0, None, 1.0]),
         "visibility": pa.array([1, 1, 1, 7], pa.int8()),
+        "x_px": pa.array([1.0, np.inf, None, None]),
+        "y_px": pa.array([1.0, 1.0, 1.0, None]),
         "width": pa.array([0, 9, 9, 9], pa.int32()),
         "status": pa.array([0, 0, None, 3], pa.int8()),
     }
@@ -109,6 +176,7 @@ def test_rows_that_cannot_be_scored_are_all_named(tmp_path: Path):
         read_predictions(path)
     for fault in (
         "1 with a frame size below 1, the first a",
+        "2 with a guess of one coordinate, or an infinite one, the first b",
         "1 with a score that is no number, the first b",
         "1 with visibility other than 0 to 3, the first d",
         "1 with a status other than 0 to 2, the first d",
@@ -121,7 +189,7 @@ def test_rows_that_cannot_be_scored_are_all_named(tmp_path: Path):
 def test_columns_of_another_kind_are_refused(tmp_path: Path):
     path = tmp_path / "p.parquet"
     write_predictions(path, predictions_of([off_by(1.0)]), ORIGIN)
-    table = pq.read_table(path)
+    table = unsealed(path)
     for name, column in (("visibility", pa.array([300])), ("x_px", pa.array(["left"]))):
         pq.write_table(table.set_column(table.column_names.index(name), name, column), path)
         with pytest.raises(RunError, match="has a column of another kind"):

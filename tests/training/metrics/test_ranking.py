@@ -1,4 +1,4 @@
-"""Average precision and the curve by hand."""
+"""Average precision by hand."""
 
 from __future__ import annotations
 
@@ -25,10 +25,6 @@ def test_by_hand():
     # Made monotone, recall 2/5 has 3/4 too.
     monotone = ranked.average_precision(once, balls, monotone=True)
     assert monotone == pytest.approx((1 + 3 / 4 + 3 / 4) / 5)
-    curve = ranked.curve(5, 200)
-    assert curve["recall"] == pytest.approx([0.2, 0.2, 0.4, 0.6])
-    assert curve["precision"] == pytest.approx([1, 1 / 2, 2 / 3, 3 / 4])
-    assert curve["score"] == [0.9, 0.8, 0.3, 0.2]
 
 
 def test_equal_scores_come_in_together_in_whatever_order():
@@ -38,7 +34,6 @@ def test_equal_scores_come_in_together_in_whatever_order():
         for monotone in (False, True):
             ap = ranked.average_precision(np.ones((1, 4), np.int32), np.array([2]), monotone=monotone)
             assert ap == pytest.approx(0.5)
-        assert ranked.curve(2, 200) == {"recall": [1.0], "precision": [0.5], "score": [1.0]}
 
 
 def test_a_weight_of_two_is_the_detection_twice():
@@ -61,13 +56,3 @@ def test_no_detections():
     published = ranked.average_precision(np.ones((2, 0), np.int32), np.array([2, 0]))
     assert published[0] == 0
     assert np.isnan(published[1])
-    assert ranked.curve(2, 200) == {"recall": [], "precision": [], "score": []}
-
-
-def test_a_long_curve_is_thinned_to_its_ends():
-    rng = np.random.default_rng(0)
-    ranked = ranking(rng.choice([TP, FP1], 5000).tolist(), rng.uniform(0, 1, 5000).tolist())
-    curve = ranked.curve(5000, 200)
-    assert len(curve["recall"]) == 200
-    assert curve["score"] == sorted(curve["score"], reverse=True)
-    assert curve["recall"][-1] == pytest.approx(ranked.hit.sum() / 5000)

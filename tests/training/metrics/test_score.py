@@ -48,6 +48,11 @@ def test_everything_is_there_and_json_can_hold_it():
     assert result["error"]["median"] == 1.5
     assert result["breakdowns"]["clip"][0]["value"] == "g/c0"
     assert len(result["pr_curves"]["wasb"]["recall"]) == 1
+    unsure = [*FRAMES, off_by(0.0, 0.2, clip=("g", "c3"))]
+    both = score(predictions_of(unsure), chosen_protocols(["wasb"]), threshold=0.5, resamples=5)
+    # AP knows detections only; the curve goes on to what a lower threshold would find.
+    assert both["pr_curves"]["wasb"]["score"] == [0.9, 0.2]
+    assert both["protocols"]["wasb"]["ap_of_single_point"]
     assert wasb["ap_of_single_point"]
     assert wasb["ap"] == pytest.approx(6 / 12)
     json.dumps(finite_or_none(result), allow_nan=False)

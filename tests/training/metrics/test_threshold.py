@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tests.training.metrics.conftest import Frame, any_frames, off_by, predictions_of
 from tracknet.training.metrics import PROTOCOLS, best_threshold, design
 from tracknet.training.metrics.bootstrap import Tally, whole
+from tracknet.training.metrics.threshold import threshold_curve
 
 
 @settings(max_examples=200, deadline=None)
@@ -41,3 +42,45 @@ def test_false_alarms_count_even_where_the_protocol_leaves_them_out():
 def test_nothing_to_choose_from():
     assert best_threshold(predictions_of([off_by(None, 0.9)]), design(5)) == 0.5
     assert best_threshold(predictions_of([off_by(float("nan"))]), design(5)) == 0.5
+
+
+def test_the_curve_goes_below_the_operating_threshold():
+    """By WASB: found at 0.9 and 0.3, a near miss at 0.4, a false alarm at 0.2, and a ball without any guess."""
+    frames = [off_by(0, 0.9), off_by(30, 0.4), off_by(0, 0.3), off_by(None, 0.2), off_by(float("nan"))]
+    curve = threshold_curve(predictions_of(frames), PROTOCOLS["wasb"], 0.5, 200)
+    assert curve["score"] == [0.9, 0.4, 0.3, 0.2]
+    # A near miss is in no denominator of WASB's recall: four balls, then three.
+    assert curve["recall"] == pytest.approx([1 / 4, 1 / 3, 2 / 3, 2 / 3])
+    assert curve["precision"] == pytest.approx([1, 1 / 2, 2 / 3, 1 / 2])
+    of_all = threshold_curve(predictions_of(frames), PROTOCOLS["racketvision"], 0.5, 200)
+    assert of_all["recall"] == pytest.approx([1 / 4, 1 / 4, 2 / 4, 2 / 4])
+    # Frames that the protocol leaves out are no false alarms.
+    assert threshold_curve(predictions_of(frames), design(), 0.5, 200)["score"] == [0.9, 0.4, 0.3]
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    frames=any_frames(), name=st.sampled_from(sorted(PROTOCOLS)), threshold=st.sampled_from([0.1, 0.5, 0.8])
+)
+def test_every_point_of_the_curve_is_a_score_of_its_own(frames: list[Frame], name: str, threshold: float):
+    predictions, protocol = predictions_of(frames), PROTOCOLS[name]
+    curve = threshold_curve(predictions, protocol, threshold, 200)
+    for score, recall, precision in zip(curve["score"], curve["recall"], curve["precision"], strict=True):
+        figures = whole(Tally.of(predictions, protocol, score))
+        assert (recall, precision) == pytest.approx((figures["recall"], figures["precision"]), nan_ok=True)
+    # The ring lies on the line.
+    operating = whole(Tally.of(predictions, protocol, threshold))
+    if not math.isnan(operating["precision"]):
+        points = list(zip(curve["recall"], curve["precision"], strict=True))
+        assert any(
+            p == pytest.approx((operating["recall"], operating["precision"]), nan_ok=True) for p in points
+        )
+
+
+def test_a_long_curve_is_thinned_to_its_ends_and_the_operating_point():
+    frames = [off_by(0 if n % 3 else 9, (n + 1) / 1000) for n in range(999)]
+    curve = threshold_curve(predictions_of(frames), PROTOCOLS["wasb"], 0.5433, 20)
+    assert len(curve["score"]) == 21
+    assert curve["score"] == sorted(curve["score"], reverse=True)
+    assert {0.999, 0.544, 0.001} <= set(curve["score"])
+    assert threshold_curve(predictions_of([]), PROTOCOLS["wasb"], 0.5, 20)["score"] == []

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from tracknet.datasets.schema import Status, Visibility
 from tracknet.datasets.table import NO_STATUS, FrameTable
+from tracknet.training.metrics.bootstrap import Weights, interval
 from tracknet.training.metrics.counts import OUTCOMES, Codes, count_by, is_ball, ratios
 from tracknet.training.metrics.predictions import Predictions
 from tracknet.training.metrics.protocols import Protocol
@@ -25,17 +26,24 @@ Parts = tuple[Sequence[str], npt.NDArray[Any]]
 """Names of the parts, and int `[N]`: the part of each frame, below 0 for none."""
 
 
-def breakdowns(predictions: Predictions, protocol: Protocol, codes: Codes) -> dict[str, list[dict[str, Any]]]:
+_WITH_INTERVAL = ("recall", "f1")
+
+
+def breakdowns(
+    predictions: Predictions, protocol: Protocol, codes: Codes, weights: Weights
+) -> dict[str, list[dict[str, Any]]]:
     """Figures by visibility, status, speed, region, game and clip; parts without frames are left out.
 
     Args:
         predictions: the frames.
         protocol: under which `codes` are.
         codes: int8 `[N]`, from `counts.outcomes`.
+        weights: int32 `[R, C]`, of the bootstrap over clips.
 
     Returns:
-        Of each part: `value`, `frames`, `balls` (the protocol's), the outcomes, the ratios, and `median_px`,
-        the median error in frame pixels over all labelled balls, whatever their score.
+        Of each part: `value`, `frames`, `balls` (the protocol's), the outcomes, the ratios, `intervals` of recall
+        and F1 over clips (`None` for a part of one clip or without a ball), and `median_px`, the median error in
+        frame pixels over all labelled balls, whatever their score.
     """
     frames = predictions.frames
     by = {
@@ -46,7 +54,7 @@ def breakdowns(predictions: Predictions, protocol: Protocol, codes: Codes) -> di
         "game": _by_game(frames),
         "clip": _by_clip(frames),
     }
-    return {name: _figures(predictions, protocol, codes, parts) for name, parts in by.items()}
+    return {name: _figures(predictions, protocol, codes, parts, weights) for name, parts in by.items()}
 
 
 def ball_speed_px(frames: FrameTable) -> npt.NDArray[np.float64]:
@@ -63,7 +71,7 @@ def ball_speed_px(frames: FrameTable) -> npt.NDArray[np.float64]:
 
 
 def _figures(
-    predictions: Predictions, protocol: Protocol, codes: Codes, parts: Parts
+    predictions: Predictions, protocol: Protocol, codes: Codes, parts: Parts, weights: Weights
 ) -> list[dict[str, Any]]:
     names, part = parts
     counts = count_by(codes, part, len(names))
@@ -74,6 +82,7 @@ def _figures(
     shares["f1"] = np.where(balls > 0, shares["f1"], np.nan)
     error = predictions.error_px
     measured = np.isfinite(error)
+    _, clip = np.unique(predictions.frames.clip_id, return_inverse=True)
     rows = []
     for number, name in enumerate(names):
         if not frames[number]:
@@ -86,10 +95,24 @@ def _figures(
                 "balls": int(balls[number]),
                 **{outcome: int(n) for outcome, n in zip(OUTCOMES, counts[number], strict=True)},
                 **{figure: float(values[number]) for figure, values in shares.items()},
+                "intervals": _intervals(codes[part == number], clip[part == number], protocol, weights)
+                if balls[number]
+                else None,
                 "median_px": float(np.median(errors)) if len(errors) else float("nan"),
             }
         )
     return rows
+
+
+def _intervals(
+    codes: Codes, clip: npt.NDArray[Any], protocol: Protocol, weights: Weights
+) -> dict[str, list[float] | None] | None:
+    """Of a part's recall and F1, over the clips of the whole: one that a resample lacks is lacking here, too."""
+    if len(np.unique(clip)) < 2:
+        return None
+    counts = count_by(codes, clip, weights.shape[1])
+    samples = ratios(weights.astype(np.float64) @ counts, protocol.recall_of)
+    return {name: interval(samples[name]) for name in _WITH_INTERVAL}
 
 
 def _by_visibility(frames: FrameTable) -> Parts:

@@ -81,11 +81,13 @@ class ThresholdOrigin(ChosenOn):
         protocol: under which its F1 was highest, and the distance.
         overlap: how several windows' maps of one frame were merged then.
         flip: whether the mirror image was averaged in.
+        trained_on: those of the games that the model had been trained on.
     """
 
     protocol: str = ""
     overlap: str = "none"
     flip: bool = False
+    trained_on: tuple[str, ...] = ()
 
     @classmethod
     def _read_more(cls, value: Mapping[str, Any]) -> dict[str, Any]:
@@ -93,6 +95,7 @@ class ThresholdOrigin(ChosenOn):
             "protocol": str(value.get("protocol") or ""),
             "overlap": str(value.get("overlap") or "none"),
             "flip": bool(value.get("flip")),
+            "trained_on": tuple(value.get("trained_on") or ()),
         }
 
     def __str__(self) -> str:
@@ -131,12 +134,22 @@ class PredictionOrigin:
     created_by: str = f"tracknet {__version__}"
 
     def threshold_notes(self) -> list[str]:
-        """What to tell where the threshold was chosen on heatmaps merged in another way than these."""
-        chosen = self.threshold_chosen_on
-        if chosen is None or (chosen.overlap, chosen.flip) == (self.overlap, self.flip):
+        """What to tell of a threshold chosen on frames that the model knew, or on heatmaps merged in another way."""
+        chosen, notes = self.threshold_chosen_on, []
+        if chosen is None:
             return []
-        was, now = (f"overlap {o.overlap}{' and flip' if o.flip else ''}" for o in (chosen, self))
-        return [f"the threshold was chosen with {was}, and these are with {now}: --calibrate chooses it anew"]
+        if chosen.trained_on:
+            notes.append(
+                f"the threshold was chosen on {', '.join(chosen.trained_on)}, which the model was trained on: it is "
+                "surer there than on other games, so that this threshold is likely too high for them; --calibrate "
+                "val, or clips of a game that training left out (data.filter.exclude_games), chooses it anew"
+            )
+        if (chosen.overlap, chosen.flip) != (self.overlap, self.flip):
+            was, now = (f"overlap {o.overlap}{' and flip' if o.flip else ''}" for o in (chosen, self))
+            notes.append(
+                f"the threshold was chosen with {was}, and these are with {now}: --calibrate chooses it anew"
+            )
+        return notes
 
     def flattered_by(
         self, build_id: str, split: str, games: Collection[str], clips: Collection[str]
@@ -151,10 +164,14 @@ class PredictionOrigin:
         """
         chosen = {"threshold": self.threshold_chosen_on, "checkpoint": self.checkpoint_chosen_on}
         reasons = [name for name, on in chosen.items() if on and on.covers(build_id, split, games, clips)]
-        trained_on = (self.provenance.get("games") or {}).get("train") or ()
-        if set(trained_on) & set(games):
+        if self.trained_on(games):
             reasons.append("training")
         return reasons
+
+    def trained_on(self, games: Collection[str]) -> tuple[str, ...]:
+        """Those of some games that the model was trained on, as its provenance tells."""
+        known = set((self.provenance.get("games") or {}).get("train") or ())
+        return tuple(game for game in games if game in known)
 
     @property
     def checkpoint_chosen_on(self) -> ChosenOn | None:

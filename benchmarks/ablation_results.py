@@ -1,0 +1,126 @@
+"""All results of an experiment that `ablation.py` finds: which of them belong together, and which can be compared."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from benchmarks.ablation_plan import Experiment, Row, requests
+from benchmarks.ablation_records import BACKBONE, Measured, NoResultError, read_record
+from tracknet.utils.errors import UserError
+
+# Of what a row was asked for otherwise; a whole other model is more than a table can say.
+_CHANGES_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Results:
+    """All that was measured of an experiment.
+
+    Attributes:
+        rows: name -> what was measured, by seed; in the experiment's order, rows without a result left out.
+        faults: of files that are no result of it, for a person.
+    """
+
+    rows: Mapping[str, Sequence[Measured]]
+    faults: tuple[str, ...]
+
+    @classmethod
+    def read(
+        cls, experiment: Experiment, rows: Mapping[str, Row], folder: Path, *, toy: bool = False
+    ) -> Results:
+        """The files of a folder; what cannot be read or is of no row is named in `faults`."""
+        found: dict[str, list[Measured]] = {name: [] for name in rows}
+        faults = []
+        for file in sorted(folder.glob("*.json")):
+            try:
+                record = read_record(file)
+                row, seed = record["row"], record["seed"]
+                if row not in rows:
+                    raise NoResultError(f"is of the row {row}, which the experiment does not have")
+                if file.name != f"{row}-s{seed}.json":
+                    raise NoResultError(f"is of the row {row} and seed {seed}, and named otherwise")
+                (request,) = requests(experiment, rows, only=[row], seeds=[seed], toy=toy)
+                found[row].append(Measured.of(file, record, request))
+            except NoResultError as error:
+                faults.append(f"{file.name} {error}")
+            except (ValueError, TypeError) as error:
+                faults.append(f"{file.name} is damaged ({error})")
+            except UserError as error:
+                faults.append(f"{file.name}: {error}")
+        kept = {name: sorted(some, key=lambda one: one.seed) for name, some in found.items() if some}
+        return cls(kept, tuple(faults))
+
+    @cached_property
+    def all(self) -> list[Measured]:
+        """Whatever the row."""
+        return [one for some in self.rows.values() for one in some]
+
+    @cached_property
+    def common(self) -> frozenset[str]:
+        """The changes that are in every row."""
+        return frozenset.intersection(*(one.changes for one in self.all)) if self.all else frozenset()
+
+    @cached_property
+    def scored(self) -> tuple[int, int]:
+        """Frames and clips that most rows are scored on."""
+        return statistics.mode(one.scored for one in self.all)
+
+    @cached_property
+    def _builds(self) -> dict[str, str]:
+        """Size of the input -> the build that most rows of that size were trained on."""
+        of_size: dict[str, list[str]] = {}
+        for one in self.all:
+            of_size.setdefault(one.size, []).append(one.record["build_id"])
+        return {size: statistics.mode(builds) for size, builds in of_size.items()}
+
+    def apart(self, one: Measured) -> str:
+        """How it differs from what its row is in most of the table; empty where it does not."""
+        changes = sorted(one.changes - self.common)
+        more = len(changes) - _CHANGES_SHOWN
+        parts = changes[:_CHANGES_SHOWN] + ([f"{more} more"] if more > 0 else [])
+        if len({other.steps for other in self.rows[one.row]}) > 1:
+            parts.append(f"{one.steps} steps")
+        if len({other.windows_a_step for other in self.rows[one.row]} - {None}) > 1:
+            parts.append(f"{one.windows_a_step or 'unknown'} windows a step")
+        if one.record["build_id"] != self._builds[one.size]:
+            parts.append(f"shards {one.record['build_id'][:8]}")
+        if one.scored != self.scored:
+            parts.append(f"scored on {one.scored[0]} frames of {one.scored[1]} clips")
+        return ", ".join(parts)
+
+    def groups(self, row: str) -> list[list[Measured]]:
+        """The seeds of a row that differ in nothing but the seed; the largest group first, else by seed."""
+        groups: dict[tuple[object, ...], list[Measured]] = {}
+        for one in self.rows[row]:
+            groups.setdefault((one.changes, self.apart(one)), []).append(one)
+        return sorted(groups.values(), key=len, reverse=True)
+
+    def best(self, names: Sequence[str], value: Callable[[Measured], float]) -> str | None:
+        """The row of the largest mean, each by its largest group."""
+        there = [name for name in names if name in self.rows]
+        return max(there, key=lambda name: statistics.mean(map(value, self.groups(name)[0])), default=None)
+
+    def partner(self, row: str, one: Measured) -> Measured | None:
+        """The seed of another row that one can be compared with: same seed, request, frames, and steps, but for
+        steps that the experiment itself asks of the two; the same build where the size is the same.
+        """
+        return next(
+            (base for base in self.rows.get(row, ()) if base.row != one.row and _alike(base, one)), None
+        )
+
+
+def _alike(base: Measured, one: Measured) -> bool:
+    def changes(of: Measured) -> frozenset[str]:
+        return frozenset(item for item in of.changes if not item.startswith(f"{BACKBONE}="))
+
+    return (
+        base.seed == one.seed
+        and changes(base) == changes(one)
+        and base.scored == one.scored
+        and (base.steps == one.steps or (base.as_filed and one.as_filed))
+        and (base.size != one.size or base.record["build_id"] == one.record["build_id"])
+    )

@@ -1,0 +1,256 @@
+"""A table averages and compares only what was measured alike, and says of every row what it is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import ablation, ablation_differences
+from benchmarks.ablation_differences import keep_differences, kept
+from benchmarks.ablation_plan import Experiment, Row, read_experiment, requests
+from benchmarks.ablation_results import Results
+from benchmarks.ablation_table import table
+from tracknet.utils.errors import UserError
+
+EXPERIMENT = """
+about: Some games.
+training: cpu
+steps: 400
+overrides: ["data.resize=[512,288]"]
+reference: [wasb, tracknet_v2]
+rows:
+  ours: {model: detail_small}
+  long: {base: ours, steps: 6000}
+  other_size: {base: ours, overrides: ["data.resize=[256,144]"]}
+  wasb: {model: wasb}
+  tracknet_v2: {model: tracknet_v2}
+"""
+
+
+class Folder:
+    """An experiment, and results of it that were never measured."""
+
+    def __init__(self, place: Path) -> None:
+        file = place / "some.yaml"
+        file.write_text(EXPERIMENT)
+        self.experiment: Experiment
+        self.rows: dict[str, Row]
+        self.experiment, self.rows = read_experiment(str(file))
+        self.results, self.work = place / "results", place / "work"
+        self.results.mkdir()
+
+    def put(self, row: str, seed: int, f1: float, *, steps: int | None = None, **more: Any) -> Path:
+        """Writes a result; `options` of `more` are further overrides."""
+        options = more.pop("options", ())
+        (request,) = requests(
+            self.experiment, self.rows, only=[row], seeds=[seed], steps=steps, overrides=options
+        )
+        figures = {"f1": f1, "ap": f1, "intervals": {"f1": None, "ap": None}}
+        record: dict[str, Any] = {
+            "row": row,
+            "seed": seed,
+            "asked": ablation.asked_of(request),
+            "run": request.name,
+            "protocols": dict.fromkeys(ablation.PROTOCOLS, figures),
+            "false_alarms": {"rate": 0.1, "interval": None, "empty_frames": 20},
+            "frames": 1240,
+            "clips": 3,
+            "caution": None,
+            "optimistic_because": ["threshold"],
+            "build_id": "11" * 32,
+            "train_s": 60.0,
+            "windows_a_step": request.windows_a_step,
+            "parameters": 10,
+            "gflops": 1.0,
+            "frames_per_s": 5.0,
+            "device": "cpu",
+            "precision": "fp32",
+            "environment": {"processor": "some", "packages": {"torch": "2"}},
+        }
+        file = self.results / f"{row}-s{seed}.json"
+        file.write_text(json.dumps({**record, **more}))
+        return file
+
+    def read(self) -> Results:
+        return Results.read(self.experiment, self.rows, self.results)
+
+    def table(self) -> str:
+        return table(self.experiment, self.rows, self.read())
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    return Folder(tmp_path)
+
+
+def line(text: str, start: str) -> str:
+    (found,) = (one for one in text.splitlines() if one.startswith(f"| {start} |"))
+    return found
+
+
+def test_steps_and_windows_are_those_that_were_taken(folder: Folder) -> None:
+    folder.put("ours", 0, 0.4)
+    folder.put("wasb", 0, 0.3)
+    folder.put("long", 0, 0.5)
+    assert "(val); 400 steps of 4 windows; long: 6000 steps of 4 windows. " in folder.table()
+    for row in ("ours", "wasb", "long"):
+        folder.put(row, 0, 0.4, steps=1000, options=["training.accumulate=2"])
+    text = folder.table()
+    assert "(val); 1000 steps of 8 windows. " in text
+    assert "Of every row: training.accumulate=2." in text
+    assert "400" not in text
+
+
+def test_the_shipped_titles_state_no_steps() -> None:
+    for name in ("badminton", "badminton_small", "tennis_wasb"):
+        about = read_experiment(name)[0].about
+        assert "steps" not in about
+        assert "windows" not in about
+
+
+def test_windows_of_an_older_record_are_worked_out_where_its_config_is_known(folder: Folder) -> None:
+    file = folder.put("ours", 0, 0.4)
+    record = json.loads(file.read_text())
+    del record["windows_a_step"]
+    file.write_text(json.dumps(record))
+    assert "400 steps of 4 windows." in folder.table()
+    record["asked"]["fingerprint"] = "0" * 64
+    file.write_text(json.dumps(record))
+    text = folder.table()
+    assert "400 steps of a number of windows that was not noted." in text
+    assert "Of every row: config files have changed since." in text
+
+
+def test_only_seeds_of_one_request_are_averaged(folder: Folder) -> None:
+    folder.put("ours", 0, 0.4)
+    folder.put("ours", 1, 0.6)
+    assert line(folder.table(), "ours, mean ± deviation of 2 seeds").split(" | ")[2] == "50.0 ± 14.1"
+    file = folder.put("ours", 2, 0.9, steps=9000)
+    strange = {**json.loads(file.read_text()), "build_id": "22" * 32, "frames": 77}
+    strange["environment"] = {"processor": "another", "packages": {"torch": "2"}}
+    file.write_text(json.dumps(strange))
+    text = folder.table()
+    assert "1240 frames of 3 clips" in text
+    apart = "ours (9000 steps, shards 22222222, scored on 77 frames of 3 clips)"
+    assert line(text, apart).split(" | ")[1:3] == ["2", "90.0"]
+    assert line(text, "ours (400 steps), mean ± deviation of 2 seeds").split(" | ")[2] == "50.0 ± 14.1"
+    assert "400 steps of 4 windows; ours seed 2: 9000 steps of 4 windows." in text
+    assert "some, cpu in fp32, torch 2; ours seed 2: another, cpu in fp32, torch 2;" in text
+    assert "3 seeds" not in text
+
+
+def test_another_setting_is_named(folder: Folder) -> None:
+    folder.put("ours", 0, 0.4)
+    folder.put("wasb", 0, 0.4)
+    folder.put("ours", 1, 0.4, options=["training.loss.name=mse", "training.threads=1"])
+    text = folder.table()
+    assert line(text, "ours (training.loss.name=mse)")
+    assert "mean" not in text
+
+
+def test_what_cannot_be_read_is_named_and_left_out(folder: Folder) -> None:
+    folder.put("ours", 0, 0.4)
+    (folder.results / "wasb-s0.json").write_text('{"row":')
+    (folder.results / "gone-s0.json").write_text((folder.results / "ours-s0.json").read_text())
+    folder.put("ours", 1, 0.4).rename(folder.results / "ours-s7.json")
+    folder.put("long", 0, 0.4, protocols={})
+    folder.put("long", 1, 0.4, asked={"options": [], "split": "val", "fingerprint": ""})
+    text = folder.table()
+    left_out = text.partition("Not in the table:\n")[2].splitlines()
+    assert [one.split()[1] for one in left_out] == [
+        "gone-s0.json",
+        "long-s0.json",
+        "long-s1.json",
+        "ours-s7.json",
+        "wasb-s0.json",
+    ]
+    assert "wasb-s0.json is no JSON" in text
+    assert line(text, "ours")
+    for file in folder.results.glob("*.json"):
+        file.write_text("")
+    assert folder.table().startswith("nothing has been measured yet\nNot in the table:\n")
+
+
+def test_only_what_was_measured_alike_is_compared(folder: Folder) -> None:
+    folder.put("wasb", 0, 0.3)
+    for row in ("ours", "long", "tracknet_v2"):
+        folder.put(row, 0, 0.4)
+    folder.put("other_size", 0, 0.4, build_id="33" * 32)
+
+    def partner(row: str) -> bool:
+        results = folder.read()
+        (one,) = results.rows[row]
+        return results.partner("wasb", one) is not None
+
+    assert all(partner(row) for row in ("ours", "long", "tracknet_v2", "other_size"))
+    assert not partner("wasb")
+    folder.put("ours", 0, 0.4, build_id="22" * 32)
+    assert not partner("ours")
+    folder.put("ours", 0, 0.4, frames=77)
+    assert not partner("ours")
+    folder.put("ours", 0, 0.4, steps=1000)
+    assert not partner("ours")
+    folder.put("ours", 0, 0.4, options=["training.batch_size=2"])
+    assert not partner("ours")
+    folder.put("wasb", 0, 0.4, options=["training.batch_size=2"])
+    assert partner("ours")
+    assert not partner("long")
+
+
+def test_differences_are_kept_with_the_row(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    for row, f1 in (("wasb", 0.3), ("tracknet_v2", 0.2), ("ours", 0.4)):
+        folder.put(row, 0, f1)
+    taken: list[tuple[str, str]] = []
+
+    def difference(base: Path, row: Path) -> dict[str, Any]:
+        taken.append((base.parents[1].name.split("-")[0], row.parents[1].name.split("-")[0]))
+        return {"estimate": 0.031, "interval": [-0.004, 0.06]}
+
+    monkeypatch.setattr(ablation_differences, "_difference", difference)
+    assert keep_differences(folder.experiment, folder.read(), folder.work) == []
+    assert not taken
+    for one in folder.read().all:
+        (folder.work / one.record["run"] / "evaluation" / "val").mkdir(parents=True)
+    keep_differences(folder.experiment, folder.read(), folder.work)
+    pairs = [("wasb", "ours"), ("tracknet_v2", "ours"), ("tracknet_v2", "wasb"), ("wasb", "tracknet_v2")]
+    assert sorted(taken) == sorted(pairs)
+    record = json.loads((folder.results / "ours-s0.json").read_text())
+    assert record["differences"]["wasb"] == {
+        "seed": 0,
+        "run": next(one.record["run"] for one in folder.read().all if one.row == "wasb"),
+        "f1": 0.3,
+        "estimate": 0.031,
+        "interval": [-0.004, 0.06],
+    }
+    # As in a clone, which has no runs; and nothing is taken twice.
+    before = (folder.results / "ours-s0.json").stat().st_mtime_ns
+    for work in (folder.work, folder.work / "elsewhere"):
+        keep_differences(folder.experiment, folder.read(), work)
+        assert line(folder.table(), "ours").split(" | ")[3] == "+3.1 [-0.4, +6.0]"
+    assert len(taken) == 4
+    assert (folder.results / "ours-s0.json").stat().st_mtime_ns == before
+    # The better reference is another now: the difference from that one was kept too.
+    folder.put("tracknet_v2", 0, 0.35, differences={})
+    (ours,) = folder.read().rows["ours"]
+    (other,) = folder.read().rows["tracknet_v2"]
+    assert kept(other, ours) is None, "it is of another training of the reference"
+    assert line(folder.table(), "ours").split(" | ")[3] == ""
+
+
+def test_what_cannot_be_compared_is_said(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    for row in ("wasb", "ours"):
+        folder.put(row, 0, 0.3)
+
+    def refuse(base: Path, row: Path) -> dict[str, Any]:
+        raise UserError("they are of other frames")
+
+    monkeypatch.setattr(ablation_differences, "_difference", refuse)
+    for one in folder.read().all:
+        (folder.work / one.record["run"] / "evaluation" / "val").mkdir(parents=True)
+    problems = keep_differences(folder.experiment, folder.read(), folder.work)
+    assert [problem.split("\n")[0] for problem in problems] == [
+        "ours, seed 0, with wasb: they are of other frames"
+    ]
