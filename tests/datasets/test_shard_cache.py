@@ -258,6 +258,18 @@ def test_wrong_bytes_are_fetched_again_as_often_as_there_are_attempts(
         cache.open(other)
 
 
+def test_the_room_stays_claimed_while_wrong_bytes_are_fetched_again(site: Site, tmp_path: Path) -> None:
+    file, cache = put(site, "a.tar", 900), ShardCache(tmp_path, 10_000, QUICK)
+    site.faults["/a.tar"] = ["wrong", "wrong"]
+    part = tmp_path / "a.part"
+    sizes: list[int] = []
+    remote_file.fetch(
+        file, part, cache.patience, on_trouble=lambda message: sizes.append(part.stat().st_size)
+    )
+    assert sizes == [0, 0]
+    assert part.read_bytes() == site.files["/a.tar"]
+
+
 def test_silence_is_called_that(site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = put(site, "a.tar")
     site.faults["/a.tar"] = ["stall"]

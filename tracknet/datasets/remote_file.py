@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Callable
@@ -95,15 +96,16 @@ def fetch(
             found = hash_stream(handle)
         if found == file.sha256:
             return
-        part.unlink()
         wrong += 1
         message = f"{file}: has the hash {found}, its manifest says {file.sha256}"
         if wrong >= patience.attempts:
+            part.unlink()
             raise RunError(
                 f"{message}, {wrong} times in a row" if wrong > 1 else message,
                 remedy="the file was replaced or damaged where it lies, or something in between alters it: upload "
                 "it again, or build the shards again; its bytes were not used",
             )
+        os.truncate(part, 0)  # not removed: it is the claim on the room that was made for it
         pause_s = patience.pause(max(1, wrong))
         on_trouble(f"{message}; fetched anew, attempt {wrong + 1} of {patience.attempts} in {pause_s:g} s")
         _pause(pause_s, check_stop)
