@@ -105,6 +105,22 @@ def test_faults_that_do_not_end_are_named_with_the_attempts(
         ShardCache(tmp_path, 10_000, QUICK).open(RemoteFile(f"{site.url}/b.tar", 5, "0" * 64))
 
 
+@pytest.mark.parametrize("status", ["401", "403", "410"])
+def test_what_a_server_refuses_is_not_asked_for_again(site: Site, tmp_path: Path, status: Fault) -> None:
+    file = put(site, "a.tar")
+    site.faults["/a.tar"] = [status] * 4
+    for ask in (
+        lambda: ShardCache(tmp_path, 10_000, QUICK).open(file),
+        lambda: remote_file.read_whole(file.url, QUICK),
+    ):
+        before = site.asked_for("/a.tar")
+        with pytest.raises(RunError, match=rf"a\.tar: ClientResponseError: {status}") as caught:
+            ask()
+        assert site.asked_for("/a.tar") == before + 1
+        assert "check your credentials" in str(caught.value.remedy)
+        assert "signed URL may have run out" in str(caught.value.remedy)
+
+
 def test_what_was_used_longest_ago_makes_room(site: Site, tmp_path: Path) -> None:
     files = [put(site, f"{name}.tar") for name in "abc"]
     cache = ShardCache(tmp_path, 5000, QUICK)

@@ -22,7 +22,9 @@ _LOOK_S = 0.1
 # What takes longer is told of then, and again after twice, four, eight times as long.
 _SECONDS_BEFORE_A_WORD = 30.0
 # Nothing that comes later will make these right.
-_FINAL = (FileNotFoundError, PermissionError, IsADirectoryError)
+_FINAL = (PermissionError, IsADirectoryError)
+# Over http: no credentials, not these, gone. aiohttp has one class for every status.
+_REFUSED = (401, 403, 410)
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,8 +219,11 @@ def _patiently(
         what = _words(error, patience)
         if isinstance(error, FileNotFoundError):
             raise error
-        if isinstance(error, _FINAL):
-            raise RunError(f"{name}: {what}", remedy="check your credentials and the address") from error
+        if isinstance(error, _FINAL) or getattr(error, "status", None) in _REFUSED:
+            raise RunError(
+                f"{name}: {what}",
+                remedy="check your credentials and the address; the time of a signed URL may have run out",
+            ) from error
         gained = reached() - before
         failures = 0 if gained else failures + 1
         if not gained and failures >= patience.attempts:
