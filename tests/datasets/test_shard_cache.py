@@ -173,6 +173,25 @@ def test_who_waited_for_a_shard_that_does_not_come_does_not_try_it_again(site: S
     assert read(more, file) == site.files["/a.tar"]
 
 
+def test_what_ends_a_fetch_from_outside_is_no_fault_of_its_shard(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with data.loader.workers=0: the thread that fetches ahead found another shard lost meanwhile."""
+    monkeypatch.setattr(lost_shards, "_LOST_FOR", 1e6)
+    file, cache = put(site, "a.tar"), ShardCache(tmp_path, 10_000, QUICK)
+    other = RunError("b.tar: there is no such file", remedy="upload it")
+
+    def stop() -> None:
+        if site.requests:
+            raise other
+
+    with pytest.raises(RunError) as caught:
+        cache.ensure(file, stop)
+    assert caught.value is other
+    assert not list(tmp_path.rglob("*.lost"))
+    assert read(cache, file) == site.files["/a.tar"]
+
+
 def test_equal_names_of_other_content_do_not_collide(site: Site, tmp_path: Path) -> None:
     cache = ShardCache(tmp_path, 10_000, QUICK)
     one, other = put(site, "x/train-000.tar"), put(site, "y/train-000.tar")

@@ -105,7 +105,9 @@ class ShardCache:
                 self._make_room(file, part, check_stop)
                 began_s = time.monotonic()
                 try:
-                    fetch(file, part, self.patience, check_stop=check_stop, on_trouble=_say)
+                    fetch(file, part, self.patience, check_stop=_told_apart(check_stop), on_trouble=_say)
+                except _Stopped as stopped:
+                    raise stopped.error from None
                 except RunError as error:
                     self._lost.note(file, path, error, time.monotonic() - began_s)
                     raise
@@ -194,6 +196,24 @@ class ShardCache:
                     yield status.st_mtime, path, status.st_size
                 elif path.suffix == ".part":
                     yield status.st_mtime, path, int(path.suffixes[-2][1:])
+
+
+class _Stopped(Exception):
+    def __init__(self, error: RunError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+def _told_apart(check_stop: Callable[[], None]) -> Callable[[], None]:
+    """Raises what `check_stop` does so that it is no fault of the shard being fetched: another's, told meanwhile."""
+
+    def check() -> None:
+        try:
+            check_stop()
+        except RunError as error:
+            raise _Stopped(error) from None
+
+    return check
 
 
 def _mark_used(path: Path) -> None:
