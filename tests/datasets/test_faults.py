@@ -198,6 +198,19 @@ def test_a_log_counts_each_frame_once() -> None:
         log.note(Fault("bad", 3, "three"))
 
 
+def test_the_shard_to_blame_is_shown_before_many_single_frames() -> None:
+    log = FaultLog(most_bad=43)
+    for row in range(30):
+        log.note(Fault("bad", row, f"key{row}: lost with its shard", "train-002.tar: missing"))
+    with pytest.raises(RunError, match="44 bad frames") as caught:
+        for row in range(30, 44):
+            log.note(Fault("bad", row, f"key{row}: a bad sector"))
+    first, *others, last = caught.value.problems
+    assert first == "train-002.tar: missing (30 frames so far)"
+    assert others == [f"key{row}: a bad sector" for row in range(30, 39)]
+    assert last == "and 5 more"
+
+
 # ---------------------------------------------------------------- while training
 
 

@@ -129,7 +129,8 @@ class ShardSet:
 
         Raises:
             OSError: a local file cannot be opened.
-            RunError: it cannot be fetched.
+            ShardFault: it cannot be fetched.
+            CacheError: it cannot be kept.
         """
         folder, entry = self.locate(shard_id)
         if isinstance(folder, RemotePath):

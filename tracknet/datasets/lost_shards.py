@@ -8,6 +8,7 @@ import json
 import time
 from pathlib import Path
 
+from tracknet.datasets.faults import ShardFault
 from tracknet.datasets.remote_file import Patience, RemoteFile
 from tracknet.utils.errors import RunError
 from tracknet.utils.files import write_json
@@ -31,12 +32,12 @@ class LostShards:
         self._since_s = time.time()
 
     def check(self, file: RemoteFile, path: Path) -> None:
-        """Raises RunError, as it was raised then, where the shard that would lie at `path` is given up for now."""
+        """Raises ShardFault, as it was raised then, where the shard that would lie at `path` is given up for now."""
         with contextlib.suppress(FileNotFoundError, ValueError, KeyError, TypeError):
             record = json.loads(self._record_of(file, path).read_text())
             learned_s, for_s = float(record["learned_s"]), float(record["for_s"])
             if self._since_s <= learned_s <= time.time() < learned_s + for_s:
-                raise RunError(str(record["what"]), remedy=record["remedy"])
+                raise ShardFault(str(record["what"]), remedy=record["remedy"], cause=str(file))
 
     def note(self, file: RemoteFile, path: Path, error: RunError, took_s: float) -> None:
         """It cannot be had, which took so long to learn."""

@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from tracknet.datasets.faults import ShardFault
 from tracknet.datasets.lost_shards import LostShards
 from tracknet.datasets.remote_file import Patience, RemoteFile, fetch
 from tracknet.utils.errors import RunError, UserError
@@ -72,7 +73,7 @@ class ShardCache:
             check_stop: called while it is fetched or waited for; may raise.
 
         Raises:
-            RunError: it cannot be fetched.
+            ShardFault: it cannot be fetched.
             CacheError: the cache cannot keep it, or there is no room that could be made for it.
         """
         path = self.path_of(file)
@@ -90,7 +91,7 @@ class ShardCache:
             check_stop: called while waiting and between requests; may raise.
 
         Raises:
-            RunError, CacheError: see `open`.
+            ShardFault, CacheError: see `open`.
         """
         path = self.path_of(file)
         with self._named_faults(file):
@@ -110,7 +111,7 @@ class ShardCache:
                     raise stopped.error from None
                 except RunError as error:
                     self._lost.note(file, path, error, time.monotonic() - began_s)
-                    raise
+                    raise ShardFault(error.what, remedy=error.remedy, cause=str(file)) from error
                 part.replace(path)
                 _mark_used(path)
                 self._lost.forget(file, path)
