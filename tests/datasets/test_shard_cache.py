@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import multiprocessing
 import os
 import re
@@ -171,6 +172,18 @@ def test_who_waited_for_a_shard_that_does_not_come_does_not_try_it_again(site: S
         cache.ensure(file)
     more = ShardCache(tmp_path, 10_000, Patience(attempts=3, timeout_s=5.0))
     assert read(more, file) == site.files["/a.tar"]
+
+
+def test_records_of_lost_shards_that_nobody_believes_any_more_are_removed(site: Site, tmp_path: Path) -> None:
+    cache = ShardCache(tmp_path, 10_000, QUICK)
+    for name in ("old", "new"):
+        with pytest.raises(RunError, match="there is no such file"):
+            cache.ensure(RemoteFile(f"{site.url}/{name}.tar", 5, hashlib.sha256(name.encode()).hexdigest()))
+    old, new = sorted(tmp_path.glob("??/*.lost"), key=lambda path: json.loads(path.read_text())["learned_s"])
+    past_s = time.time() - lost_shards._LOST_AT_MOST_S - 1
+    os.utime(old, (past_s, past_s))
+    read(cache, put(site, "a.tar"))
+    assert list(tmp_path.glob("??/*.lost")) == [new]
 
 
 def test_what_ends_a_fetch_from_outside_is_no_fault_of_its_shard(

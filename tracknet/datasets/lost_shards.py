@@ -59,3 +59,12 @@ class LostShards:
         # A hash, for a URL may hold a secret.
         whom = hashlib.sha256(f"{file.url} {self._patience}".encode()).hexdigest()[:16]
         return path.with_suffix(f".{whom}.lost")
+
+
+def remove_old_records(folder: Path) -> None:
+    """Removes what nobody believes any more from the folder of a cache."""
+    believed_from_s = time.time() - _LOST_AT_MOST_S
+    for path in folder.glob("??/*.lost"):
+        with contextlib.suppress(OSError):
+            if path.stat().st_mtime < believed_from_s:
+                path.unlink()

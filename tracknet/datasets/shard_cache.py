@@ -3,7 +3,7 @@
 CACHE/ab/abcd...tar             a whole shard, proven by its SHA-256, which is its name
 CACHE/ab/abcd....BYTES.part     one that is being fetched; an interrupted one is gone on with
 CACHE/ab/abcd....lock           held by whoever fetches it
-CACHE/ab/abcd....lost           could not be had: see `lost_shards`
+CACHE/ab/abcd....WHOM.lost      could not be had: see `lost_shards`
 CACHE/lock                      held while room is made
 
 A shard in use is held open with a shared lock on the file itself, which ends with the process, however that
@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from tracknet.datasets.faults import ShardFault
-from tracknet.datasets.lost_shards import LostShards
+from tracknet.datasets.lost_shards import LostShards, remove_old_records
 from tracknet.datasets.remote_file import Patience, RemoteFile, fetch
 from tracknet.utils.errors import RunError, UserError
 from tracknet.utils.file_lock import NO_LOCKS, locked
@@ -159,6 +159,7 @@ class ShardCache:
                 f"{file} has {file.bytes / GB:.2g} GB, data.cache.max_gb allows {self.max_bytes / GB:.2g}",
                 remedy=f"set data.cache.max_gb to at least {round_up(2 * file.bytes)}, for this shard and the next",
             )
+        remove_old_records(self.folder)
         give_up_at = time.monotonic() + self.patience.timeout_s
         while True:
             with _locked(self.folder / "lock", f"to make room in {self.folder}", check_stop):
