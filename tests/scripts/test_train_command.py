@@ -236,6 +236,11 @@ def test_a_run_that_skips_goes_on_without_a_shard(
     said = capsys.readouterr()
     assert said.out.count("1 of 2 shards are not what was built, with up to") == 1
     assert said.err.count("train-001.tar") == 1
+    # A figure over other frames is no validation that the best one so far could be compared with.
+    lost = folder / "val-000.tar"
+    lost.unlink()
+    message = refused(capsys, [*resume, *skip, "training.max_steps=3"], code=EXIT_FAILED)
+    assert f"{lost} is missing" in message
 
 
 def test_a_name_is_no_path(small_train_args: list[str], capsys):

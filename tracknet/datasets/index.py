@@ -191,10 +191,8 @@ def _absolute(folder: Path | RemotePath) -> str:
     return str(folder) if isinstance(folder, RemotePath) else str(folder.resolve())
 
 
-def open_split(
-    folder: Path | RemotePath, split: str, *, on_lost: Callable[[str], None] | None = None
-) -> ShardSet:
-    """All frames of one split of the build in `folder`. `on_lost` and what is raised: see `open_shards`."""
+def open_split(folder: Path | RemotePath, split: str) -> ShardSet:
+    """All frames of one split of the build in `folder`. Raises as `open_shards` does."""
     manifest = read_manifest(folder)
     entries = list(manifest.shards_of(split))
     if not entries:
@@ -203,7 +201,7 @@ def open_split(
             f"the build in {folder} has no split {split!r}",
             remedy=f"choose one of {', '.join(there)}, or build again with --val-games",
         )
-    return _open(folder, manifest, split, entries, on_lost=on_lost)
+    return _open(folder, manifest, split, entries)
 
 
 def _open(

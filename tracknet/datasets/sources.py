@@ -26,30 +26,33 @@ class Sources:
     Attributes:
         train: the training frames of all sources.
         weights: of each source, in `train`'s order; `None` where there is one source, or where they go by size.
-        on_lost: of `open_sources`.
     """
 
     train: ShardSet
     weights: tuple[float, ...] | None
-    on_lost: Callable[[str], None] | None = None
 
     def open_val(self) -> ShardSet | None:
-        """All validation frames of the sources that have any; `None` where none has."""
+        """All validation frames of the sources that have any; `None` where none has.
+
+        Raises:
+            RunError: a local shard is missing, cut or replaced, whatever may be skipped in training: a figure over
+                other frames cannot be compared with the one before it.
+        """
         parts = self.train.parts or (self.train,)
         having = [part for part in parts if any(True for _ in part.manifest.shards_of("val"))]
         # Two sources may be two shards of one build.
         folders = list(dict.fromkeys(part.folder for part in having))
         if not folders:
             return None
-        return join_shards([open_split(folder, "val", on_lost=self.on_lost) for folder in folders])
+        return join_shards([open_split(folder, "val") for folder in folders])
 
 
 def open_sources(data: DataConfig, warn: Callable[[str], None] = print) -> Sources:
     """Opens `data.sources`, or `data.files` or `data.shards` where there are none.
 
     Args:
-        data: the settings. With `loader.on_bad_frame` `skip` local shards may be missing, cut or replaced: their
-            frames count as bad ones when they are read, as those of remote shards that do not come.
+        data: the settings. With `loader.on_bad_frame` `skip` local training shards may be missing, cut or replaced:
+            their frames count as bad ones when they are read, as those of remote shards that do not come.
         warn: told of such shards.
 
     Raises:
@@ -60,7 +63,7 @@ def open_sources(data: DataConfig, warn: Callable[[str], None] = print) -> Sourc
     cache = ShardCache.of(data.cache)
     on_lost = (lambda lost: warn(f"warning: {lost}")) if data.loader.on_bad_frame == "skip" else None
     if data.sources is None:
-        return Sources(_open_train(data.files or (data.shards,), cache, on_lost), None, on_lost)
+        return Sources(_open_train(data.files or (data.shards,), cache, on_lost), None)
     if data.files:
         raise UserError(
             "shards are named twice: on the command line (or as data.files) and in data.sources",
@@ -69,7 +72,7 @@ def open_sources(data: DataConfig, warn: Callable[[str], None] = print) -> Sourc
     sets = [_open_train(source.shards, cache, on_lost) for source in data.sources]
     _refuse_shared(sets)
     given = tuple(source.weight for source in data.sources if source.weight is not None)
-    return Sources(join_shards(sets), given if len(given) == len(sets) > 1 else None, on_lost)
+    return Sources(join_shards(sets), given if len(given) == len(sets) > 1 else None)
 
 
 def join_shards(sets: Sequence[ShardSet]) -> ShardSet:
