@@ -85,8 +85,14 @@ def load_saved_config(path: Path, overrides: Sequence[str] = ()) -> Config:
 
 
 def sets_key(overrides: Sequence[str], key: str) -> bool:
-    """Whether sound overrides set a dotted key to anything but null: itself, or as `data={shards: X}`."""
-    return OmegaConf.select(OmegaConf.from_dotlist(list(overrides)), key) is not None
+    """Whether sound overrides set a dotted key to anything but null: itself, or as `data={shards: X}`.
+
+    What a value refers to (`${data.root}`) is not looked up: that may lie outside the overrides.
+    """
+    place: Any = OmegaConf.to_container(OmegaConf.from_dotlist(list(overrides)), resolve=False)
+    for name in key.split("."):
+        place = place.get(name) if isinstance(place, dict) else None
+    return place is not None
 
 
 def from_plain(
