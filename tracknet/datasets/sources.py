@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from tracknet.datasets.index import ShardSet, open_shards, open_split
+from tracknet.datasets.lost_frames import LostFrames
 from tracknet.datasets.pieces import WindowRuns
 from tracknet.datasets.schema import Manifest
 from tracknet.datasets.shard_cache import ShardCache
@@ -53,23 +54,21 @@ def open_sources(data: DataConfig, warn: Callable[[str], None] = print) -> Sourc
     Args:
         data: the settings. With `loader.on_bad_frame` `skip` local training shards may be missing, cut or replaced:
             their frames count as bad ones when they are read, as those of remote shards that do not come.
-        warn: told of such shards.
+        warn: told of such shards, once all are known to be few enough (`loader.max_bad_frames`).
 
     Raises:
         UserError: shards of another split than train, sources whose frames are stored at different sizes, or shards
             that two sources share; all that are wrong are named.
-        RunError: a shard or an index is damaged.
+        RunError: a shard or an index is damaged, or more frames are lost than may be skipped.
     """
     cache = ShardCache.of(data.cache)
-    on_lost = (lambda lost: warn(f"warning: {lost}")) if data.loader.on_bad_frame == "skip" else None
+    lost = LostFrames.of(data.loader)
+    specs = [data.files or (data.shards,)] if data.sources is None else [one.shards for one in data.sources]
+    sets = [_open_train(spec, cache, lost) for spec in specs]
+    if lost is not None:
+        lost.tell(warn)
     if data.sources is None:
-        return Sources(_open_train(data.files or (data.shards,), cache, on_lost), None)
-    if data.files:
-        raise UserError(
-            "shards are named twice: on the command line (or as data.files) and in data.sources",
-            remedy="leave out one of the two",
-        )
-    sets = [_open_train(source.shards, cache, on_lost) for source in data.sources]
+        return Sources(sets[0], None)
     _refuse_shared(sets)
     given = tuple(source.weight for source in data.sources if source.weight is not None)
     return Sources(join_shards(sets), given if len(given) == len(sets) > 1 else None)
@@ -120,7 +119,7 @@ def split_by_source(runs: WindowRuns, shards: ShardSet) -> list[WindowRuns]:
     return sources
 
 
-def _open_train(specs: Sequence[str], cache: ShardCache, on_lost: Callable[[str], None] | None) -> ShardSet:
+def _open_train(specs: Sequence[str], cache: ShardCache, on_lost: LostFrames | None) -> ShardSet:
     shards = open_shards(expand_shards(specs, cache, lost_too=on_lost is not None), on_lost=on_lost)
     if shards.split != "train":
         raise UserError(
