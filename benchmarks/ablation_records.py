@@ -8,15 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.ablation_plan import Request
+from benchmarks.ablation_plan import OF_NO_ACCOUNT, Request
 from tracknet.utils.config import to_plain
 from tracknet.utils.errors import UserError
 
-# What changes nothing in a result, or is told apart already.
-_OF_NO_ACCOUNT = {
-    *("training.seed", "training.max_steps", "training.threads", "training.device", "training.log_dir"),
-    *("data.shards", "data.loader.workers"),
-}
 # A folder of the same weights on one machine, by --weights, and their name on another.
 BACKBONE = "model.backbone.name"
 _OTHER_FILES = "config files have changed since"
@@ -80,7 +75,7 @@ class Measured:
         file: of the record.
         record: as it lies there.
         changes: what it was asked for beside what the experiment asks of the row today, `key=value`, the number of
-            steps apart.
+            steps apart; and where config files have changed since, of what configuration it is.
         as_filed: its steps are those that the experiment asks of the row.
         windows_a_step: that an optimizer step learned from; `None` where nobody knows any more.
     """
@@ -99,7 +94,8 @@ class Measured:
         own = _as_recorded(record)
         changes = set() if own is None else _changes(own, request)
         if own is None or own.fingerprint != asked["fingerprint"]:
-            changes.add(_OTHER_FILES)
+            # Seeds of one configuration stay together; of an older record nobody knows it, and it stands alone.
+            changes.add(f"{_OTHER_FILES} ({asked.get('configuration', asked['fingerprint'])[:8]})")
         elif windows is None:
             windows = own.windows_a_step
         as_filed = steps == _last(request.options(), "training.max_steps")
@@ -164,7 +160,7 @@ def _changes(own: Request, wanted: Request) -> set[str]:
     for values, request in ((mine, own), (others, wanted)):
         values |= {"split": request.split, "overlap": request.overlap}
     keys = sorted(key for key in mine.keys() | others.keys() if mine.get(key) != others.get(key))
-    told = [f"{key}={_short(key, mine.get(key))}" for key in keys if key not in _OF_NO_ACCOUNT]
+    told = [f"{key}={_short(key, mine.get(key))}" for key in keys if key not in OF_NO_ACCOUNT]
     return set(told)
 
 

@@ -121,7 +121,9 @@ def test_windows_of_an_older_record_are_worked_out_where_its_config_is_known(fol
     file.write_text(json.dumps(record))
     text = folder.table()
     assert "400 steps of a number of windows that was not noted." in text
-    assert "Of every row: config files have changed since." in text
+    del record["asked"]["configuration"]
+    file.write_text(json.dumps(record))
+    assert "Of every row: config files have changed since (00000000)." in folder.table()
 
 
 def test_only_seeds_of_one_request_are_averaged(folder: Folder) -> None:
@@ -140,6 +142,55 @@ def test_only_seeds_of_one_request_are_averaged(folder: Folder) -> None:
     assert "400 steps of 4 windows; ours seed 2: 9000 steps of 4 windows." in text
     assert "some, cpu in fp32, torch 2; ours seed 2: another, cpu in fp32, torch 2;" in text
     assert "3 seeds" not in text
+
+
+def test_seeds_whose_config_files_have_changed_are_averaged_where_they_are_of_one_configuration(
+    folder: Folder,
+) -> None:
+    def put(seed: int, configuration: str | None) -> None:
+        for row in ("ours", "wasb"):
+            record = json.loads((file := folder.put(row, seed, 0.4 + seed / 10)).read_text())
+            record["asked"] |= {"fingerprint": f"{row}{seed}".ljust(64, "0"), "configuration": configuration}
+            if configuration is None:
+                del record["asked"]["configuration"]
+            file.write_text(json.dumps(record))
+
+    put(0, "a" * 64)
+    put(1, "a" * 64)
+    text = folder.table()
+    assert line(text, "ours, mean ± deviation of 2 seeds")
+    assert "Of every row: config files have changed since (aaaaaaaa)." in text
+    put(1, "b" * 64)
+    text = folder.table()
+    assert line(text, "ours (config files have changed since (bbbbbbbb))")
+    assert "mean" not in text
+    # As records were before: of what configuration they are nobody knows.
+    put(0, None)
+    put(1, None)
+    assert "mean" not in folder.table()
+    results = folder.read()
+    assert all(results.partner("wasb", one) is None for one in results.rows["ours"])
+
+
+def test_a_configuration_is_what_seeds_and_lengths_of_a_training_share(folder: Folder) -> None:
+    def of(seed: int, steps: int, *overrides: str) -> str:
+        (one,) = requests(
+            folder.experiment, folder.rows, only=["ours"], seeds=[seed], steps=steps, overrides=overrides
+        )
+        return one.configuration
+
+    assert of(0, 5) == of(1, 9) == of(0, 5, "data.loader.workers=1")
+    assert of(0, 5) != of(0, 5, "training.loss.name=mse")
+
+
+def test_a_record_that_does_not_say_its_configuration_is_not_measured_again(folder: Folder) -> None:
+    file = folder.put("ours", 0, 0.4)
+    record = json.loads(file.read_text())
+    asked = dict(record["asked"])
+    del record["asked"]["configuration"]
+    file.write_text(json.dumps(record))
+    assert ablation.is_there(file, asked)
+    assert not ablation.is_there(file, {**asked, "fingerprint": "0" * 64})
 
 
 def test_another_setting_is_named(folder: Folder) -> None:
