@@ -382,6 +382,7 @@ def test_whether_a_key_is_set_is_known_without_what_its_value_refers_to() -> Non
         (["data.shards=x", "data.shards=null"], False),
         (["data.root=x"], False),
         (["data=x"], False),
+        (["data=x", "=y", "training.lr=[", "data.shards=x"], True),
     ):
         assert sets_key(overrides, "data.shards") is is_set, overrides
     assert load_config(overrides=["data.root=here", "data.shards=${data.root}/shards"]).data.shards == (
