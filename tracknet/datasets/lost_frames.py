@@ -43,7 +43,7 @@ class LostFrames:
         if self.frames > self.most_bad:
             raise RunError(
                 f"shards are lost with {self.frames:,} frames, more than data.loader.max_bad_frames={self.most_bad} "
-                "lets be skipped",
+                "allows",
                 problems=self.lost,
                 remedy=f"{BUILD_AGAIN}; or do without them: set data.loader.max_bad_frames={self.frames}",
             )

@@ -181,7 +181,8 @@ def _differences(
             if key == "ball_px":
                 continue
             if any(isinstance(one, dict) and "prob" in one for one in pair):
-                yield f"{where}{key}.prob", *(one["prob"] if isinstance(one, dict) else 0.0 for one in pair)
+                mine, theirs = (one["prob"] if isinstance(one, dict) else 0.0 for one in pair)
+                yield f"{where}{key}.prob", mine, theirs
                 continue
         if any(isinstance(one, dict) and one.get("enabled") for one in pair) and None in pair:
             # The whole group is off on one side.
