@@ -19,7 +19,7 @@ _HEAD = (
     "F1 design",
     "AP wasb",
     "false alarms on empty frames",
-    "in long absences",
+    "apart from brief absences",
     "M weights",
     "GFLOP",
     "frames/s",
@@ -119,6 +119,13 @@ def _named(row: str, apart: str) -> str:
     return f"{row} ({apart})" if apart else row
 
 
+def _of_other_absences(alarms: Mapping[str, Any]) -> str:
+    """Those that `brief` leaves; empty for the first records. `lasting` is how it was once named."""
+    other = alarms.get("other") or alarms.get("lasting") or {}
+    is_told = {"false_alarms", "empty_frames"} <= other.keys()
+    return f"{other['false_alarms']} of {other['empty_frames']}" if is_told else ""
+
+
 def _line(one: Measured, apart: str, difference: str) -> str:
     record = one.record
     protocols, alarms = record["protocols"], record["false_alarms"]
@@ -131,9 +138,7 @@ def _line(one: Measured, apart: str, difference: str) -> str:
         *(_share(protocols[n]["f1"], protocols[n]["intervals"]["f1"]) for n in ("tracknetv2", "design")),
         _share(wasb["ap"], wasb["intervals"]["ap"]),
         f"{_share(alarms['rate'], alarms['interval'])} of {alarms['empty_frames']}",
-        f"{alarms['lasting']['false_alarms']} of {alarms['lasting']['empty_frames']}"
-        if {"false_alarms", "empty_frames"} <= alarms.get("lasting", {}).keys()
-        else "",
+        _of_other_absences(alarms),
         f"{record['parameters'] / 1e6:.2f}",
         f"{record['gflops']:.1f}",
         f"{record['frames_per_s']:.1f}",

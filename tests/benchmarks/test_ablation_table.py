@@ -91,6 +91,15 @@ def line(text: str, start: str) -> str:
     return found
 
 
+@pytest.mark.parametrize(("key", "cell"), [("other", "2 of 15"), ("lasting", "2 of 15"), ("none", "")])
+def test_false_alarms_apart_from_brief_absences(folder: Folder, key: str, cell: str) -> None:
+    other = {"false_alarms": 2, "empty_frames": 15, "rate": 2 / 15}
+    folder.put("ours", 0, 0.4, false_alarms={"rate": 0.1, "interval": None, "empty_frames": 20, key: other})
+    head = [name.strip() for name in line(folder.table(), "row").split("|")]
+    cells = [word.strip() for word in line(folder.table(), "ours").split("|")]
+    assert cells[head.index("apart from brief absences")] == cell
+
+
 def test_steps_and_windows_are_those_that_were_taken(folder: Folder) -> None:
     folder.put("ours", 0, 0.4)
     folder.put("wasb", 0, 0.3)
