@@ -140,7 +140,8 @@ class PredictionOrigin:
             notes.append(
                 f"the threshold was chosen on {', '.join(known)}, and the model was trained on games of these names: "
                 "it is surer there than on other games, so that this threshold is likely too high for them; "
-                "--calibrate val, or clips of a game that training left out (data.filter.exclude_games), chooses it anew"
+                "--calibrate val, or clips of a game that training left out (data.filter.exclude_games), chooses it "
+                "anew"
             )
         if (chosen.overlap, chosen.flip) != (self.overlap, self.flip):
             was, now = (f"overlap {o.overlap}{' and flip' if o.flip else ''}" for o in (chosen, self))
