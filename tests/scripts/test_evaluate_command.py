@@ -191,6 +191,9 @@ def test_another_programs_predictions(small_shards: Path, tmp_path: Path, capsys
     both = ["--compare", str(tmp_path / "out"), str(scored), "--shards", str(small_shards), "--no-report"]
     assert evaluate.run([*both, "--out", str(tmp_path / "ranked")]) == EXIT_DONE
     assert f"note: B: {scored} gives no blob sums: WASB's AP is ranked by Score" in capsys.readouterr().out
+    # Where no protocol asks for them they are not missed.
+    assert evaluate.run([*both, "--out", str(tmp_path / "ranked"), "--protocol", "tracknet"]) == EXIT_DONE
+    assert "blob sum" not in capsys.readouterr().out
 
 
 def test_two_runs_are_compared(

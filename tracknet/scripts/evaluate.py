@@ -158,7 +158,7 @@ def _compare(args: argparse.Namespace) -> int:
         thresholds=(a.origin.threshold, b.origin.threshold),
         resamples=args.resamples,
     )
-    comparison |= told_of_sides(a, b)
+    comparison |= told_of_sides(a, b, protocols)
     out = place()
     out.mkdir(parents=True, exist_ok=True)
     report = evaluation_report(a, protocols, resamples=args.resamples)
