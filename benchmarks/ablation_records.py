@@ -47,8 +47,11 @@ _MAY_LACK: dict[str, tuple[type, ...]] = {
     "caution": (str, _NONE),
     "differences": (dict,),
     "false_alarms.lasting": (dict,),
+    "false_alarms.other": (dict,),
     "false_alarms.lasting.false_alarms": (int,),
+    "false_alarms.other.false_alarms": (int,),
     "false_alarms.lasting.empty_frames": (int,),
+    "false_alarms.other.empty_frames": (int,),
 }
 # What their lists hold.
 _HELD = {"asked.options": str, "optimistic_because": str}

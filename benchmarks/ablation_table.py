@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from benchmarks.ablation_differences import kept
 from benchmarks.ablation_plan import Experiment, Row
