@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from benchmarks.ablation_differences import kept
 from benchmarks.ablation_plan import Experiment, Row
@@ -133,7 +132,7 @@ def _line(one: Measured, apart: str, difference: str) -> str:
         _share(wasb["ap"], wasb["intervals"]["ap"]),
         f"{_share(alarms['rate'], alarms['interval'])} of {alarms['empty_frames']}",
         f"{alarms['lasting']['false_alarms']} of {alarms['lasting']['empty_frames']}"
-        if "lasting" in alarms
+        if {"false_alarms", "empty_frames"} <= alarms.get("lasting", {}).keys()
         else "",
         f"{record['parameters'] / 1e6:.2f}",
         f"{record['gflops']:.1f}",
@@ -145,7 +144,10 @@ def _line(one: Measured, apart: str, difference: str) -> str:
 
 def _spread(name: str, seeds: Sequence[Measured]) -> str:
     def both(protocol: str, figure: str) -> str:
-        values = [_value(one, protocol, figure) for one in seeds]
+        values = [value for one in seeds if (value := _value(one, protocol, figure)) is not None]
+        if len(values) < len(seeds):
+            # A mean of some of the seeds would be taken for that of all.
+            return "-"
         return f"{100 * statistics.mean(values):.1f} ± {100 * statistics.stdev(values):.1f}"
 
     cells = [f"{name}, mean ± deviation of {len(seeds)} seeds", "", both("wasb", "f1"), ""]
@@ -172,6 +174,6 @@ def _share(value: float | None, interval: Sequence[float] | None) -> str:
     return text if interval is None else f"{text} [{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]"
 
 
-def _value(one: Measured, protocol: str, figure: str) -> float:
-    value: Any = one.record["protocols"][protocol][figure]
-    return 0.0 if value is None else float(value)
+def _value(one: Measured, protocol: str, figure: str) -> float | None:
+    value: float | None = one.record["protocols"][protocol][figure]
+    return value
