@@ -95,14 +95,20 @@ def run(argv: Sequence[str]) -> int:
 
 def asked_of(request: Request) -> dict[str, Any]:
     """What a record says it was asked for; with it a later call knows it again."""
-    asked = {"options": request.options(), "split": request.split, "fingerprint": request.fingerprint}
+    asked = {
+        "options": request.options(),
+        "split": request.split,
+        "fingerprint": request.fingerprint,
+        "configuration": request.configuration,
+    }
     return asked if request.overlap is None else {**asked, "overlap": request.overlap}
 
 
 def is_there(file: Path, asked: dict[str, Any]) -> bool:
     """Whether a file holds what is asked for; one that cannot be read does not, and is told of."""
     try:
-        return bool(read_record(file)["asked"] == asked)
+        # An older record does not say its configuration, which its fingerprint is of too.
+        return bool({"configuration": asked["configuration"], **read_record(file)["asked"]} == asked)
     except NoResultError as error:
         if file.exists():
             print(f"{file} {error}: measured again", file=sys.stderr, flush=True)

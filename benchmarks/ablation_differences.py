@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.ablation_plan import Experiment
-from benchmarks.ablation_records import Measured, read_record
+from benchmarks.ablation_records import Measured, NoResultError, read_record
 from benchmarks.ablation_results import Results
 from tracknet.training.metrics import chosen_protocols
 from tracknet.training.metrics.comparison import compare
@@ -54,8 +54,11 @@ def keep_differences(experiment: Experiment, results: Results, work: Path) -> li
             except UserError as error:
                 problems.append(f"{one.row}, seed {one.seed}, with {name}: {error}")
         if new:
-            # Another ablation may have measured it anew meanwhile.
-            now = read_record(one.file)
+            # Another ablation may have measured it anew meanwhile, or be about to.
+            try:
+                now = read_record(one.file)
+            except NoResultError:
+                continue
             if now == one.record:
                 write_json(one.file, {**now, _KEY: {**now.get(_KEY, {}), **new}})
     return problems

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -21,6 +21,11 @@ from tracknet.utils.settings import Config
 # A rehearsal's input, in cells of the coarsest grid: halved four times, or cut into patches, it has whole cells.
 _TOY_CELLS = Size(6, 3)
 _STEPS_KEY = "training.max_steps="
+# What changes nothing in a result, or is told apart already.
+OF_NO_ACCOUNT = {
+    *("training.seed", "training.max_steps", "training.threads", "training.device", "training.log_dir"),
+    *("data.shards", "data.loader.workers"),
+}
 _TOY_VIT = {"hidden_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
 
 
@@ -125,6 +130,15 @@ class Request:
         return hashlib.sha256(json.dumps([asked, self.split, *more], sort_keys=True).encode()).hexdigest()
 
     @property
+    def configuration(self) -> str:
+        """The same of what the seeds of a row have in common: without the seed, the steps, and `OF_NO_ACCOUNT`."""
+        mine, defaults = (_without(to_plain(one), OF_NO_ACCOUNT) for one in (self.config(), Config()))
+        asked = _apart(mine, defaults)
+        return hashlib.sha256(
+            json.dumps([asked, self.split, self.overlap], sort_keys=True).encode()
+        ).hexdigest()
+
+    @property
     def name(self) -> str:
         """Of its run: another training has another name, so that no run is taken for what it is not."""
         return f"{self.trained_as or self.row}-s{self.seed}-{self._digest([])[:8]}"
@@ -163,6 +177,15 @@ def _apart(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, 
         if value != default:
             apart[name] = value
     return apart
+
+
+def _without(values: Mapping[str, Any], keys: Collection[str], above: str = "") -> dict[str, Any]:
+    """The values but for those of some dotted keys."""
+    return {
+        name: _without(value, keys, f"{above}{name}.") if isinstance(value, Mapping) else value
+        for name, value in values.items()
+        if f"{above}{name}" not in keys
+    }
 
 
 @cache

@@ -8,39 +8,54 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.ablation_plan import Request
+from benchmarks.ablation_plan import OF_NO_ACCOUNT, Request
 from tracknet.utils.config import to_plain
 from tracknet.utils.errors import UserError
 
-# What changes nothing in a result, or is told apart already.
-_OF_NO_ACCOUNT = {
-    *("training.seed", "training.max_steps", "training.threads", "training.device", "training.log_dir"),
-    *("data.shards", "data.loader.workers"),
-}
 # A folder of the same weights on one machine, by --weights, and their name on another.
 BACKBONE = "model.backbone.name"
 _OTHER_FILES = "config files have changed since"
-_WANTED = (
-    *(
-        "row",
-        "seed",
-        "asked.options",
-        "asked.split",
-        "asked.fingerprint",
-        "run",
-        "build_id",
-        "frames",
-        "clips",
-    ),
-    *(
-        f"protocols.{name}.{key}"
+_NUMBER = (int, float)
+_NONE = type(None)
+# Dotted keys of a record -> what they may be.
+_WANTED: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("row", "run", "build_id", "device", "precision"), (str,)),
+    **dict.fromkeys(("asked.split", "asked.fingerprint"), (str,)),
+    **dict.fromkeys(("environment.processor", "environment.packages.torch"), (str,)),
+    **dict.fromkeys(("seed", "frames", "clips", "false_alarms.empty_frames"), (int,)),
+    **dict.fromkeys(("parameters", "gflops", "frames_per_s", "train_s"), _NUMBER),
+    **{
+        f"protocols.{name}.{key}": (*_NUMBER, _NONE)
         for name in ("wasb", "tracknetv2", "design")
-        for key in ("f1", "ap", "intervals.f1", "intervals.ap")
-    ),
-    *("false_alarms.rate", "false_alarms.interval", "false_alarms.empty_frames", "optimistic_because"),
-    *("parameters", "gflops", "frames_per_s", "train_s", "device", "precision"),
-    *("environment.processor", "environment.packages.torch"),
-)
+        for key in ("f1", "ap")
+    },
+    **{
+        f"protocols.{name}.intervals.{key}": (list, _NONE)
+        for name in ("wasb", "tracknetv2", "design")
+        for key in ("f1", "ap")
+    },
+    "false_alarms.rate": (*_NUMBER, _NONE),
+    "false_alarms.interval": (list, _NONE),
+    **dict.fromkeys(("asked.options", "optimistic_because"), (list,)),
+}
+# What older records lack.
+_MAY_LACK: dict[str, tuple[type, ...]] = {
+    "asked.configuration": (str,),
+    "asked.overlap": (str,),
+    "evaluation": (str,),
+    "windows_a_step": (int, _NONE),
+    "caution": (str, _NONE),
+    "differences": (dict,),
+    "false_alarms.lasting": (dict,),
+    "false_alarms.other": (dict,),
+    "false_alarms.lasting.false_alarms": (int,),
+    "false_alarms.other.false_alarms": (int,),
+    "false_alarms.lasting.empty_frames": (int,),
+    "false_alarms.other.empty_frames": (int,),
+}
+# What their lists hold.
+_HELD = {"asked.options": str, "optimistic_because": str}
+_LACKING = object()
 
 
 class NoResultError(Exception):
@@ -59,17 +74,36 @@ def read_record(file: Path) -> dict[str, Any]:
         raise NoResultError(f"cannot be read ({error.strerror})") from None
     except ValueError as error:
         raise NoResultError(f"is no JSON ({error})") from None
-    if missing := [key for key in _WANTED if not _has(record, key)]:
+    found = {key: _at(record, key) for key in (*_WANTED, *_MAY_LACK)}
+    if missing := [key for key in _WANTED if found[key] is _LACKING]:
         raise NoResultError(f"lacks {', '.join(missing[:3])}{' and more' if missing[3:] else ''}")
+    kinds = {**_WANTED, **_MAY_LACK}
+    there = {key: value for key, value in found.items() if value is not _LACKING}
+    if wrong := [key for key, value in there.items() if not _fits(key, value, kinds[key])]:
+        told = [f"{key}={str(there[key])[:40]}" for key in wrong[:3]]
+        raise NoResultError(f"cannot be, with {', '.join(told)}{' and more' if wrong[3:] else ''}")
     return record  # type: ignore[no-any-return]
 
 
-def _has(record: object, dotted: str) -> bool:
+def _at(record: object, dotted: str) -> object:
     for key in dotted.split("."):
         if not isinstance(record, Mapping) or key not in record:
-            return False
+            return _LACKING
         record = record[key]
-    return True
+    return record
+
+
+def _fits(key: str, value: object, kinds: tuple[type, ...]) -> bool:
+    # Not isinstance: true is an int too.
+    if type(value) not in kinds:
+        return False
+    if key == "differences" and isinstance(value, dict):
+        return all(isinstance(one, dict) and {"estimate", "interval"} <= one.keys() for one in value.values())
+    if not isinstance(value, list):
+        return True
+    if key in _HELD:
+        return all(isinstance(item, _HELD[key]) for item in value)
+    return len(value) == 2 and all(type(item) in _NUMBER for item in value)
 
 
 @dataclass(frozen=True)
@@ -80,7 +114,7 @@ class Measured:
         file: of the record.
         record: as it lies there.
         changes: what it was asked for beside what the experiment asks of the row today, `key=value`, the number of
-            steps apart.
+            steps apart; and where config files have changed since, of what configuration it is.
         as_filed: its steps are those that the experiment asks of the row.
         windows_a_step: that an optimizer step learned from; `None` where nobody knows any more.
     """
@@ -96,10 +130,13 @@ class Measured:
         """A record beside the request that the experiment makes of its row and seed."""
         asked, windows = record["asked"], record.get("windows_a_step")
         steps = _last(asked["options"], "training.max_steps")
+        if not steps.isdecimal():
+            raise NoResultError(f"is damaged (training.max_steps={steps} among its options)")
         own = _as_recorded(record)
         changes = set() if own is None else _changes(own, request)
         if own is None or own.fingerprint != asked["fingerprint"]:
-            changes.add(_OTHER_FILES)
+            # Seeds of one configuration stay together; of an older record nobody knows it, and it stands alone.
+            changes.add(f"{_OTHER_FILES} ({asked.get('configuration', asked['fingerprint'])[:8]})")
         elif windows is None:
             windows = own.windows_a_step
         as_filed = steps == _last(request.options(), "training.max_steps")
@@ -164,7 +201,7 @@ def _changes(own: Request, wanted: Request) -> set[str]:
     for values, request in ((mine, own), (others, wanted)):
         values |= {"split": request.split, "overlap": request.overlap}
     keys = sorted(key for key in mine.keys() | others.keys() if mine.get(key) != others.get(key))
-    told = [f"{key}={_short(key, mine.get(key))}" for key in keys if key not in _OF_NO_ACCOUNT]
+    told = [f"{key}={_short(key, mine.get(key))}" for key in keys if key not in OF_NO_ACCOUNT]
     return set(told)
 
 

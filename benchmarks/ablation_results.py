@@ -47,7 +47,7 @@ class Results:
                 found[row].append(Measured.of(file, record, request))
             except NoResultError as error:
                 faults.append(f"{file.name} {error}")
-            except (ValueError, TypeError) as error:
+            except (ValueError, TypeError, LookupError) as error:
                 faults.append(f"{file.name} is damaged ({error})")
             except UserError as error:
                 faults.append(f"{file.name}: {error}")
@@ -99,10 +99,15 @@ class Results:
             groups.setdefault((one.changes, self.apart(one)), []).append(one)
         return sorted(groups.values(), key=len, reverse=True)
 
-    def best(self, names: Sequence[str], value: Callable[[Measured], float]) -> str | None:
-        """The row of the largest mean, each by its largest group."""
-        there = [name for name in names if name in self.rows]
-        return max(there, key=lambda name: statistics.mean(map(value, self.groups(name)[0])), default=None)
+    def best(self, names: Sequence[str], value: Callable[[Measured], float | None]) -> str | None:
+        """The row of the largest mean, each by its largest group; `None` where no row's seeds all have a value."""
+        means = {}
+        for name in names:
+            values = [value(one) for one in self.groups(name)[0]] if name in self.rows else [None]
+            defined = [one for one in values if one is not None]
+            if len(defined) == len(values):
+                means[name] = statistics.mean(defined)
+        return max(means, key=lambda name: means[name], default=None)
 
     def partner(self, row: str, one: Measured) -> Measured | None:
         """The seed of another row that one can be compared with: same seed, request, frames, and steps, but for

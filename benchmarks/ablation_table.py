@@ -20,7 +20,7 @@ _HEAD = (
     "F1 design",
     "AP wasb",
     "false alarms on empty frames",
-    "in long absences",
+    "apart from brief absences",
     "M weights",
     "GFLOP",
     "frames/s",
@@ -120,6 +120,13 @@ def _named(row: str, apart: str) -> str:
     return f"{row} ({apart})" if apart else row
 
 
+def _of_other_absences(alarms: Mapping[str, Any]) -> str:
+    """Those that `brief` leaves; empty for the first records. `lasting` is how it was once named."""
+    other = alarms.get("other") or alarms.get("lasting") or {}
+    is_told = {"false_alarms", "empty_frames"} <= other.keys()
+    return f"{other['false_alarms']} of {other['empty_frames']}" if is_told else ""
+
+
 def _line(one: Measured, apart: str, difference: str) -> str:
     record = one.record
     protocols, alarms = record["protocols"], record["false_alarms"]
@@ -132,9 +139,7 @@ def _line(one: Measured, apart: str, difference: str) -> str:
         *(_share(protocols[n]["f1"], protocols[n]["intervals"]["f1"]) for n in ("tracknetv2", "design")),
         _share(wasb["ap"], wasb["intervals"]["ap"]),
         f"{_share(alarms['rate'], alarms['interval'])} of {alarms['empty_frames']}",
-        f"{alarms['lasting']['false_alarms']} of {alarms['lasting']['empty_frames']}"
-        if "lasting" in alarms
-        else "",
+        _of_other_absences(alarms),
         f"{record['parameters'] / 1e6:.2f}",
         f"{record['gflops']:.1f}",
         f"{record['frames_per_s']:.1f}",
@@ -145,7 +150,10 @@ def _line(one: Measured, apart: str, difference: str) -> str:
 
 def _spread(name: str, seeds: Sequence[Measured]) -> str:
     def both(protocol: str, figure: str) -> str:
-        values = [_value(one, protocol, figure) for one in seeds]
+        values = [value for one in seeds if (value := _value(one, protocol, figure)) is not None]
+        if len(values) < len(seeds):
+            # A mean of some of the seeds would be taken for that of all.
+            return "-"
         return f"{100 * statistics.mean(values):.1f} ± {100 * statistics.stdev(values):.1f}"
 
     cells = [f"{name}, mean ± deviation of {len(seeds)} seeds", "", both("wasb", "f1"), ""]
@@ -172,6 +180,6 @@ def _share(value: float | None, interval: Sequence[float] | None) -> str:
     return text if interval is None else f"{text} [{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]"
 
 
-def _value(one: Measured, protocol: str, figure: str) -> float:
-    value: Any = one.record["protocols"][protocol][figure]
-    return 0.0 if value is None else float(value)
+def _value(one: Measured, protocol: str, figure: str) -> float | None:
+    value: float | None = one.record["protocols"][protocol][figure]
+    return value

@@ -98,7 +98,8 @@ def as_int8(source: Path, out: Path) -> float:
     rows = as_rows(read_index(source)[0])
     squares = np.zeros(2)
 
-    def tokens_of(task: Any) -> Iterator[Any]:
+    def tokens_of(task: Any, check_stop: Callable[[], None]) -> Iterator[Any]:
+        del check_stop
         reader, row_of = splits[task.split]
         for row in task.frames:
             tokens = reader(row_of[row["key"]])

@@ -24,7 +24,7 @@ import argparse
 import statistics
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -140,7 +140,15 @@ def memory(args: argparse.Namespace) -> None:
         partial.discard()
 
 
-def main() -> int:
+def _size(text: str) -> Size:
+    """`1920x1080`."""
+    width, height = map(int, text.split("x"))
+    if min(width, height) < 1:
+        raise ValueError(text)
+    return Size(width, height)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -156,15 +164,24 @@ def main() -> int:
     parser.add_argument("--amp", default="auto")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--scratch", type=Path, default=Path("benchmark.partial.csv"))
-    parser.add_argument("--size", default="1920x1080", help="of footage")
+    parser.add_argument("--size", type=_size, default=Size(1920, 1080), help="WIDTHxHEIGHT, of footage")
     parser.add_argument("--seconds", type=float, default=10.0, help="of footage")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
+    if args.rounds < 1:
+        parser.error("--rounds is at least 1: the median of the rounds is told")
+    if (args.what == "footage") != (args.video is None):
+        parser.error(
+            "footage renders its own, and takes no VIDEO"
+            if args.video
+            else f"{args.what} needs MODEL and VIDEO"
+        )
+    if args.what == "footage" and round(args.seconds * round(args.fps)) < 1:
+        parser.error("--seconds and --fps make less than one frame")
     torch.set_num_threads(args.threads)
     if args.what == "footage":
-        width, height = map(int, args.size.split("x"))
         footage(
             args.model,
-            size=Size(width, height),
+            size=args.size,
             fps=round(args.fps),
             seconds=args.seconds,
             rounds=args.rounds,
@@ -173,8 +190,6 @@ def main() -> int:
             amp=args.amp,
         )
         return 0
-    if args.video is None:
-        parser.error(f"{args.what} needs MODEL and VIDEO")
     {"ratio": ratio, "memory": memory}[args.what](args)
     return 0
 

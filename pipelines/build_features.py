@@ -130,7 +130,11 @@ def run(argv: Sequence[str]) -> int:
     interrupt_on_sigterm()
     with FramesAhead(source, batch=args.batch, workers=args.workers) as reader:
         report = build_features(
-            request, lambda task: reader.batches(task.split, [row["key"] for row in task.frames]), encoder
+            request,
+            lambda task, check_stop: reader.batches(
+                task.split, [row["key"] for row in task.frames], check_stop
+            ),
+            encoder,
         )
     print(_result(request, report, args.overrides))
     return EXIT_DONE

@@ -27,7 +27,7 @@ from tracknet.utils.errors import UserError
 from tracknet.utils.progress import Progress
 
 Rows = Sequence[dict[str, Any]]
-FramesOf = Callable[[FeatureTask], Iterable[npt.NDArray[np.uint8]]]
+FramesOf = Callable[[FeatureTask, Callable[[], None]], Iterable[npt.NDArray[np.uint8]]]
 # A tar's headers and the rounding up to its blocks.
 _TAR_BYTES = 1024
 _PLACE = ("offset", "size", "crc32c")
@@ -117,7 +117,8 @@ def build_features(request: FeatureRequest, frames_of: FramesOf, encode: Encode)
 
     Args:
         request: what to compute.
-        frames_of: a shard's frames uint8 RGB `[n, H, W, 3]`, in the order of its task.
+        frames_of: a shard's frames uint8 RGB `[n, H, W, 3]`, in the order of its task. Calls what it is given while
+            it waits for one: it raises to stop the work.
         encode: makes tokens float16 `[n, Hp, Wp, C]` of them.
 
     Raises:
@@ -154,7 +155,12 @@ def build_features(request: FeatureRequest, frames_of: FramesOf, encode: Encode)
                     lease()
 
                 written = (
-                    (task, write_feature_shard(task, frames_of(task), encode, progress.advance, check_stop))
+                    (
+                        task,
+                        write_feature_shard(
+                            task, frames_of(task, check_stop), encode, progress.advance, check_stop
+                        ),
+                    )
                     for task in to_do
                 )
                 folder.record(written, done, len(tasks))

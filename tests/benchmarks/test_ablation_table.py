@@ -91,6 +91,15 @@ def line(text: str, start: str) -> str:
     return found
 
 
+@pytest.mark.parametrize(("key", "cell"), [("other", "2 of 15"), ("lasting", "2 of 15"), ("none", "")])
+def test_false_alarms_apart_from_brief_absences(folder: Folder, key: str, cell: str) -> None:
+    other = {"false_alarms": 2, "empty_frames": 15, "rate": 2 / 15}
+    folder.put("ours", 0, 0.4, false_alarms={"rate": 0.1, "interval": None, "empty_frames": 20, key: other})
+    head = [name.strip() for name in line(folder.table(), "row").split("|")]
+    cells = [word.strip() for word in line(folder.table(), "ours").split("|")]
+    assert cells[head.index("apart from brief absences")] == cell
+
+
 def test_steps_and_windows_are_those_that_were_taken(folder: Folder) -> None:
     folder.put("ours", 0, 0.4)
     folder.put("wasb", 0, 0.3)
@@ -121,7 +130,9 @@ def test_windows_of_an_older_record_are_worked_out_where_its_config_is_known(fol
     file.write_text(json.dumps(record))
     text = folder.table()
     assert "400 steps of a number of windows that was not noted." in text
-    assert "Of every row: config files have changed since." in text
+    del record["asked"]["configuration"]
+    file.write_text(json.dumps(record))
+    assert "Of every row: config files have changed since (00000000)." in folder.table()
 
 
 def test_only_seeds_of_one_request_are_averaged(folder: Folder) -> None:
@@ -140,6 +151,55 @@ def test_only_seeds_of_one_request_are_averaged(folder: Folder) -> None:
     assert "400 steps of 4 windows; ours seed 2: 9000 steps of 4 windows." in text
     assert "some, cpu in fp32, torch 2; ours seed 2: another, cpu in fp32, torch 2;" in text
     assert "3 seeds" not in text
+
+
+def test_seeds_whose_config_files_have_changed_are_averaged_where_they_are_of_one_configuration(
+    folder: Folder,
+) -> None:
+    def put(seed: int, configuration: str | None) -> None:
+        for row in ("ours", "wasb"):
+            record = json.loads((file := folder.put(row, seed, 0.4 + seed / 10)).read_text())
+            record["asked"] |= {"fingerprint": f"{row}{seed}".ljust(64, "0"), "configuration": configuration}
+            if configuration is None:
+                del record["asked"]["configuration"]
+            file.write_text(json.dumps(record))
+
+    put(0, "a" * 64)
+    put(1, "a" * 64)
+    text = folder.table()
+    assert line(text, "ours, mean ± deviation of 2 seeds")
+    assert "Of every row: config files have changed since (aaaaaaaa)." in text
+    put(1, "b" * 64)
+    text = folder.table()
+    assert line(text, "ours (config files have changed since (bbbbbbbb))")
+    assert "mean" not in text
+    # As records were before: of what configuration they are nobody knows.
+    put(0, None)
+    put(1, None)
+    assert "mean" not in folder.table()
+    results = folder.read()
+    assert all(results.partner("wasb", one) is None for one in results.rows["ours"])
+
+
+def test_a_configuration_is_what_seeds_and_lengths_of_a_training_share(folder: Folder) -> None:
+    def of(seed: int, steps: int, *overrides: str) -> str:
+        (one,) = requests(
+            folder.experiment, folder.rows, only=["ours"], seeds=[seed], steps=steps, overrides=overrides
+        )
+        return one.configuration
+
+    assert of(0, 5) == of(1, 9) == of(0, 5, "data.loader.workers=1")
+    assert of(0, 5) != of(0, 5, "training.loss.name=mse")
+
+
+def test_a_record_that_does_not_say_its_configuration_is_not_measured_again(folder: Folder) -> None:
+    file = folder.put("ours", 0, 0.4)
+    record = json.loads(file.read_text())
+    asked = dict(record["asked"])
+    del record["asked"]["configuration"]
+    file.write_text(json.dumps(record))
+    assert ablation.is_there(file, asked)
+    assert not ablation.is_there(file, {**asked, "fingerprint": "0" * 64})
 
 
 def test_another_setting_is_named(folder: Folder) -> None:
@@ -172,6 +232,60 @@ def test_what_cannot_be_read_is_named_and_left_out(folder: Folder) -> None:
     for file in folder.results.glob("*.json"):
         file.write_text("")
     assert folder.table().startswith("nothing has been measured yet\nNot in the table:\n")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"parameters": None}, "parameters=None"),
+        ({"optimistic_because": None}, "optimistic_because=None"),
+        ({"optimistic_because": [1]}, "optimistic_because=[1]"),
+        ({"asked": {"options": [1, 2], "split": "val", "fingerprint": ""}}, "asked.options=[1, 2]"),
+        ({"false_alarms": {"rate": "x", "interval": [1], "empty_frames": 2}}, "false_alarms.rate=x"),
+        ({"frames": True}, "frames=True"),
+        ({"differences": []}, "differences=[]"),
+        ({"differences": {"wasb": {"seed": 0}}}, "differences={'wasb': {'seed': 0}}"),
+        ({"caution": 3}, "caution=3"),
+    ],
+)
+def test_a_record_that_is_half_wrong_is_named_and_the_others_stay(
+    folder: Folder, wrong: dict[str, Any], named: str
+) -> None:
+    folder.put("wasb", 0, 0.4)
+    folder.put("ours", 0, 0.4, **wrong)
+    text = folder.table()
+    assert line(text, "wasb")
+    assert f"- ours-s0.json cannot be, with {named}" in text
+
+
+def test_a_record_whose_options_say_no_steps_is_named(folder: Folder) -> None:
+    folder.put("wasb", 0, 0.4)
+    record = json.loads((file := folder.put("ours", 0, 0.4)).read_text())
+    options = record["asked"]["options"]
+    for wrong in ([one for one in options if "max_steps" not in one], options[:1]):
+        file.write_text(json.dumps({**record, "asked": {**record["asked"], "options": wrong}}))
+        text = folder.table()
+        assert line(text, "wasb")
+        assert "- ours-s0.json is damaged (" in text
+
+
+def test_a_figure_that_is_not_defined_is_in_no_mean(folder: Folder) -> None:
+    folder.put("wasb", 0, 0.3)
+    folder.put("tracknet_v2", 0, 0.2)
+    folder.put("ours", 0, 0.4)
+    record = json.loads((file := folder.put("ours", 1, 0.6)).read_text())
+    record["protocols"]["wasb"] |= {"f1": None}
+    file.write_text(json.dumps(record))
+    assert line(folder.table(), "ours, mean ± deviation of 2 seeds").split(" | ")[2:5] == [
+        "-",
+        "",
+        "50.0 ± 14.1",
+    ]
+    assert "from wasb, of the same seed" in folder.table()
+    record = json.loads((file := folder.put("wasb", 0, 0.3)).read_text())
+    record["protocols"]["wasb"] |= {"f1": None}
+    file.write_text(json.dumps(record))
+    assert "from tracknet_v2, of the same seed" in folder.table()
 
 
 def test_only_what_was_measured_alike_is_compared(folder: Folder) -> None:
@@ -238,6 +352,25 @@ def test_differences_are_kept_with_the_row(folder: Folder, monkeypatch: pytest.M
     (other,) = folder.read().rows["tracknet_v2"]
     assert kept(other, ours) is None, "it is of another training of the reference"
     assert line(folder.table(), "ours").split(" | ")[3] == ""
+
+
+def test_a_record_that_is_damaged_meanwhile_is_left_alone(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for row in ("wasb", "ours"):
+        folder.put(row, 0, 0.3)
+    results = folder.read()
+
+    def cut(base: Path, row: Path) -> dict[str, Any]:
+        for one in results.all:
+            one.file.write_text("{")
+        return {"estimate": 0.0, "interval": None}
+
+    monkeypatch.setattr(ablation_differences, "_difference", cut)
+    for one in results.all:
+        (folder.work / one.record["run"] / "evaluation" / "val").mkdir(parents=True)
+    assert keep_differences(folder.experiment, results, folder.work) == []
+    assert all(one.file.read_text() == "{" for one in results.all)
 
 
 def test_what_cannot_be_compared_is_said(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:

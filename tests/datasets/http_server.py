@@ -9,7 +9,9 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import ClassVar, Literal
 
-Fault = Literal["stall", "cut", "503", "wrong", "no range", "close", "page", "drip", "none"]
+Fault = Literal[
+    "stall", "cut", "503", "wrong", "no range", "close", "page", "drip", "none", "401", "403", "410"
+]
 STALL_S = 2.0
 DRIP_S = 0.05
 
@@ -73,8 +75,9 @@ class _Handler(BaseHTTPRequestHandler):
         if fault in ("stall", "close"):
             self.close_connection = True
             return
-        if fault == "503" or self.path not in site.files:
-            self.send_response(503 if fault else 404)
+        status = int(fault) if fault and fault.isdecimal() else None
+        if status or self.path not in site.files:
+            self.send_response(status or 404)
             self.send_header("Content-Length", "0")
             self.end_headers()
             return

@@ -110,9 +110,8 @@ def test_a_shard_lost_before_the_start_is_skipped_and_told_of_once(
         with pytest.raises(UserError, match=r"1 of (4|the) shards .*not (what was built|there)"):
             open_sources(replace(data, loader=LoaderConfig()))
     assert len(told) == 2
-    assert told[0].startswith(
-        f"warning: 1 of 4 shards are not what was built, with up to {len(rows)} frames, which are skipped: {path} "
-    )
+    assert told[0].startswith(f"warning: 1 of 4 shards are not what was built: {path} ")
+    assert told[0].endswith(f"; their frames ({len(rows)} at most) are skipped")
     # A glob stands for what was built, so that a run goes on with the same plan.
     assert expand_shards([f"{shards.folder}/train-*.tar"], lost_too=True)[2] == path
     warnings: list[str] = []
@@ -130,6 +129,22 @@ def test_a_shard_lost_before_the_start_is_skipped_and_told_of_once(
         list(loader_of(there, spec, replace(skip, max_bad_frames=1)).epoch())
     assert len(caught.value.problems) == 1
     assert caught.value.problems[0].endswith("(2 frames so far)")
+
+
+def test_more_lost_frames_than_may_be_skipped_are_refused_at_the_start(shards: ShardSet) -> None:
+    lost = [shards.folder / f"train-{number:03d}.tar" for number in (1, 2)]
+    frames = int(np.isin(shards.shard_id, (1, 2)).sum())
+    for path in lost:
+        path.unlink()
+    data = DataConfig(shards=str(shards.folder), loader=replace(SKIP, max_bad_frames=frames - 1))
+    told: list[str] = []
+    with pytest.raises(
+        RunError, match=f"lost with {frames} frames, more than data.*={frames - 1} "
+    ) as caught:
+        open_sources(data, told.append)
+    assert str(caught.value.remedy).endswith(f"set data.loader.max_bad_frames={frames}")
+    assert all(str(path) in caught.value.problems[0] for path in lost)
+    assert not told
 
 
 def test_where_all_shards_are_lost_nothing_is_skipped(shards: ShardSet) -> None:
@@ -196,6 +211,19 @@ def test_a_log_counts_each_frame_once() -> None:
     assert len(log) == 2
     with pytest.raises(RunError, match="3 bad frames"):
         log.note(Fault("bad", 3, "three"))
+
+
+def test_the_shard_to_blame_is_shown_before_many_single_frames() -> None:
+    log = FaultLog(most_bad=43)
+    for row in range(30):
+        log.note(Fault("bad", row, f"key{row}: lost with its shard", "train-002.tar: missing"))
+    with pytest.raises(RunError, match="44 bad frames") as caught:
+        for row in range(30, 44):
+            log.note(Fault("bad", row, f"key{row}: a bad sector"))
+    first, *others, last = caught.value.problems
+    assert first == "train-002.tar: missing (30 frames so far)"
+    assert others == [f"key{row}: a bad sector" for row in range(30, 39)]
+    assert last == "and 5 more"
 
 
 # ---------------------------------------------------------------- while training

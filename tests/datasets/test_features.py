@@ -19,6 +19,7 @@ from tracknet.datasets.feature_format import FeatureInfo, decode_tokens, encode_
 from tracknet.datasets.features import FeatureSet, open_features
 from tracknet.datasets.index import ShardSet, open_split
 from tracknet.datasets.loader import StreamLoader
+from tracknet.datasets.lost_frames import LostFrames
 from tracknet.datasets.reader import ShardReader
 from tracknet.datasets.remote_file import Patience
 from tracknet.datasets.remote_path import RemotePath
@@ -225,6 +226,24 @@ def test_damaged_tokens_end_a_run_or_are_skipped(
     bad = [row for batch in batches for row in batch.rows[~batch.valid, 0].tolist()]
     assert bad == [4, 5, 6]
     assert "its windows are masked" in capsys.readouterr().err
+
+
+def test_a_lost_shard_of_tokens_ends_a_run_or_is_skipped(
+    small_features: Path, frames: ShardSet, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(small_features, tmp_path / "features"))
+    (folder / frames.shard_names[1]).unlink()
+    backbone = FeatureInfo.of(Manifest.read(folder), "").backbone
+    with pytest.raises(RunError, match="1 of 2 shards are not what was built"):
+        open_features(folder, frames, backbone, with_frames=True)
+    rows = set(np.flatnonzero(frames.shard_id == 1).tolist())
+    lost = LostFrames(len(rows))
+    features = open_features(folder, frames, backbone, with_frames=True, on_lost=lost)
+    assert lost.frames == len(rows)
+    stream = evaluation_stream(frames, SPEC, batch_size=8, features=features)
+    for batch in served(stream, on_bad_frame="skip", max_bad_frames=len(rows)):
+        for window, is_valid in zip(batch.rows.tolist(), batch.valid.tolist(), strict=True):
+            assert is_valid == (not rows & set(window))
 
 
 def test_features_behind_a_url_are_streamed(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -106,6 +108,24 @@ def test_what_lies_in_a_shards_place_is_called_what_it_is(shards: ShardSet) -> N
         ShardReader(shards).read(row)
     # What is not there cannot be deleted.
     assert str(caught.value.remedy).startswith(f"run the build command again: it writes {path.name} anew")
+
+
+@pytest.mark.parametrize(("number", "of_shard"), [(errno.EIO, False), (errno.ENOENT, True)])
+def test_a_disk_that_fails_while_a_damaged_frame_is_looked_into_is_named(
+    shards: ShardSet, monkeypatch: pytest.MonkeyPatch, number: int, of_shard: bool
+) -> None:
+    row = 5
+    flip_bit(shards, row, 7, 0)
+
+    def failing(file: int) -> os.stat_result:
+        raise OSError(number, os.strerror(number))
+
+    reader = ShardReader(shards)
+    with monkeypatch.context() as patch, pytest.raises(RunError) as caught:
+        patch.setattr(os, "fstat", failing)
+        reader.read(row)
+    assert f"{shards.table.keys[row]}: cannot be read: {os.strerror(number)}" in caught.value.what
+    assert isinstance(caught.value, ShardFault) == of_shard
 
 
 def test_a_frame_of_another_size_is_refused(small_build: SmallBuild) -> None:

@@ -19,6 +19,7 @@ from tests.datasets import http_server
 from tests.datasets.conftest import STORED
 from tests.datasets.http_server import Fault, Site, serve
 from tests.datasets.test_stream import assert_equal
+from tracknet.datasets import lost_shards
 from tracknet.datasets.batch import Batch, SampleSpec
 from tracknet.datasets.fetch_ahead import FetchAhead, RemoteShards, room_wanted
 from tracknet.datasets.index import ShardSet, open_shards, open_split
@@ -475,6 +476,31 @@ def test_more_frames_of_lost_shards_than_may_be_skipped_name_the_shard(
     assert caught.value.problems == (
         f"{site.url}/shards/train-003.tar: there is no such file (3 frames so far)",
     )
+
+
+def test_a_shard_that_is_lost_in_other_words_each_time_is_named_once(
+    site: Site, tmp_path: Path, local: ShardSet, spec: SampleSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lost_shards, "_LOST_FOR", 0)  # it is asked for again for each of its frames
+    name = "/shards/train-003.tar"
+    patience = Patience(attempts=1, timeout_s=5.0)
+    shards = open_split(RemotePath(f"{site.url}/shards", ShardCache(tmp_path, 10**9, patience)), "train")
+    site.faults[name] = [["503", "page"][number % 2] for number in range(999)]  # type: ignore[misc]
+    lost = set((local.shard_id == 3).nonzero()[0].tolist())
+    said: list[str] = []
+    config = replace(CONFIG, workers=0, on_bad_frame="skip", max_bad_frames=len(lost))
+    loader = StreamLoader(stream_of(shards, spec), config, warn=said.append)
+    list(loader.epoch())
+    loader.close()
+    assert len(set(loader.faults.bad.values())) > 1
+    assert len(said) == 1
+    assert said[0].endswith("; so are those of other frames there, with no more words")
+    few = StreamLoader(stream_of(shards, spec), replace(config, max_bad_frames=5), warn=lambda line: None)
+    with pytest.raises(RunError, match="6 bad frames") as caught:
+        list(few.epoch())
+    (problem,) = caught.value.problems
+    assert problem.startswith(f"{site.url}{name}: 1 attempts failed, the last with")
+    assert problem.endswith(" (6 frames so far)")
 
 
 def test_a_flaw_in_the_cache_is_found_and_says_what_to_delete(

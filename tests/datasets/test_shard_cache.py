@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import multiprocessing
 import os
 import re
@@ -105,6 +106,22 @@ def test_faults_that_do_not_end_are_named_with_the_attempts(
         ShardCache(tmp_path, 10_000, QUICK).open(RemoteFile(f"{site.url}/b.tar", 5, "0" * 64))
 
 
+@pytest.mark.parametrize("status", ["401", "403", "410"])
+def test_what_a_server_refuses_is_not_asked_for_again(site: Site, tmp_path: Path, status: Fault) -> None:
+    file = put(site, "a.tar")
+    site.faults["/a.tar"] = [status] * 4
+    for ask in (
+        lambda: ShardCache(tmp_path, 10_000, QUICK).open(file),
+        lambda: remote_file.read_whole(file.url, QUICK),
+    ):
+        before = site.asked_for("/a.tar")
+        with pytest.raises(RunError, match=rf"a\.tar: ClientResponseError: {status}") as caught:
+            ask()
+        assert site.asked_for("/a.tar") == before + 1
+        assert "check your credentials" in str(caught.value.remedy)
+        assert "signed URL may have run out" in str(caught.value.remedy)
+
+
 def test_what_was_used_longest_ago_makes_room(site: Site, tmp_path: Path) -> None:
     files = [put(site, f"{name}.tar") for name in "abc"]
     cache = ShardCache(tmp_path, 5000, QUICK)
@@ -155,6 +172,37 @@ def test_who_waited_for_a_shard_that_does_not_come_does_not_try_it_again(site: S
         cache.ensure(file)
     more = ShardCache(tmp_path, 10_000, Patience(attempts=3, timeout_s=5.0))
     assert read(more, file) == site.files["/a.tar"]
+
+
+def test_records_of_lost_shards_that_nobody_believes_any_more_are_removed(site: Site, tmp_path: Path) -> None:
+    cache = ShardCache(tmp_path, 10_000, QUICK)
+    for name in ("old", "new"):
+        with pytest.raises(RunError, match="there is no such file"):
+            cache.ensure(RemoteFile(f"{site.url}/{name}.tar", 5, hashlib.sha256(name.encode()).hexdigest()))
+    old, new = sorted(tmp_path.glob("??/*.lost"), key=lambda path: json.loads(path.read_text())["learned_s"])
+    past_s = time.time() - lost_shards._LOST_AT_MOST_S - 1
+    os.utime(old, (past_s, past_s))
+    read(cache, put(site, "a.tar"))
+    assert list(tmp_path.glob("??/*.lost")) == [new]
+
+
+def test_what_ends_a_fetch_from_outside_is_no_fault_of_its_shard(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with data.loader.workers=0: the thread that fetches ahead found another shard lost meanwhile."""
+    monkeypatch.setattr(lost_shards, "_LOST_FOR", 1e6)
+    file, cache = put(site, "a.tar"), ShardCache(tmp_path, 10_000, QUICK)
+    other = RunError("b.tar: there is no such file", remedy="upload it")
+
+    def stop() -> None:
+        if site.requests:
+            raise other
+
+    with pytest.raises(RunError) as caught:
+        cache.ensure(file, stop)
+    assert caught.value is other
+    assert not list(tmp_path.rglob("*.lost"))
+    assert read(cache, file) == site.files["/a.tar"]
 
 
 def test_equal_names_of_other_content_do_not_collide(site: Site, tmp_path: Path) -> None:
@@ -256,6 +304,18 @@ def test_wrong_bytes_are_fetched_again_as_often_as_there_are_attempts(
     site.faults["/b.tar"] = ["wrong"] * 3
     with pytest.raises(RunError, match=rf"its manifest says {other.sha256}, 3 times in a row"):
         cache.open(other)
+
+
+def test_the_room_stays_claimed_while_wrong_bytes_are_fetched_again(site: Site, tmp_path: Path) -> None:
+    file, cache = put(site, "a.tar", 900), ShardCache(tmp_path, 10_000, QUICK)
+    site.faults["/a.tar"] = ["wrong", "wrong"]
+    part = tmp_path / "a.part"
+    sizes: list[int] = []
+    remote_file.fetch(
+        file, part, cache.patience, on_trouble=lambda message: sizes.append(part.stat().st_size)
+    )
+    assert sizes == [0, 0]
+    assert part.read_bytes() == site.files["/a.tar"]
 
 
 def test_silence_is_called_that(site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -178,12 +177,6 @@ def test_frames_of_two_sizes(small_build: SmallBuild, tmp_path: Path) -> None:
 def test_a_split_that_is_not_for_training(small_build: SmallBuild) -> None:
     with pytest.raises(UserError, match="belong to the split 'val'"):
         open_sources(config((f"{small_build.folder}/val-*.tar", None)))
-
-
-def test_sources_and_files_together(small_build: SmallBuild) -> None:
-    data = replace(config((small_build.folder, None)), files=("x.tar",))
-    with pytest.raises(UserError, match="named twice"):
-        open_sources(data)
 
 
 def test_a_filter_that_empties_one_source(mixed: Sources, spec: SampleSpec) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from tracknet.datasets.augmentations import IDENTITY, draw_augmentation
 from tracknet.datasets.zoom import zoomed
@@ -25,6 +26,30 @@ def test_the_ball_stays_and_the_rest_moves_away_from_it() -> None:
         assert (corners[0] <= -0.499).all() and (corners[1] >= np.array(SIZE) - 0.501).all()
     assert min(factors) >= 1.0 and max(factors) <= 2.0
     assert 1.3 < np.exp(np.log(factors).mean()) < 1.55
+
+
+@pytest.mark.parametrize("augmented", [False, True])
+def test_no_ball_leaves_the_picture(augmented: bool) -> None:
+    lost = 0
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        # Three frames of a ball, up to 40 px apart, anywhere in the picture.
+        points = (
+            rng.uniform((0, 0), np.array(SIZE) - 1.0) + rng.uniform(-40, 40, (1, 2)) * np.arange(3)[:, None]
+        )
+        points[(points < 0).any(axis=1) | (points > np.array(SIZE) - 1.0).any(axis=1)] = np.nan
+        drawn = draw_augmentation(AugmentConfig(), SIZE, rng) if augmented else IDENTITY
+        before = transform_points(drawn.matrix, points)
+        there = SIZE.contains(before[:, 0], before[:, 1])
+        found = zoomed(drawn, ZoomConfig(1.0, 4.0), SIZE, points, rng)
+        after = transform_points(found.matrix, points)[there]
+        assert SIZE.contains(after[:, 0], after[:, 1]).all(), seed
+        # Without the limit many would be lost.
+        free = transform_points(zoomed(drawn, ZoomConfig(1.0, 4.0), SIZE, points[:0], rng).matrix, points)[
+            there
+        ]
+        lost += not SIZE.contains(free[:, 0], free[:, 1]).all()
+    assert lost > 30
 
 
 def test_it_comes_before_what_is_drawn_otherwise() -> None:

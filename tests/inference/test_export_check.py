@@ -91,6 +91,8 @@ def test_two_equally_high_cells_are_a_tie() -> None:
     result = agreement(expected, found)
     assert (result.reported, result.ties, result.points_px, result.other_points_px) == (2, 1, 0.0, 10.0)
     assert not result.problems(EXACT)
+    tied = agreement(expected[1:], found[1:])
+    assert "0 of 1 maps could be compared (1 show a ball, 1 of these tie)" in str(tied)
     strict = agreement(expected, found, Tolerance(0.01, 1e-3, 1e-6))
     assert (strict.ties, strict.points_px) == (0, 10.0)
     assert strict.problems(EXACT)
@@ -99,7 +101,9 @@ def test_two_equally_high_cells_are_a_tie() -> None:
 def test_where_no_ball_is_reported_the_heatmaps_decide() -> None:
     result = agreement(maps((3, -4.0)), maps((9, -4.0)))
     assert math.isnan(result.points_px)
-    assert "points were not judged" in str(result)
+    assert "points were not judged: the points of only 0 of 1 maps could be compared (0 show a ball" in str(
+        result
+    )
     assert len(result.problems(EXACT)) == 1
     assert "heatmaps are up to 0.011 apart" in result.problems(EXACT)[0]
 

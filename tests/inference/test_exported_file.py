@@ -153,7 +153,8 @@ class EveryDecoder(nn.Module):
 def test_every_decoder_works_in_a_graph(tmp_path: Path) -> None:
     pytest.importorskip("onnxscript")
     ort = pytest.importorskip("onnxruntime")
-    from tracknet.utils.heatmap import draw_gaussian, logits_of
+    from tests.gaussians import draw_gaussian
+    from tracknet.utils.heatmap import logits_of
 
     maps = torch.zeros(6, 2, 36, 64)
     centres = torch.rand(6, 2, 2, generator=torch.Generator().manual_seed(3)) * torch.tensor([63.0, 35.0])

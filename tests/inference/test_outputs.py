@@ -80,6 +80,21 @@ def test_what_of_a_folder_is_left_out_is_said(tmp_path: Path):
     assert find_jobs([str(tmp_path / "clip" / "more"), str(mixed / "x.mp4")]).left_out == ()
 
 
+def test_a_folder_named_by_its_whole_path_is_not_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    touch(tmp_path / "x.mp4", tmp_path / "sub" / "y.mp4")
+    monkeypatch.chdir(tmp_path)
+    assert find_jobs([".", str(tmp_path / "sub")]).left_out == ()
+    assert find_jobs([str(tmp_path), "sub"]).left_out == ()
+
+
+def test_overlays_of_an_earlier_run_are_no_sources_left_out(tmp_path: Path):
+    touch(tmp_path / "x.mp4", tmp_path / "predictions" / "x.overlay.mp4", tmp_path / "predictions" / "x.csv")
+    assert find_jobs([str(tmp_path)]).left_out == ()
+    touch(tmp_path / "predictions" / "y.mp4")
+    (said,) = find_jobs([str(tmp_path)]).left_out
+    assert "and not folder predictions" in said
+
+
 def test_everything_that_is_not_there_is_named(tmp_path: Path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError) as wrong:

@@ -7,6 +7,8 @@ import os
 import shlex
 import shutil
 import signal
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ import pytest
 from pipelines import build_features, build_shards
 from pipelines.store import LocalStore
 from tests.conftest import SMALL, draw_dataset
+from tests.datasets import http_server
 from tests.pipelines.conftest import contents
 from tracknet.datasets.feature_format import FeatureInfo, decode_tokens
 from tracknet.datasets.index import open_shards, open_split
@@ -28,7 +31,7 @@ from tracknet.utils.errors import EXIT_FAILED, Interrupted, RunError, UserError,
 from tracknet.utils.geometry import Size
 
 
-def compute(shards: Path, out: Path, *options: str) -> int:
+def compute(shards: Path | str, out: Path, *options: str) -> int:
     return build_features.run([str(shards), "--model", "vit_tiny", "--out", str(out), *SMALL, *options])
 
 
@@ -119,6 +122,37 @@ def test_an_interrupted_build_keeps_what_is_finished(
     finally:
         signal.signal(signal.SIGTERM, before)
     assert [path.name for path in (tmp_path / "features").iterdir() if path.is_file()] == ["train-000.tar"]
+
+
+def test_a_stop_does_not_wait_for_a_silent_server(
+    small_shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_server, "STALL_S", 60.0)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with http_server.serve() as site:
+        site.files = {
+            f"/shards/{path.name}": path.read_bytes() for path in small_shards.iterdir() if path.is_file()
+        }
+        site.faults = {path: ["stall"] * 9 for path in site.files if path.endswith(".tar")}
+        asked_s: list[float] = []
+
+        def stop() -> None:
+            while not any(path.endswith(".tar") for path, _ in site.requests):
+                time.sleep(0.02)
+            asked_s.append(time.monotonic())
+            os.kill(os.getpid(), signal.SIGINT)
+
+        before = signal.getsignal(signal.SIGTERM)
+        threading.Thread(target=stop, daemon=True).start()
+        try:
+            with pytest.raises(Interrupted, match="0 of 4 shards are finished"):
+                compute(f"{site.url}/shards", tmp_path / "features")
+        finally:
+            signal.signal(signal.SIGTERM, before)
+        # Far below the 30 s of silence that end an attempt; not a measurement.
+        assert time.monotonic() - asked_s[0] < 15
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("frames")]
+    assert not list((tmp_path / "features").glob("*.tar"))
 
 
 def test_another_backbone_is_refused_by_name_and_overwrite_rebuilds(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tests.gaussians import draw_gaussian
 from tracknet.reporting.ball_overlay import (
     BALL_RGB,
     EVENT_RGB,
@@ -16,7 +17,6 @@ from tracknet.reporting.ball_overlay import (
     draw_text,
     draw_trail,
 )
-from tracknet.utils.heatmap import draw_gaussian
 
 NAN = float("nan")
 Picture = np.ndarray

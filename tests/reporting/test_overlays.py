@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tests.gaussians import draw_gaussian
 from tracknet.reporting.overlays import PREDICTION_RGB, TRUTH_RGB, heat_over, mark, overlay, sheet
-from tracknet.utils.heatmap import draw_gaussian
 
 GREY = np.full((72, 128, 3), 128, np.uint8)
 

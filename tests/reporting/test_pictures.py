@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tests.gaussians import draw_gaussian
 from tracknet.reporting.overlays import PREDICTION_RGB, TRUTH_RGB
 from tracknet.reporting.pictures import frame_picture
-from tracknet.utils.heatmap import draw_gaussian
 from tracknet.utils.images import decode_image
 
 GREY = np.full((288, 512, 3), 128, np.uint8)

@@ -82,7 +82,7 @@ def test_intervals_of_groups_are_beside_them_and_in_the_findings(
     assert "0.600 † [0.40, 0.75]" in section(page, "breakdowns")
     told = section(page, "summary")
     assert "Recall is 0.60 [0.40, 0.75] for game2 (35 balls), against 0.81 over all." in told
-    assert "as the plain figures have it" in told
+    assert "intervals play no part in the order" in told
 
 
 def test_an_honest_threshold_has_no_marks(render_page: Render, metrics: dict, predictions: Columns):

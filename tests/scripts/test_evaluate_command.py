@@ -191,6 +191,9 @@ def test_another_programs_predictions(small_shards: Path, tmp_path: Path, capsys
     both = ["--compare", str(tmp_path / "out"), str(scored), "--shards", str(small_shards), "--no-report"]
     assert evaluate.run([*both, "--out", str(tmp_path / "ranked")]) == EXIT_DONE
     assert f"note: B: {scored} gives no blob sums: WASB's AP is ranked by Score" in capsys.readouterr().out
+    # Where no protocol asks for them they are not missed.
+    assert evaluate.run([*both, "--out", str(tmp_path / "ranked"), "--protocol", "tracknet"]) == EXIT_DONE
+    assert "blob sum" not in capsys.readouterr().out
 
 
 def test_two_runs_are_compared(
@@ -312,14 +315,17 @@ def test_a_threshold_is_chosen_on_clips_set_aside(trained: Path, small_shards: P
     assert (model / "model.safetensors").read_bytes() == weights
     said = capsys.readouterr()
     assert "chosen on 16 frames of train (game1_Clip2)" in said.out
-    assert "warning: the threshold was chosen on game1, which the model was trained on" in said.err
-    assert chosen_on["trained_on"] == ["game1"]
+    assert (
+        "warning: the threshold was chosen on game1, and the model was trained on games of these names"
+        in said.err
+    )
+    assert "trained_on" not in chosen_on
     assert evaluate.run([*args, "--pictures", "0"]) == EXIT_DONE
     report = metrics(trained / "evaluation" / "val")
     assert report["threshold"] == saved["score_threshold"]
     # The threshold no longer flatters; the checkpoint still does.
     assert report["optimistic_because"] == ["checkpoint"]
-    told = "the threshold was chosen on game1, which the model was trained on: it is surer there"
+    told = "the threshold was chosen on game1, and the model was trained on games of these names: it is surer there"
     assert report["notes"][0].startswith(told)
     assert told[1:] in (trained / "evaluation" / "val" / "report.html").read_text()
     capsys.readouterr()

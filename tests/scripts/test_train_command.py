@@ -72,6 +72,14 @@ def test_the_shards_named_last_are_read_and_two_ways_refused(
     assert (config.data.shards, config.data.files) == (str(small_shards), None)
 
     mix = f"data.sources=[{{shards: {other}}}]"
+    # Nor beside sources: those are read, and are of another build.
+    assert train.run([there, *args[:-3], "--name", "b", "training.max_steps=1"]) == EXIT_DONE
+    files_before = ["--resume", str(tmp_path / "runs" / "b"), "training.max_steps=2"]
+    assert "the shards are of build 000000000000" in refused(capsys, [*files_before, mix])
+    again = f"data.sources=[{{shards: {small_shards}}}]"
+    assert train.run([*files_before, again]) == EXIT_DONE
+    assert train.run([*files_before, again]) == EXIT_DONE
+    assert f"nothing was done with training.max_steps=2 {again}" in capsys.readouterr().out
     for two, named in (
         ([there, f"data.shards={other}"], "the shards on the command line and data.shards"),
         ([f"data.files=[{there}]", f"data.shards={other}"], "data.files and data.shards"),
@@ -234,8 +242,22 @@ def test_a_run_that_skips_goes_on_without_a_shard(
     skip = ["data.loader.on_bad_frame=skip", "data.loader.max_bad_frames=99"]
     assert train.run([*resume, *skip]) == EXIT_DONE
     said = capsys.readouterr()
-    assert said.out.count("1 of 2 shards are not what was built, with up to") == 1
+    assert said.out.count("1 of 2 shards are not what was built: ") == 1
     assert said.err.count("train-001.tar") == 1
+    # A figure over other frames is no validation that the best one so far could be compared with.
+    lost = folder / "val-000.tar"
+    lost.unlink()
+    message = refused(capsys, [*resume, *skip, "training.max_steps=3"], code=EXIT_FAILED)
+    assert f"{lost} is missing" in message
+
+
+def test_a_complete_run_names_the_shards_that_it_did_not_read(
+    small_train_args: list[str], small_shards: Path, tmp_path: Path, capsys
+):
+    assert train.run([*small_train_args, "--name", "done", "training.max_steps=1"]) == EXIT_DONE
+    shards = str(small_shards / "train-*.tar")
+    assert train.run(["--resume", str(tmp_path / "runs" / "done"), shards]) == EXIT_DONE
+    assert f"is complete, and nothing was done with {shards}; raise" in capsys.readouterr().out
 
 
 def test_a_name_is_no_path(small_train_args: list[str], capsys):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from tracknet.datasets.batch import SampleSpec
+from tracknet.datasets.index import open_split
+from tracknet.datasets.stream import training_stream
 from tracknet.models.model_folder import resolve_model_folder
 from tracknet.training.checkpoint import (
     TrainingState,
@@ -15,7 +19,9 @@ from tracknet.training.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
+from tracknet.utils.config import load_config
 from tracknet.utils.errors import RunError, UserError
+from tracknet.utils.geometry import Size
 
 
 class Model:
@@ -142,6 +148,33 @@ def test_of_a_group_of_settings_only_the_keys_that_differ_are_named():
         if problems:
             assert caught.value.problems == problems
     assert "data.augment.flip_prob is not stated, the run began with 0.5" in caught.value.problems
+
+
+def test_of_parts_that_are_off_only_their_prob_is_named(small_shards: Path):
+    def plan(*overrides: str) -> dict[str, Any]:
+        config = load_config(overrides=["data.resize=[96,48]", "model.heatmap.size=[96,48]", *overrides])
+        spec = SampleSpec.for_training(config, Size(96, 48), "cpu")
+        shards = open_split(small_shards, "train")
+        stream = training_stream(shards, spec, config.data.loader, batch_size=4, seed=0)
+        # As a checkpoint gives it back.
+        return json.loads(json.dumps(stream.describe_plan()))
+
+    paste, streak = "data.augment.paste.prob=0.5", "data.augment.streak.prob=0.25"
+    for now, then, problems in (
+        (plan(paste), plan(), ["data.augment.paste.prob is 0.5, the run began with 0.0"]),
+        (plan(), plan(paste), ["data.augment.paste.prob is 0.0, the run began with 0.5"]),
+        (plan(streak), plan(paste), ["data.augment.paste.prob is 0.0", "data.augment.streak.prob is 0.25"]),
+        (
+            plan(paste, "data.augment.ball_px=9"),
+            plan(paste, "data.augment.ball_px=14"),
+            ["data.augment.ball_px is 9.0, the run began with 14.0"],
+        ),
+    ):
+        with pytest.raises(UserError) as caught:
+            check_resumable(TrainingState(build_id="a", plan=then), "a", now)
+        assert len(caught.value.problems) == len(problems)
+        for told, expected in zip(caught.value.problems, problems, strict=True):
+            assert told.startswith(expected)
 
 
 def test_model_of_a_run_is_its_best_else_its_last(tmp_path: Path):

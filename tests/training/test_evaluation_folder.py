@@ -91,6 +91,37 @@ def test_an_evaluation_and_a_comparison_do_not_take_each_others_folder(tmp_path:
         check_kind(tmp_path / "three", is_comparison=True)
 
 
+@pytest.mark.parametrize("is_comparison", [True, False])
+def test_figures_that_cannot_be_read_are_not_replaced(tmp_path: Path, is_comparison: bool):
+    (tmp_path / "metrics.json").write_text("{")
+    with pytest.raises(UserError, match=r"holds a metrics\.json that cannot be read, which a"):
+        check_kind(tmp_path, is_comparison=is_comparison)
+
+
+def test_a_comparison_in_the_usual_folder_is_named(tmp_path: Path):
+    compared(tmp_path / "val", "a", "b")
+    with pytest.raises(UserError, match="val: the comparison of a and b"):
+        place_for(tmp_path / "val", "")
+
+
+def test_what_another_process_wrote_meanwhile_is_not_replaced(tmp_path: Path):
+    usual = tmp_path / "comparison"
+
+    def place() -> Path:
+        return place_for_pair(usual, ("a", "b"), X, "val")
+
+    place().mkdir()
+    with replaced_files(place(), place) as new:
+        (new.part / "metrics.json").write_text("mine")
+        compared(tmp_path / "comparison-2", "d", "e")
+        content = json.dumps({"compare": {"a": "b", "b": "c", "build_id": X, "split": "val"}})
+        (usual / "metrics.json").write_text(content)
+    assert (usual / "metrics.json").read_text() == content
+    assert new.out == tmp_path / "comparison-3"
+    assert (new.out / "metrics.json").read_text() == "mine"
+    assert [path.name for path in usual.iterdir()] == ["metrics.json"]
+
+
 def test_files_change_all_at_once(tmp_path: Path):
     old = {
         "predictions.parquet": "1",
@@ -105,13 +136,13 @@ def test_files_change_all_at_once(tmp_path: Path):
     def content() -> dict[str, str]:
         return {path.name: path.read_text() for path in tmp_path.iterdir() if path.is_file()}
 
-    with pytest.raises(OSError, match="full"), replaced_files(tmp_path) as part:
-        (part / "predictions.parquet").write_text("2")
+    with pytest.raises(OSError, match="full"), replaced_files(tmp_path) as new:
+        (new.part / "predictions.parquet").write_text("2")
         raise OSError("the disk is full")
     assert content() == old
-    with replaced_files(tmp_path) as part:
-        (part / "predictions.parquet").write_text("2")
-        (part / "metrics.json").write_text("2")
+    with replaced_files(tmp_path) as new:
+        (new.part / "predictions.parquet").write_text("2")
+        (new.part / "metrics.json").write_text("2")
         assert content() == old
     assert content() == {"predictions.parquet": "2", "metrics.json": "2", "mine": "1"}
     assert not list(tmp_path.glob(".new*"))
@@ -124,12 +155,12 @@ def test_two_evaluations_into_one_folder_are_both_made_whole(tmp_path: Path):
     (dead / names[0]).write_text("of a process that was killed")
     with replaced_files(tmp_path) as first:
         assert not dead.exists()
-        (first / names[0]).write_text("1")
+        (first.part / names[0]).write_text("1")
         with replaced_files(tmp_path) as second:
-            assert [path.name for path in first.iterdir()] == [names[0]]
+            assert [path.name for path in first.part.iterdir()] == [names[0]]
             for name in names:
-                (second / name).write_text("2")
+                (second.part / name).write_text("2")
         assert {(tmp_path / name).read_text() for name in names} == {"2"}
-        (first / names[1]).write_text("1")
+        (first.part / names[1]).write_text("1")
     assert {(tmp_path / name).read_text() for name in names} == {"1"}
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)

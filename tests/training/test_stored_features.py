@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from tracknet.scripts import evaluate, train
 from tracknet.training.model_evaluation import run_model
 from tracknet.training.stored_features import builder_options
 from tracknet.utils.config import load_config
-from tracknet.utils.errors import UserError
+from tracknet.utils.errors import RunError, UserError
 from tracknet.utils.geometry import Size
 
 FROZEN = ("model.backbone.freeze=true", "data.augment.enabled=false", "training.epochs=1")
@@ -123,6 +124,21 @@ def test_a_run_goes_on_with_its_features_and_with_no_others(
     capsys.readouterr()
     assert train.run(["--resume", str(cut), "training.max_steps=6"]) == 0
     assert "going on after step 5" in capsys.readouterr().out
+
+
+def test_a_lost_shard_of_features_is_skipped_by_a_training(
+    small_train_args: list[str], small_features: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = Path(shutil.copytree(small_features, tmp_path / "features"))
+    (folder / "train-001.tar").unlink()
+    skip = ["data.loader.on_bad_frame=skip", "data.loader.max_bad_frames=99"]
+    asked = [*small_train_args, *FROZEN, f"data.features={folder}", NO_SKIP, "--dry-run"]
+    assert train.run([*asked, *skip]) == 0
+    assert f"warning: 1 of 2 shards are not what was built: {folder}" in capsys.readouterr().out
+    with pytest.raises(RunError, match=r"more than data\.loader\.max_bad_frames=3 allows"):
+        train.run([*asked, skip[0], "data.loader.max_bad_frames=3"])
+    with pytest.raises(RunError, match="1 of 2 shards are not what was built"):
+        train.run(asked)
 
 
 def test_a_dry_run_shows_the_features(

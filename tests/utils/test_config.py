@@ -18,6 +18,7 @@ from tracknet.utils.config import (
     from_plain,
     load_config,
     load_saved_config,
+    sets_key,
     to_plain,
     to_yaml,
 )
@@ -372,6 +373,21 @@ def test_an_unknown_name_is_answered_with_the_nearest() -> None:
     assert "vit_heatmap, vit_tiny" in str(caught.value.remedy)
     with pytest.raises(UserError, match=r"--data nowhere/x\.yaml: no such file"):
         load_config(data="nowhere/x.yaml")
+
+
+def test_whether_a_key_is_set_is_known_without_what_its_value_refers_to() -> None:
+    for overrides, is_set in (
+        (["data.shards=${data.root}/shards"], True),
+        (["data={shards: '${data.root}/shards'}"], True),
+        (["data.shards=x", "data.shards=null"], False),
+        (["data.root=x"], False),
+        (["data=x"], False),
+        (["data=x", "=y", "training.lr=[", "data.shards=x"], True),
+    ):
+        assert sets_key(overrides, "data.shards") is is_set, overrides
+    assert load_config(overrides=["data.root=here", "data.shards=${data.root}/shards"]).data.shards == (
+        "here/shards"
+    )
 
 
 def test_an_interpolation_that_leads_nowhere() -> None:

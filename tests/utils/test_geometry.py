@@ -134,3 +134,6 @@ def test_sizes() -> None:
     assert not size.contains(0, 2.5)
     assert not size.contains(-0.51, 0)
     assert not size.contains(float("nan"), 0)
+    assert size.contains(np.float64(1.0), np.float64(1.0)) is True
+    xs, ys = np.array([[-0.5, 3.5, np.nan]]), np.array([[2.49, 0.0, 0.0]])
+    assert size.contains_each(xs, ys).tolist() == [[True, False, False]]

@@ -10,6 +10,7 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tests.gaussians import draw_gaussian
 from tracknet.utils import heatmap as heatmaps
 from tracknet.utils.settings import HeatmapConfig
 
@@ -21,7 +22,7 @@ on_x, on_y = st.floats(-0.5, WIDTH - 0.5), st.floats(-0.5, HEIGHT - 0.5)
 
 def drawn(x: float, y: float, sigma: float, dtype: Any = np.float32) -> np.ndarray[Any, Any]:
     heatmap = np.zeros((HEIGHT, WIDTH), dtype)
-    heatmaps.draw_gaussian(heatmap, x, y, sigma)
+    draw_gaussian(heatmap, x, y, sigma)
     return heatmap
 
 
@@ -40,10 +41,16 @@ def test_the_window_leaves_out_only_what_is_negligible(x: float, y: float, sigma
     assert np.abs(drawn(x, y, sigma) - whole_gaussian(x, y, sigma)).max() <= np.exp(-8) + 1e-6
 
 
+@pytest.mark.parametrize("centre", [(float("nan"), 3.0), (3.0, float("inf"))])
+def test_a_centre_that_is_nowhere_is_refused(centre: tuple[float, float]) -> None:
+    with pytest.raises(ValueError, match="finite centres"):
+        heatmaps.draw_gaussians([np.zeros((HEIGHT, WIDTH), np.float32)], np.array([centre]), 1.0)
+
+
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_drawing_is_in_place_by_maximum_in_any_float_type(dtype: Any) -> None:
     heatmap = drawn(5.3, 6.1, 2.0, dtype)
-    heatmaps.draw_gaussian(heatmap, 9.9, 6.0, 2.0)
+    draw_gaussian(heatmap, 9.9, 6.0, 2.0)
     expected = np.maximum(whole_gaussian(5.3, 6.1, 2.0), whole_gaussian(9.9, 6.0, 2.0))
     assert heatmap.dtype == dtype
     assert np.abs(heatmap - expected).max() < 1e-3
@@ -75,7 +82,7 @@ def test_many_at_once_are_those_drawn_one_by_one() -> None:
 
 def test_drawing_into_a_view_of_a_batch() -> None:
     batch = np.zeros((2, 3, HEIGHT, WIDTH), np.float32)
-    heatmaps.draw_gaussian(batch[1, 2], 4.0, 5.0, 1.0)
+    draw_gaussian(batch[1, 2], 4.0, 5.0, 1.0)
     assert batch[1, 2, 5, 4] == 1.0
     assert not batch[0].any()
     assert not batch[1, :2].any()

@@ -8,7 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracknet.utils.heatmap import DECODERS, draw_gaussian, logits_of
+from tests.gaussians import draw_gaussian
+from tracknet.utils.heatmap import DECODERS, logits_of
 from tracknet.utils.peaks import _highest_around, find_peaks
 
 HEIGHT, WIDTH = 40, 64

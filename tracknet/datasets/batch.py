@@ -515,7 +515,7 @@ class BatchAssembler:
         """Draws the maps `[B, M, h, w]` of all windows with labels `[B, M, 2]`, and sets their weights `[B, M]`."""
         spec = self.spec
         points = transform_points(to_input, xy_px)
-        inside = spec.input_size.contains(points[..., 0], points[..., 1])
+        inside = spec.input_size.contains_each(points[..., 0], points[..., 1])
         weights[:] = self._class_weights[visibility]
         # Augmentation moved the ball out of the picture: it is as absent as any.
         weights[~np.isnan(points[..., 0]) & ~inside] = spec.class_weights[0]

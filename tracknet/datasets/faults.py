@@ -11,9 +11,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from tracknet.utils.errors import RunError
+from tracknet.utils.errors import RunError, shorten
 
-_SHOWN = 10
 # No row is being read.
 IDLE = -1
 
@@ -44,7 +43,8 @@ class ShardFault(RunError):
     """A frame cannot be had because its shard is not there, or not the one that was built.
 
     Attributes:
-        cause: the same for all frames of the shard; not handed over to another process.
+        cause: the same for all frames of the shard, however often it is asked for; not handed over to another
+            process.
     """
 
     def __init__(
@@ -88,18 +88,23 @@ class FaultLog:
             self._causes[cause] += 1
             self._first_of.setdefault(cause, fault.what)
         if len(self.bad) > self.most_bad:
-            # All frames of a shard that cannot be had lack for one reason.
-            shown = [
-                self._first_of[cause] if count == 1 else f"{cause} ({count} frames so far)"
-                for cause, count in list(self._causes.items())[-_SHOWN:]
-            ]
+            # The shard to blame first, not what came last.
+            shown = [self._words(cause, count) for cause, count in self._causes.most_common()]
             raise RunError(
                 f"{len(self.bad)} bad frames are more than data.loader.max_bad_frames={self.most_bad}",
-                problems=shown,
+                problems=shorten(shown),
                 remedy="run the build command again: it replaces what is missing or damaged and keeps the rest; "
                 "or raise data.loader.max_bad_frames",
             )
         return True
+
+    def _words(self, cause: str, count: int) -> str:
+        """What is shown of a cause. All frames of a shard that cannot be had lack for one reason."""
+        first = self._first_of[cause]
+        if count == 1:
+            return first
+        # What was wrong with a fetch is said in other words after each one, and names no frame.
+        return f"{first if first.startswith(f'{cause}: ') else cause} ({count} frames so far)"
 
 
 class ReadWatch:

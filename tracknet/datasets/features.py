@@ -81,6 +81,7 @@ def open_features(
     *,
     with_frames: bool,
     asked_by: Callable[[], Sequence[str]] = lambda: ("--model", "MODEL"),
+    on_lost: Callable[[str, int], None] | None = None,
 ) -> FeatureSet:
     """The features of some shards.
 
@@ -90,6 +91,7 @@ def open_features(
         backbone: whose tokens are wanted.
         with_frames: whether the frames are wanted too.
         asked_by: what `pipelines.build_features` is to be told to compute these tokens.
+        on_lost: of `open_shards`, told of shards of tokens.
 
     Raises:
         UserError: they are of another backbone or of other frames, or there are none; every difference is named.
@@ -126,7 +128,7 @@ def open_features(
             problems=shorten(problems),
             remedy=f"name the features of these shards, or compute what is missing: {build(folder)}",
         )
-    shards = open_shards([folder / name for name in frames.shard_names], tokens=True)
+    shards = open_shards([folder / name for name in frames.shard_names], tokens=True, on_lost=on_lost)
     return FeatureSet(_aligned(shards, frames), info, with_frames)
 
 

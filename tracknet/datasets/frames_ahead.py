@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +16,11 @@ from tracknet.datasets.reader import ShardReader
 from tracknet.datasets.remote_path import RemotePath
 
 Frames = npt.NDArray[np.uint8]
+_LOOK_S = 0.1
 
 
 class FramesAhead:
-    """Threads that read the frames of a build; a context that ends them."""
+    """Threads that read the frames of a build; a context that ends them, whatever server they wait for."""
 
     def __init__(self, folder: Path | RemotePath, *, batch: int, workers: int) -> None:
         """Reads nothing yet.
@@ -30,6 +31,7 @@ class FramesAhead:
             workers: threads; each has two batches in hand or ready.
         """
         self._folder, self._batch, self._ahead = folder, batch, 2 * workers
+        self._left = threading.Event()
         self._pool = ThreadPoolExecutor(workers, "frames")
         # A reader belongs to one thread: it keeps files open.
         self._readers = threading.local()
@@ -39,10 +41,18 @@ class FramesAhead:
         return self
 
     def __exit__(self, *error: object) -> None:
+        self._left.set()
         self._pool.shutdown(cancel_futures=True)
 
-    def batches(self, split: str, keys: Sequence[str]) -> Iterator[Frames]:
+    def batches(
+        self, split: str, keys: Sequence[str], check_stop: Callable[[], None] = lambda: None
+    ) -> Iterator[Frames]:
         """Frames uint8 RGB `[n, H, W, 3]`, in the order of their keys; the last batch may be smaller.
+
+        Args:
+            split: that they are of.
+            keys: of the frames.
+            check_stop: called every 0.1 s while a batch is waited for; may raise.
 
         Raises:
             RunError: a frame is damaged.
@@ -59,10 +69,26 @@ class FramesAhead:
                 coming.append(self._pool.submit(self._read, split, rows[start : start + self._batch]))
             if not coming:
                 return
-            yield coming.popleft().result()
+            batch = coming.popleft()
+            while not wait([batch], _LOOK_S).done:
+                check_stop()
+            yield batch.result()
 
     def _read(self, split: str, rows: Sequence[int]) -> Frames:
         readers: dict[str, ShardReader] = vars(self._readers)
         if split not in readers:
             readers[split] = ShardReader(self._sets[split][0])
-        return np.stack([readers[split].read(row) for row in rows])
+            readers[split].check_stop = self._check_left
+        frames = []
+        for row in rows:
+            self._check_left()
+            frames.append(readers[split].read(row))
+        return np.stack(frames)
+
+    def _check_left(self) -> None:
+        if self._left.is_set():
+            raise _Left
+
+
+class _Left(Exception):
+    """Nobody wants the frames any more."""

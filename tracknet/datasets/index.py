@@ -129,7 +129,8 @@ class ShardSet:
 
         Raises:
             OSError: a local file cannot be opened.
-            RunError: it cannot be fetched.
+            ShardFault: it cannot be fetched.
+            CacheError: it cannot be kept.
         """
         folder, entry = self.locate(shard_id)
         if isinstance(folder, RemotePath):
@@ -143,15 +144,15 @@ def open_shards(
     paths: Sequence[Path | RemotePath],
     *,
     tokens: bool = False,
-    on_lost: Callable[[str], None] | None = None,
+    on_lost: Callable[[str, int], None] | None = None,
 ) -> ShardSet:
     """The frames of some shards, all of one split of one build.
 
     Args:
         paths: shard files, as `expand_shards` gives them.
         tokens: the shards must hold features (`features.open_features`) instead of frames.
-        on_lost: told of local shards that are missing or have another size, whose frames are then left to whoever
-            skips bad ones; where not given they are refused.
+        on_lost: told which local shards are missing or have another size, and how many frames they hold, which are
+            then left to whoever skips bad ones; where not given they are refused.
 
     Raises:
         UserError: no manifest, several builds or splits, a file that is no shard of its build.
@@ -191,10 +192,8 @@ def _absolute(folder: Path | RemotePath) -> str:
     return str(folder) if isinstance(folder, RemotePath) else str(folder.resolve())
 
 
-def open_split(
-    folder: Path | RemotePath, split: str, *, on_lost: Callable[[str], None] | None = None
-) -> ShardSet:
-    """All frames of one split of the build in `folder`. `on_lost` and what is raised: see `open_shards`."""
+def open_split(folder: Path | RemotePath, split: str) -> ShardSet:
+    """All frames of one split of the build in `folder`. Raises as `open_shards` does."""
     manifest = read_manifest(folder)
     entries = list(manifest.shards_of(split))
     if not entries:
@@ -203,7 +202,7 @@ def open_split(
             f"the build in {folder} has no split {split!r}",
             remedy=f"choose one of {', '.join(there)}, or build again with --val-games",
         )
-    return _open(folder, manifest, split, entries, on_lost=on_lost)
+    return _open(folder, manifest, split, entries)
 
 
 def _open(
@@ -213,7 +212,7 @@ def _open(
     entries: Sequence[ShardEntry],
     *,
     tokens: bool = False,
-    on_lost: Callable[[str], None] | None = None,
+    on_lost: Callable[[str, int], None] | None = None,
 ) -> ShardSet:
     if manifest.features and not tokens:
         raise UserError(
@@ -334,7 +333,9 @@ def misplaced_rows(
     return wrong
 
 
-def _check_files(folder: Path, entries: Sequence[ShardEntry], on_lost: Callable[[str], None] | None) -> None:
+def _check_files(
+    folder: Path, entries: Sequence[ShardEntry], on_lost: Callable[[str, int], None] | None
+) -> None:
     """Every shard is there and has its size; the content is checked frame by frame when it is read."""
     problems, frames = [], 0
     for entry in entries:
@@ -349,8 +350,8 @@ def _check_files(folder: Path, entries: Sequence[ShardEntry], on_lost: Callable[
     # Where nothing is left it is no damage but the wrong folder.
     if problems and on_lost is not None and len(problems) < len(entries):
         on_lost(
-            f"{len(problems)} of {len(entries)} shards are not what was built, with up to {frames:,} frames, which are "
-            f"skipped: {'; '.join(shorten(problems))}"
+            f"{len(problems)} of {len(entries)} shards are not what was built: {'; '.join(shorten(problems))}",
+            frames,
         )
     elif problems:
         raise RunError(

@@ -8,6 +8,7 @@ import json
 import time
 from pathlib import Path
 
+from tracknet.datasets.faults import ShardFault
 from tracknet.datasets.remote_file import Patience, RemoteFile
 from tracknet.utils.errors import RunError
 from tracknet.utils.files import write_json
@@ -31,12 +32,12 @@ class LostShards:
         self._since_s = time.time()
 
     def check(self, file: RemoteFile, path: Path) -> None:
-        """Raises RunError, as it was raised then, where the shard that would lie at `path` is given up for now."""
+        """Raises ShardFault, as it was raised then, where the shard that would lie at `path` is given up for now."""
         with contextlib.suppress(FileNotFoundError, ValueError, KeyError, TypeError):
             record = json.loads(self._record_of(file, path).read_text())
             learned_s, for_s = float(record["learned_s"]), float(record["for_s"])
             if self._since_s <= learned_s <= time.time() < learned_s + for_s:
-                raise RunError(str(record["what"]), remedy=record["remedy"])
+                raise ShardFault(str(record["what"]), remedy=record["remedy"], cause=str(file))
 
     def note(self, file: RemoteFile, path: Path, error: RunError, took_s: float) -> None:
         """It cannot be had, which took so long to learn."""
@@ -58,3 +59,12 @@ class LostShards:
         # A hash, for a URL may hold a secret.
         whom = hashlib.sha256(f"{file.url} {self._patience}".encode()).hexdigest()[:16]
         return path.with_suffix(f".{whom}.lost")
+
+
+def remove_old_records(folder: Path) -> None:
+    """Removes what nobody believes any more from the folder of a cache."""
+    believed_from_s = time.time() - _LOST_AT_MOST_S
+    for path in folder.glob("??/*.lost"):
+        with contextlib.suppress(OSError):
+            if path.stat().st_mtime < believed_from_s:
+                path.unlink()

@@ -79,15 +79,14 @@ class ShardReader:
         offset, size = int(shards.offset[row]), int(shards.size[row])
         try:
             content = self._read_bytes(int(shards.shard_id[row]), size, offset)
+            if len(content) == size and google_crc32c.value(content) == int(shards.crc32c[row]):
+                return content
+            # It reads again, which may fail as the first time.
+            what, of_shard = self._diagnose(row)
         except OSError as error:
             # A bad sector is a fault of one frame; a shard that cannot be opened one of all.
-            raise self._fault(
-                row, f"cannot be read: {error.strerror}", of_shard=error.errno != errno.EIO
-            ) from None
-        if len(content) != size or google_crc32c.value(content) != int(shards.crc32c[row]):
-            what, of_shard = self._diagnose(row)
-            raise self._fault(row, what, of_shard=of_shard)
-        return content
+            what, of_shard = f"cannot be read: {error.strerror}", error.errno != errno.EIO
+        raise self._fault(row, what, of_shard=of_shard)
 
     def origin(self, row: int) -> str:
         """Shard and key of a row."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Callable
@@ -21,7 +22,9 @@ _LOOK_S = 0.1
 # What takes longer is told of then, and again after twice, four, eight times as long.
 _SECONDS_BEFORE_A_WORD = 30.0
 # Nothing that comes later will make these right.
-_FINAL = (FileNotFoundError, PermissionError, IsADirectoryError)
+_FINAL = (PermissionError, IsADirectoryError)
+# Over http: no credentials, not these, gone. aiohttp has one class for every status.
+_REFUSED = (401, 403, 410)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,15 +98,16 @@ def fetch(
             found = hash_stream(handle)
         if found == file.sha256:
             return
-        part.unlink()
         wrong += 1
         message = f"{file}: has the hash {found}, its manifest says {file.sha256}"
         if wrong >= patience.attempts:
+            part.unlink()
             raise RunError(
                 f"{message}, {wrong} times in a row" if wrong > 1 else message,
                 remedy="the file was replaced or damaged where it lies, or something in between alters it: upload "
                 "it again, or build the shards again; its bytes were not used",
             )
+        os.truncate(part, 0)  # not removed: it is the claim on the room that was made for it
         pause_s = patience.pause(max(1, wrong))
         on_trouble(f"{message}; fetched anew, attempt {wrong + 1} of {patience.attempts} in {pause_s:g} s")
         _pause(pause_s, check_stop)
@@ -215,8 +219,11 @@ def _patiently(
         what = _words(error, patience)
         if isinstance(error, FileNotFoundError):
             raise error
-        if isinstance(error, _FINAL):
-            raise RunError(f"{name}: {what}", remedy="check your credentials and the address") from error
+        if isinstance(error, _FINAL) or getattr(error, "status", None) in _REFUSED:
+            raise RunError(
+                f"{name}: {what}",
+                remedy="check your credentials and the address; the time of a signed URL may have run out",
+            ) from error
         gained = reached() - before
         failures = 0 if gained else failures + 1
         if not gained and failures >= patience.attempts:

@@ -3,7 +3,7 @@
 CACHE/ab/abcd...tar             a whole shard, proven by its SHA-256, which is its name
 CACHE/ab/abcd....BYTES.part     one that is being fetched; an interrupted one is gone on with
 CACHE/ab/abcd....lock           held by whoever fetches it
-CACHE/ab/abcd....lost           could not be had: see `lost_shards`
+CACHE/ab/abcd....WHOM.lost      could not be had: see `lost_shards`
 CACHE/lock                      held while room is made
 
 A shard in use is held open with a shared lock on the file itself, which ends with the process, however that
@@ -22,7 +22,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tracknet.datasets.lost_shards import LostShards
+from tracknet.datasets.faults import ShardFault
+from tracknet.datasets.lost_shards import LostShards, remove_old_records
 from tracknet.datasets.remote_file import Patience, RemoteFile, fetch
 from tracknet.utils.errors import RunError, UserError
 from tracknet.utils.file_lock import NO_LOCKS, locked
@@ -72,7 +73,7 @@ class ShardCache:
             check_stop: called while it is fetched or waited for; may raise.
 
         Raises:
-            RunError: it cannot be fetched.
+            ShardFault: it cannot be fetched.
             CacheError: the cache cannot keep it, or there is no room that could be made for it.
         """
         path = self.path_of(file)
@@ -90,7 +91,7 @@ class ShardCache:
             check_stop: called while waiting and between requests; may raise.
 
         Raises:
-            RunError, CacheError: see `open`.
+            ShardFault, CacheError: see `open`.
         """
         path = self.path_of(file)
         with self._named_faults(file):
@@ -105,10 +106,12 @@ class ShardCache:
                 self._make_room(file, part, check_stop)
                 began_s = time.monotonic()
                 try:
-                    fetch(file, part, self.patience, check_stop=check_stop, on_trouble=_say)
+                    fetch(file, part, self.patience, check_stop=_told_apart(check_stop), on_trouble=_say)
+                except _Stopped as stopped:
+                    raise stopped.error from None
                 except RunError as error:
                     self._lost.note(file, path, error, time.monotonic() - began_s)
-                    raise
+                    raise ShardFault(error.what, remedy=error.remedy, cause=str(file)) from error
                 part.replace(path)
                 _mark_used(path)
                 self._lost.forget(file, path)
@@ -156,6 +159,7 @@ class ShardCache:
                 f"{file} has {file.bytes / GB:.2g} GB, data.cache.max_gb allows {self.max_bytes / GB:.2g}",
                 remedy=f"set data.cache.max_gb to at least {round_up(2 * file.bytes)}, for this shard and the next",
             )
+        remove_old_records(self.folder)
         give_up_at = time.monotonic() + self.patience.timeout_s
         while True:
             with _locked(self.folder / "lock", f"to make room in {self.folder}", check_stop):
@@ -194,6 +198,24 @@ class ShardCache:
                     yield status.st_mtime, path, status.st_size
                 elif path.suffix == ".part":
                     yield status.st_mtime, path, int(path.suffixes[-2][1:])
+
+
+class _Stopped(Exception):
+    def __init__(self, error: RunError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+def _told_apart(check_stop: Callable[[], None]) -> Callable[[], None]:
+    """Raises what `check_stop` does so that it is no fault of the shard being fetched: another's, told meanwhile."""
+
+    def check() -> None:
+        try:
+            check_stop()
+        except RunError as error:
+            raise _Stopped(error) from None
+
+    return check
 
 
 def _mark_used(path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from tracknet.datasets.index import ShardSet, open_shards, open_split
+from tracknet.datasets.lost_frames import LostFrames
 from tracknet.datasets.pieces import WindowRuns
 from tracknet.datasets.schema import Manifest
 from tracknet.datasets.shard_cache import ShardCache
@@ -26,50 +27,51 @@ class Sources:
     Attributes:
         train: the training frames of all sources.
         weights: of each source, in `train`'s order; `None` where there is one source, or where they go by size.
-        on_lost: of `open_sources`.
     """
 
     train: ShardSet
     weights: tuple[float, ...] | None
-    on_lost: Callable[[str], None] | None = None
 
     def open_val(self) -> ShardSet | None:
-        """All validation frames of the sources that have any; `None` where none has."""
+        """All validation frames of the sources that have any; `None` where none has.
+
+        Raises:
+            RunError: a local shard is missing, cut or replaced, whatever may be skipped in training: a figure over
+                other frames cannot be compared with the one before it.
+        """
         parts = self.train.parts or (self.train,)
         having = [part for part in parts if any(True for _ in part.manifest.shards_of("val"))]
         # Two sources may be two shards of one build.
         folders = list(dict.fromkeys(part.folder for part in having))
         if not folders:
             return None
-        return join_shards([open_split(folder, "val", on_lost=self.on_lost) for folder in folders])
+        return join_shards([open_split(folder, "val") for folder in folders])
 
 
 def open_sources(data: DataConfig, warn: Callable[[str], None] = print) -> Sources:
     """Opens `data.sources`, or `data.files` or `data.shards` where there are none.
 
     Args:
-        data: the settings. With `loader.on_bad_frame` `skip` local shards may be missing, cut or replaced: their
-            frames count as bad ones when they are read, as those of remote shards that do not come.
-        warn: told of such shards.
+        data: the settings. With `loader.on_bad_frame` `skip` local training shards may be missing, cut or replaced:
+            their frames count as bad ones when they are read, as those of remote shards that do not come.
+        warn: told of such shards, once all are known to be few enough (`loader.max_bad_frames`).
 
     Raises:
         UserError: shards of another split than train, sources whose frames are stored at different sizes, or shards
             that two sources share; all that are wrong are named.
-        RunError: a shard or an index is damaged.
+        RunError: a shard or an index is damaged, or more frames are lost than may be skipped.
     """
     cache = ShardCache.of(data.cache)
-    on_lost = (lambda lost: warn(f"warning: {lost}")) if data.loader.on_bad_frame == "skip" else None
+    lost = LostFrames.of(data.loader)
+    specs = [data.files or (data.shards,)] if data.sources is None else [one.shards for one in data.sources]
+    sets = [_open_train(spec, cache, lost) for spec in specs]
+    if lost is not None:
+        lost.tell(warn)
     if data.sources is None:
-        return Sources(_open_train(data.files or (data.shards,), cache, on_lost), None, on_lost)
-    if data.files:
-        raise UserError(
-            "shards are named twice: on the command line (or as data.files) and in data.sources",
-            remedy="leave out one of the two",
-        )
-    sets = [_open_train(source.shards, cache, on_lost) for source in data.sources]
+        return Sources(sets[0], None)
     _refuse_shared(sets)
     given = tuple(source.weight for source in data.sources if source.weight is not None)
-    return Sources(join_shards(sets), given if len(given) == len(sets) > 1 else None, on_lost)
+    return Sources(join_shards(sets), given if len(given) == len(sets) > 1 else None)
 
 
 def join_shards(sets: Sequence[ShardSet]) -> ShardSet:
@@ -117,7 +119,7 @@ def split_by_source(runs: WindowRuns, shards: ShardSet) -> list[WindowRuns]:
     return sources
 
 
-def _open_train(specs: Sequence[str], cache: ShardCache, on_lost: Callable[[str], None] | None) -> ShardSet:
+def _open_train(specs: Sequence[str], cache: ShardCache, on_lost: LostFrames | None) -> ShardSet:
     shards = open_shards(expand_shards(specs, cache, lost_too=on_lost is not None), on_lost=on_lost)
     if shards.split != "train":
         raise UserError(

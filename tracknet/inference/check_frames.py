@@ -101,7 +101,7 @@ def _of_video(model: TrackNet, path: Path) -> CheckFrames:
     kept: dict[int, npt.NDArray[np.uint8]] = {}
     try:
         # Packets, for the header's number of frames may be anything; fewer of them may decode.
-        last = min(count_packets(path), _VIDEO_FRAMES) - span
+        last = count_packets(path, at_most=_VIDEO_FRAMES) - span
         starts = np.unique(np.linspace(0, max(last, 0), COUNT).astype(np.int64))
         needed = set((starts[:, None] + offsets).ravel().tolist())
         with Video(path) as video:

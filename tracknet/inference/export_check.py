@@ -37,7 +37,7 @@ HALF = Tolerance(points_px=0.5, probability=0.05, tie_logits=0.1)
 
 
 ENOUGH_JUDGED = 20
-"""Maps that hold a ball: of fewer, the largest difference of their points says little."""
+"""Maps whose points are compared: of fewer, the largest difference of their points says little."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,14 @@ class Agreement:
         """Maps whose points were compared."""
         return self.reported - self.ties
 
+    @property
+    def judged_words(self) -> str:
+        """Of how many maps the points could be compared, and why not of the others."""
+        return (
+            f"the points of only {self.judged} of {self.maps} maps could be compared ({self.reported} show a ball, "
+            f"{self.ties} of these tie)"
+        )
+
     def problems(self, tolerance: Tolerance) -> list[str]:
         """What is further apart than it may be."""
         found = []
@@ -85,7 +93,7 @@ class Agreement:
     def __str__(self) -> str:
         points = f"points at most {self.points_px:.2g} px apart where a ball is reported ({self.judged} maps)"
         if not self.judged:
-            points = "points were not judged, for no ball is reported in them"
+            points = f"points were not judged: {self.judged_words}"
         elif not math.isnan(self.other_points_px):
             points += f", {self.other_points_px:.2g} px elsewhere ({self.maps - self.judged})"
         return f"{points}, heatmaps at most {self.probability:.2g} (probability)"

@@ -142,19 +142,19 @@ class _Folder:
 
     def left_out(self, sources: Sequence[str]) -> str | None:
         """What of it is none of the sources, in words; `None` where nothing is."""
-        taken = {Path(source) for source in sources}
+        taken = {Path(source).resolve() for source in sources}
         others = [counted(len(self.pictures), "picture")] if self.videos and self.pictures else []
         others += [
             f"folder {path.name}"
             for path in self.folders
-            if not any(source.is_relative_to(path) for source in taken) and _holds_sources(path)
+            if not any(source.is_relative_to(path.resolve()) for source in taken) and _holds_sources(path)
         ]
         if not others:
             return None
-        kept = counted(len(self.videos), "video") if self.videos else counted(len(self.pictures), "picture")
+        count, kind = (len(self.videos), "video") if self.videos else (len(self.pictures), "picture")
         return (
-            f"{self.path}: of this folder the {kept} in it {'is' if kept.startswith('1 ') else 'are'} taken, and not "
-            f"{listed(others, 3)}: name a folder that holds them alone"
+            f"{self.path}: of this folder the {counted(count, kind)} in it {'is' if count == 1 else 'are'} taken, and "
+            f"not {listed(others, 3)}: name a folder that holds them alone"
         )
 
 
@@ -168,10 +168,11 @@ def _in_folder(path: Path, looked_at: list[_Folder]) -> list[Path]:
 
 
 def _holds_sources(folder: Path) -> bool:
-    """Whether a video or picture lies somewhere below; what may not be read holds none."""
+    """Whether a video or picture lies somewhere below; what may not be read holds none. Our overlays are neither."""
     for _, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if name[0] != "."]
-        if any(name[0] != "." and Path(name).suffix.lower() in _SOURCE_SUFFIXES for name in files):
+        names = (name.lower() for name in files if name[0] != ".")
+        if any(name.endswith(_SOURCE_SUFFIXES) and not name.endswith(OVERLAY_ENDING) for name in names):
             return True
     return False
 

@@ -123,6 +123,7 @@ def failure_list(sentences: Sequence[str], frames: int, mark: str = "") -> str:
         return f'<p class="empty">{nothing}</p>'
     items = "".join(f"<li>{escape(sentence)}{mark}</li>" for sentence in sentences)
     return (
-        f'<ul>{items}</ul><p class="hint">Groups by the balls that they lose against the recall over all, as the plain '
-        "figures have it. In brackets: 95 % intervals over clips; a group of one clip is without.</p>"
+        f'<ul>{items}</ul><p class="hint">Groups are ordered by how many more balls they miss than at the overall '
+        "recall; intervals play no part in the order. In brackets: 95 % intervals over clips; a group of one clip is "
+        "without.</p>"
     )

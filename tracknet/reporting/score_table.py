@@ -60,7 +60,7 @@ def evaluation_text(report: dict[str, Any]) -> str:
         f"99 % within {_number(error['p99'], 1)}",
         "PCK: " + "  ".join(f"{_percent(shares[r - 1])} % within {r} px" for r in (2, 5, 10, 20)),
         f"false alarms on frames without a ball: {alarms['false_alarms']:,} of {alarms['empty_frames']:,}"
-        + lasting_absences(alarms),
+        + other_absences(alarms),
     ]
     if report.get("decoders"):
         lines += ["", _decoder_table(report["decoders"], report["decode"])]
@@ -68,18 +68,18 @@ def evaluation_text(report: dict[str, Any]) -> str:
     return "\n".join([*lines, *([""] if notes else []), *notes])
 
 
-def lasting_absences(alarms: Mapping[str, Any]) -> str:
-    """`, 3 of 64 where it is gone for more than 2 frames`; empty for a metrics.json that does not know.
+def other_absences(alarms: Mapping[str, Any]) -> str:
+    """`, 3 of 64 apart from absences of at most 2 frames ...`; empty for a metrics.json that does not know.
 
     Args:
         alarms: `false_alarms` of metrics.json.
     """
-    lasting = alarms.get("lasting")
-    if not lasting:
+    other = alarms.get("other") or alarms.get("lasting")  # as earlier versions named it
+    if not other:
         return ""
     return (
-        f", {lasting['false_alarms']:,} of {lasting['empty_frames']:,} where it is gone for more than "
-        f"{alarms['brief_frames']} frames"
+        f", {other['false_alarms']:,} of {other['empty_frames']:,} apart from absences of at most "
+        f"{alarms['brief_frames']} frames between two frames with a ball"
     )
 
 

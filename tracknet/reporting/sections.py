@@ -8,7 +8,7 @@ from typing import Any
 
 from tracknet.reporting import plots
 from tracknet.reporting.markup import DASH, count, facts, interval, number, optimism_mark, plain, real, tag
-from tracknet.reporting.score_table import lasting_absences
+from tracknet.reporting.score_table import other_absences
 
 Report = Mapping[str, Any]
 
@@ -102,7 +102,7 @@ def tiles(report: Report) -> str:
             "False alarms",
             rate if rate == DASH else rate + flag,
             f"{count(alarms.get('false_alarms'))} of {count(alarms.get('empty_frames'))} empty frames"
-            + lasting_absences(alarms),
+            + other_absences(alarms),
         ),
         ("Threshold", number(real(report.get("threshold"))), "a score of at least this is a detection"),
     ]

@@ -11,7 +11,7 @@ from tracknet.datasets.shard_names import place_of
 from tracknet.scripts._choices import AMPS, OVERLAPS
 from tracknet.utils.errors import UserError
 
-# A 95 % interval leaves 2.5 % out on either side: of fewer than 100 resamples not three.
+# A 95 % interval leaves 2.5 % out on either side: of 100 resamples two and a half.
 _FEWEST_RESAMPLES = 100
 
 
@@ -62,7 +62,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         "--out",
         type=Path,
         help="default: RUN/evaluation/SPLIT, with the build's id behind it where that holds one of another build; "
-        "below evaluation/ for what is no run; evaluation/comparison, -2, -3, ... for pairs",
+        "below evaluation/ for what is no run; evaluation/comparison of a pair, comparison-2, comparison-3, "
+        "... of other pairs",
     )
     parser.add_argument(
         "--protocol",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +51,6 @@ def _evaluate(args: argparse.Namespace, ranks: Ranks) -> int:
     from tracknet.datasets.fetch_ahead import RemoteShards, room_wanted
     from tracknet.datasets.index import open_split
     from tracknet.models.model_folder import resolve_model_folder
-    from tracknet.training.evaluation_folder import check_kind, place_for
     from tracknet.training.model_evaluation import run_model
     from tracknet.training.prediction_sources import DEFAULT_SHARDS, DEFAULT_SPLIT
 
@@ -61,21 +61,29 @@ def _evaluate(args: argparse.Namespace, ranks: Ranks) -> int:
             return folder, shards, Path()
         if costs := room_wanted(None, RemoteShards.of(shards)):
             print(f"note: {costs}", file=sys.stderr)
-        is_run = (args.model / "config.yaml").is_file()
-        usual = (args.model if is_run else Path()) / "evaluation" / shards.split
-        out = args.out or place_for(usual, shards.manifest.build_id, None if is_run else str(folder))
-        check_kind(out, is_comparison=False)
+        out = _model_place(args, folder, shards)
         # Before minutes of evaluation, not after.
         out.mkdir(parents=True, exist_ok=True)
         return folder, shards, out
 
     folder, shards, out = ranks.agreed(prepare)
     made = run_model(folder, shards, **_how(args), pictures=args.pictures, ranks=ranks)
-    ranks.agreed(lambda: _score(args, made, shards, out) if ranks.is_main else None)
+    ranks.agreed(lambda: _score(args, made, shards, folder, out) if ranks.is_main else None)
     return EXIT_DONE
 
 
-def _score(args: argparse.Namespace, made: ModelRun, shards: ShardSet, out: Path) -> None:
+def _model_place(args: argparse.Namespace, folder: Path, shards: ShardSet) -> Path:
+    """Where the evaluation of a model folder on a split goes."""
+    from tracknet.training.evaluation_folder import check_kind, place_for
+
+    is_run = (args.model / "config.yaml").is_file()
+    usual = (args.model if is_run else Path()) / "evaluation" / shards.split
+    out: Path = args.out or place_for(usual, shards.manifest.build_id, None if is_run else str(folder))
+    check_kind(out, is_comparison=False)
+    return out
+
+
+def _score(args: argparse.Namespace, made: ModelRun, shards: ShardSet, folder: Path, out: Path) -> None:
     """Writes what came of a model's run."""
     from tracknet.training.metrics import summarise
     from tracknet.training.metrics.report import Scored
@@ -95,7 +103,8 @@ def _score(args: argparse.Namespace, made: ModelRun, shards: ShardSet, out: Path
         name: summarise(predictions, metrics, threshold=scored.origin.threshold)
         for name, predictions in made.by_decoder.items()
     }
-    _write(args, scored, out, made, decoders=decoders, environment=made.environment)
+    place = partial(_model_place, args, folder, shards)
+    _write(args, scored, out, place, made, decoders=decoders, environment=made.environment)
 
 
 def _score_files(args: argparse.Namespace) -> int:
@@ -105,11 +114,15 @@ def _score_files(args: argparse.Namespace) -> int:
 
     scored = read_source(args.source, shards=args.shards, split=args.split)
     usual = Path("evaluation") / f"{args.source.stem}-{scored.split}"
-    out = args.out or place_for(usual, scored.build_id, scored.origin.model)
-    check_kind(out, is_comparison=False)
+
+    def place() -> Path:
+        out: Path = args.out or place_for(usual, scored.build_id, scored.origin.model)
+        check_kind(out, is_comparison=False)
+        return out
+
+    out = place()
     out.mkdir(parents=True, exist_ok=True)
-    scored = with_threshold(scored, args.threshold)
-    _write(args, scored, out, None, environment=describe_environment())
+    _write(args, with_threshold(scored, args.threshold), out, place, None, environment=describe_environment())
     return EXIT_DONE
 
 
@@ -123,13 +136,20 @@ def _compare(args: argparse.Namespace) -> int:
     from tracknet.training.prediction_sources import read_source, with_threshold
 
     protocols = chosen_protocols(args.protocol, design_distance_px=args.distance)
+    names = (str(args.compare[0]), str(args.compare[1]))
     if args.out:
         check_kind(args.out, is_comparison=True)
     a, b = (
         with_threshold(read_source(path, shards=args.shards, split=args.split), args.threshold)
         for path in args.compare
     )
-    names = (str(args.compare[0]), str(args.compare[1]))
+
+    def place() -> Path:
+        usual = Path("evaluation") / "comparison"
+        out: Path = args.out or place_for_pair(usual, names, a.build_id, a.split)
+        check_kind(out, is_comparison=True)
+        return out
+
     comparison = compare(
         a.predictions,
         b.predictions,
@@ -138,11 +158,11 @@ def _compare(args: argparse.Namespace) -> int:
         thresholds=(a.origin.threshold, b.origin.threshold),
         resamples=args.resamples,
     )
-    comparison |= told_of_sides(a, b)
-    out = args.out or place_for_pair(Path("evaluation") / "comparison", names, a.build_id, a.split)
+    comparison |= told_of_sides(a, b, protocols)
+    out = place()
     out.mkdir(parents=True, exist_ok=True)
     report = evaluation_report(a, protocols, resamples=args.resamples)
-    written = write_comparison(out, a, b, protocols, report, comparison, page=args.page)
+    written = write_comparison(out, a, b, protocols, report, comparison, page=args.page, place=place)
     print(comparison_text(comparison))
     print("written: " + ", ".join(map(str, written)))
     return EXIT_DONE
@@ -186,7 +206,12 @@ def _calibrate(args: argparse.Namespace, ranks: Ranks) -> int:
 
 
 def _write(
-    args: argparse.Namespace, scored: Scored, out: Path, made: ModelRun | None, **more: dict[str, Any]
+    args: argparse.Namespace,
+    scored: Scored,
+    out: Path,
+    place: Callable[[], Path],
+    made: ModelRun | None,
+    **more: dict[str, Any],
 ) -> None:
     """Scores, writes every file and prints the figures."""
     from tracknet.reporting.score_table import evaluation_text
@@ -196,7 +221,7 @@ def _write(
 
     protocols = chosen_protocols(args.protocol, design_distance_px=args.distance)
     report = {**evaluation_report(scored, protocols, resamples=args.resamples), **more}
-    written = write_evaluation(out, scored, protocols, report, made=made, page=args.page)
+    written = write_evaluation(out, scored, protocols, report, made=made, page=args.page, place=place)
     print(evaluation_text(report))
     print("written: " + ", ".join(map(str, written)))
 

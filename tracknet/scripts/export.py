@@ -34,16 +34,10 @@ def run(argv: Sequence[str]) -> int:
     kind = f"{args.format}{', float16 weights' if args.half else ''}"
     print(f"written: {done.path} ({done.bytes / 1e6:,.1f} MB, {kind})")
     print(f"compared on {frames.origin}: {done.agreement}")
-    judged = done.agreement.judged
-    if judged < ENOUGH_JUDGED:
-        seen = (
-            f"only {judged} of these {done.agreement.maps} maps show a ball"
-            if judged
-            else "no map shows a ball"
-        )
+    if done.agreement.judged < ENOUGH_JUDGED:
         print(
-            f"note: {seen}, and points are compared there alone: compare on a video or shards that show one more "
-            "often, --check PATH"
+            f"note: {done.agreement.judged_words}: compare on a video or shards that show a ball more often, "
+            "--check PATH"
         )
     return EXIT_DONE
 

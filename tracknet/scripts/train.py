@@ -83,13 +83,17 @@ def run(argv: Sequence[str]) -> int:
             config = ranks.agreed(lambda: _asked_for(args, shards, overrides))
         with ExitStack() as held:
             if args.resume is not None:
-                return _resume(args.resume, config, overrides, ranks, held)
+                return _resume(args.resume, config, args.inputs, ranks, held)
             return _train(args, config, ranks, held)
 
 
 def _asked_for(args: argparse.Namespace, shards: list[str], overrides: list[str]) -> Config:
+    composed = overrides
+    if sets_key(overrides, "data.sources") and not sets_key(overrides, "data.files"):
+        # First, so that files of a resumed run, or of a YAML file, are not refused beside what was named now.
+        composed = ["data.files=null", *overrides]
     if args.resume is None:
-        config = load_config(data=args.data, model=args.model, training=args.training, overrides=overrides)
+        config = load_config(data=args.data, model=args.model, training=args.training, overrides=composed)
     elif args.dry_run or args.name:
         raise UserError(
             "--resume goes with neither --dry-run nor --name", remedy="the run has its name already"
@@ -97,7 +101,7 @@ def _asked_for(args: argparse.Namespace, shards: list[str], overrides: list[str]
     else:
         from tracknet.training.run_folder import RunFolder
 
-        _, config = RunFolder.open(args.resume, overrides)
+        _, config = RunFolder.open(args.resume, composed)
     config = _with_shards(config, shards, overrides)
     if args.resume is not None:
         from tracknet.training.run_folder import RunFolder
@@ -168,7 +172,7 @@ def _train(args: argparse.Namespace, config: Config, ranks: Ranks, held: ExitSta
     return _fit(_trainer(config, setup, ranks.agreed(folder)))
 
 
-def _resume(path: Path, config: Config, overrides: list[str], ranks: Ranks, held: ExitStack) -> int:
+def _resume(path: Path, config: Config, asked: Sequence[str], ranks: Ranks, held: ExitStack) -> int:
     from tracknet.training.checkpoint import TrainingState, check_resumable, load_checkpoint
     from tracknet.training.run_folder import RunFolder
     from tracknet.training.setup import prepare
@@ -190,8 +194,8 @@ def _resume(path: Path, config: Config, overrides: list[str], ranks: Ranks, held
 
     ranks.agreed(restore)
     if trainer.complete:
-        asked = f", and nothing was done with {hide_secrets(' '.join(overrides))}" if overrides else ""
-        trainer.say(f"{path} is complete{asked}; raise training.epochs or training.max_steps to train on")
+        idle = f", and nothing was done with {hide_secrets(' '.join(asked))}" if asked else ""
+        trainer.say(f"{path} is complete{idle}; raise training.epochs or training.max_steps to train on")
         return EXIT_DONE
     facts = _facts(config, setup)
     ranks.agreed(lambda: run_folder.note_resumption(config, state.step, facts) if ranks.is_main else None)

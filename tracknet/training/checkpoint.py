@@ -128,6 +128,7 @@ def load_checkpoint(folder: Path) -> tuple[Path, TrainingState, dict[str, Any]]:
 
 
 _NOT_STATED = "not stated"
+_AUGMENT = "sample.augment."
 # The plan's words -> the settings that they come from.
 _SETTING_OF = {
     "seed": "training.seed",
@@ -175,6 +176,14 @@ def _differences(
         pair = now.get(key, _NOT_STATED), then.get(key, _NOT_STATED)
         if now.get(key) == then.get(key):
             continue
+        if _NOT_STATED in pair and where == _AUGMENT:
+            # A plan leaves out parts that are off, and the ball's size with the last part that needs it.
+            if key == "ball_px":
+                continue
+            if any(isinstance(one, dict) and "prob" in one for one in pair):
+                mine, theirs = (one["prob"] if isinstance(one, dict) else 0.0 for one in pair)
+                yield f"{where}{key}.prob", mine, theirs
+                continue
         if any(isinstance(one, dict) and one.get("enabled") for one in pair) and None in pair:
             # The whole group is off on one side.
             yield f"{where}{key}.enabled", pair[0] is not None, pair[1] is not None
@@ -187,7 +196,7 @@ def _differences(
 def _setting_of(key: str) -> str:
     if key.startswith("filter."):
         return f"data.{key}"
-    if key.startswith(("sample.augment.", "sample.sequence.")):
+    if key.startswith((_AUGMENT, "sample.sequence.")):
         return f"data.{key.removeprefix('sample.')}"
     return _SETTING_OF.get(key, key)
 

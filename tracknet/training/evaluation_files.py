@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,7 @@ def write_evaluation(
     *,
     made: ModelRun | None = None,
     page: bool = True,
+    place: Callable[[], Path] | None = None,
 ) -> list[Path]:
     """Writes `predictions.parquet`, `metrics.json`, the plots, `overlays.png` where there are any, and the page.
 
@@ -57,16 +58,19 @@ def write_evaluation(
         report: the content of metrics.json.
         made: the model's run; without it the page's pictures have no heatmaps.
         page: write `report.html`.
+        place: as in `replaced_files`.
 
     Returns:
         The files written.
 
     Raises:
+        UserError: `place` does.
         RunError: a shard is damaged.
     """
     # The frames and labels in the file are those that were scored, whatever the model first ran on.
     origin = replace(scored.origin, build_id=scored.build_id, split=scored.split)
-    with replaced_files(out) as part:
+    with replaced_files(out, place) as new:
+        part = new.part
         write_predictions(part / PREDICTIONS_NAME, scored.predictions, origin)
         written = [part / PREDICTIONS_NAME, part / METRICS_NAME, *write_plots(part, report)]
         if made is not None and made.overlays:
@@ -74,6 +78,7 @@ def write_evaluation(
             replace_file(part / OVERLAYS_NAME, cv2.imencode(".png", picture)[1].tobytes())
             written.append(part / OVERLAYS_NAME)
         write_json(part / METRICS_NAME, report)
+    out = new.out
     written = [out / file.name for file in written]
     if not page:
         return written
@@ -91,6 +96,7 @@ def write_comparison(
     comparison: Mapping[str, Any],
     *,
     page: bool = True,
+    place: Callable[[], Path] | None = None,
 ) -> list[Path]:
     """Writes `metrics.json` with the comparison, and the page about A with what B does otherwise.
 
@@ -104,15 +110,18 @@ def write_comparison(
         report: of A, the content of its metrics.json.
         comparison: what `metrics.comparison.compare` returns.
         page: write `report.html`.
+        place: as in `replaced_files`.
 
     Returns:
         The files written.
 
     Raises:
+        UserError: `place` does.
         RunError: a shard is damaged.
     """
-    with replaced_files(out) as part:
-        write_json(part / METRICS_NAME, {"compare": comparison})
+    with replaced_files(out, place) as new:
+        write_json(new.part / METRICS_NAME, {"compare": comparison})
+    out = new.out
     if not page:
         return [out / METRICS_NAME]
     columns, others = _columns(a, protocols), _columns(b, protocols)

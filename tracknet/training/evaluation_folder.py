@@ -15,8 +15,9 @@ import fcntl
 import itertools
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -53,15 +54,13 @@ def place_for(place: Path, build_id: str, model: str | None = None) -> Path:
     places = [place, *([of_build(place, build_id)] if build_id else [])]
     for candidate in places:
         held = _held(candidate)
-        if held is None or (held[0] == build_id and model in (None, held[1])):
+        if held is None:
+            return candidate
+        if held.evaluation and held.evaluation[0] == build_id and model in (None, held.evaluation[1]):
             return candidate
     raise UserError(
         "the usual folders for this evaluation hold others, which it would replace",
-        problems=[
-            f"{candidate}: {held[1]} on build {held[0][:_ID_DIGITS] or 'not known'}"
-            for candidate in places
-            if (held := _held(candidate))
-        ],
+        problems=[f"{candidate}: {held.words}" for candidate in places if (held := _held(candidate))],
         remedy=f"name another folder: --out {place}-2",
     )
 
@@ -81,52 +80,79 @@ def place_for_pair(place: Path, pair: tuple[str, str], build_id: str, split: str
     asked = (*pair, build_id, split)
     for number in itertools.count(1):
         candidate = place if number == 1 else place.with_name(f"{place.name}-{number}")
-        held = _held_comparison(candidate)
-        told = tuple((held or {}).get(name) for name in ("a", "b", "build_id", "split"))
-        if told == asked or (held is None and _held(candidate) is None):
+        held = _held(candidate)
+        if held is None or held.comparison == asked:
             return candidate
     raise AssertionError
 
 
 def check_kind(out: Path, *, is_comparison: bool) -> None:
-    """Before an evaluation or a comparison is written: that the folder holds none of the other kind.
+    """That a folder holds nothing but what an evaluation or a comparison may take the place of: one of its kind.
 
     Of an evaluation some files would stay beside the comparison's figures, and the rest be lost.
 
     Raises:
-        UserError: it does.
+        UserError: it holds one of the other kind, or a metrics.json of which cannot be told what it is.
     """
-    compared = _held_comparison(out)
-    if is_comparison == (compared is not None) or (compared is None and _held(out) is None):
+    held = _held(out)
+    if held is None or (held.comparison if is_comparison else held.evaluation):
         return
-    held = f"the comparison of {compared.get('a')} and {compared.get('b')}" if compared else "an evaluation"
+    what = "an evaluation" if held.evaluation else held.words
     raise UserError(
-        f"{out} holds {held}, which {'a comparison' if is_comparison else 'an evaluation'} would replace",
+        f"{out} holds {what}, which {'a comparison' if is_comparison else 'an evaluation'} would replace",
         remedy=f"name another folder: --out {out}-{'compared' if is_comparison else 'evaluated'}",
     )
 
 
-def _held_comparison(place: Path) -> dict[str, Any] | None:
-    """The comparison that a folder holds; `None` where it holds none."""
-    with suppress(OSError, ValueError, AttributeError):
-        compared = json.loads((place / METRICS_NAME).read_text("utf-8")).get("compare")
-        return compared if isinstance(compared, dict) else None
-    return None
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """What a folder holds.
+
+    Attributes:
+        words: what it is.
+        evaluation: build and model, of an evaluation.
+        comparison: A, B, build and split, of a comparison.
+    """
+
+    words: str
+    evaluation: tuple[str, str] | None = None
+    comparison: tuple[Any, ...] | None = None
 
 
-def _held(place: Path) -> tuple[str, str] | None:
-    """Build and model of the evaluation that a folder holds; `None` where it holds none."""
+def _held(place: Path) -> _Held | None:
+    """What metrics.json tells of a folder; neither kind where it cannot be read, `None` where the folder is free."""
     try:
         report = json.loads((place / METRICS_NAME).read_text("utf-8"))
-        return str(report.get("build_id") or ""), str(report.get("model") or "")
+        compared = report.get("compare")
     except FileNotFoundError:
-        return ("", "predictions without figures") if (place / PREDICTIONS_NAME).exists() else None
+        if not (place / PREDICTIONS_NAME).exists():
+            return None
+        return _Held("predictions without figures", evaluation=("", ""))
     except (ValueError, AttributeError):
-        return "", "a metrics.json that cannot be read"
+        return _Held("a metrics.json that cannot be read")
+    if isinstance(compared, dict):
+        pair = tuple(compared.get(name) for name in ("a", "b", "build_id", "split"))
+        return _Held(f"the comparison of {pair[0]} and {pair[1]}", comparison=pair)
+    build_id, model = str(report.get("build_id") or ""), str(report.get("model") or "")
+    words = f"{model or 'an evaluation'} on build {build_id[:_ID_DIGITS] or 'not known'}"
+    return _Held(words, evaluation=(build_id, model))
+
+
+@dataclass(slots=True)
+class Replacement:
+    """Files on their way to their places.
+
+    Attributes:
+        part: the hidden folder to write them into.
+        out: the folder that they go to; once they are there, that where they are.
+    """
+
+    part: Path
+    out: Path
 
 
 @contextmanager
-def replaced_files(out: Path) -> Iterator[Path]:
+def replaced_files(out: Path, place: Callable[[], Path] | None = None) -> Iterator[Replacement]:
     """A hidden folder to write an evaluation's files into; when the block ends well they take their places.
 
     Until then the evaluation that is there stays whole; then all its files go, also those that are not made
@@ -135,17 +161,36 @@ def replaced_files(out: Path) -> Iterator[Path]:
 
     Args:
         out: the folder, which exists.
+        place: says which folder they may take. Asked once more when they are about to: minutes lie between the
+            choice of `out` and that moment, in which another process may have left there what is not theirs.
+
+    Raises:
+        UserError: `place` does.
     """
     with scratch_folder(_NEW_PREFIX, out) as part:
-        yield part
-        new = sorted(part.iterdir(), key=lambda file: file.name == METRICS_NAME)
-        with _alone_in(out):
+        new = Replacement(part, out)
+        yield new
+        files = sorted(part.iterdir(), key=lambda file: file.name == METRICS_NAME)
+        with _alone_where(out, place) as new.out:
             for name in (METRICS_NAME, PAGE_NAME, OVERLAYS_NAME):
-                (out / name).unlink(missing_ok=True)
-            sync_folder(out)
-            for file in new:
-                file.replace(out / file.name)
-            sync_folder(out)
+                (new.out / name).unlink(missing_ok=True)
+            sync_folder(new.out)
+            for file in files:
+                file.replace(new.out / file.name)
+            sync_folder(new.out)
+
+
+@contextmanager
+def _alone_where(out: Path, place: Callable[[], Path] | None) -> Iterator[Path]:
+    """Alone in the folder that `place` names while no other process is in it; in `out` where there is no `place`."""
+    while True:
+        with _alone_in(out):
+            now = place() if place else out
+            if now == out:
+                yield out
+                return
+        out = now
+        out.mkdir(parents=True, exist_ok=True)
 
 
 @contextmanager

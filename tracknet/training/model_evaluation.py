@@ -198,7 +198,6 @@ def set_threshold(
         protocol=f"{protocol.name}, {protocol.distance_text}",
         overlap=made.origin.overlap,
         flip=made.origin.flip,
-        trained_on=made.origin.trained_on(games),
     )
     model = made.model
     model.score_threshold = best_threshold(made.predictions, protocol)

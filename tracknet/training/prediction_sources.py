@@ -58,7 +58,7 @@ def with_threshold(scored: Scored, threshold: float | None) -> Scored:
 
 def _read_csv(folder: Path, shards: Path | RemotePath, split: str) -> Scored:
     build = open_split(shards, split)
-    predictions, notes = read_prediction_folder(folder, build.table)
+    predictions, notes, has_scores = read_prediction_folder(folder, build.table)
     notes += predictions.oddities(str(folder))
     # What was written as a detection is one: the program that wrote it has chosen already.
     origin = PredictionOrigin(
@@ -68,7 +68,15 @@ def _read_csv(folder: Path, shards: Path | RemotePath, split: str) -> Scored:
         threshold=0.0,
         created_by="another program",
     )
-    return Scored(predictions, origin, shards, build.manifest.build_id, split, tuple(notes))
+    return Scored(
+        predictions,
+        origin,
+        shards,
+        build.manifest.build_id,
+        split,
+        tuple(notes),
+        ranks_by_score=has_scores,
+    )
 
 
 def _predictions_file(path: Path, split: str | None, shards: Path | RemotePath | None) -> Path | None:

@@ -13,6 +13,7 @@ from tracknet.datasets.batch import SampleSpec
 from tracknet.datasets.fetch_ahead import RemoteShards, room_wanted
 from tracknet.datasets.index import ShardSet
 from tracknet.datasets.loader import StreamLoader
+from tracknet.datasets.lost_frames import LostFrames
 from tracknet.datasets.shard_cache import ShardCache
 from tracknet.datasets.sources import Sources, open_sources
 from tracknet.datasets.stream import check_stored_size, evaluation_stream, training_stream
@@ -114,6 +115,10 @@ def _streams(
         lambda: builder_options(config, weights),
         ShardCache.of(config.data.cache),
     )
+    lost = LostFrames.of(config.data.loader)
+    train_features = features(sources.train, lost)
+    if lost is not None:
+        lost.tell(say)
     stream = training_stream(
         sources.train,
         spec,
@@ -123,7 +128,7 @@ def _streams(
         filters=config.data.filter,
         weights=sources.weights,
         topology=topology,
-        features=features(sources.train),
+        features=train_features,
     )
     if stream.num_steps < training.accumulate:
         raise UserError(

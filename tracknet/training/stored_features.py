@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from tracknet.datasets.features import FeatureSet, open_features
 from tracknet.datasets.index import ShardSet
@@ -18,12 +18,21 @@ from tracknet.utils.errors import UserError
 from tracknet.utils.settings import Config
 
 
+class FeatureOpener(Protocol):
+    """Opens the features of a split."""
+
+    def __call__(
+        self, frames: ShardSet, on_lost: Callable[[str, int], None] | None = None
+    ) -> FeatureSet | None:
+        """The tokens of some frames; shards of them may be lost where `on_lost` (of `open_shards`) is given."""
+
+
 def feature_opener(
     spec: str | None,
     model: TrackNet,
     asked_by: Callable[[], Sequence[str]],
     cache: ShardCache | None = None,
-) -> Callable[[ShardSet], FeatureSet | None]:
+) -> FeatureOpener:
     """What opens the features of a split: `None` for every split where `spec` is `None`.
 
     The frames themselves come with them where the model's decoder looks at them.
@@ -38,11 +47,13 @@ def feature_opener(
         UserError: the model has no backbone; or, from what is returned, as `open_features` does.
     """
     if spec is None:
-        return lambda frames: None
+        return lambda frames, on_lost=None: None
     place, backbone = place_of(spec, cache), identity_of(model)
 
-    def opened(frames: ShardSet) -> FeatureSet | None:
-        return open_features(place, frames, backbone, with_frames=model.sees_pixels, asked_by=asked_by)
+    def opened(frames: ShardSet, on_lost: Callable[[str, int], None] | None = None) -> FeatureSet | None:
+        return open_features(
+            place, frames, backbone, with_frames=model.sees_pixels, asked_by=asked_by, on_lost=on_lost
+        )
 
     return opened
 

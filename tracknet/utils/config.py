@@ -6,6 +6,7 @@ merge stops at its first error and a person wants to see all of them, each with 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import types
@@ -85,8 +86,19 @@ def load_saved_config(path: Path, overrides: Sequence[str] = ()) -> Config:
 
 
 def sets_key(overrides: Sequence[str], key: str) -> bool:
-    """Whether sound overrides set a dotted key to anything but null: itself, or as `data={shards: X}`."""
-    return OmegaConf.select(OmegaConf.from_dotlist(list(overrides)), key) is not None
+    """Whether overrides set a dotted key to anything but null: itself, or as `data={shards: X}`.
+
+    What a value refers to (`${data.root}`) is not looked up: that may lie outside the overrides. Those that are not
+    sound are left to `load_config`, which names them.
+    """
+    merged: Any = OmegaConf.create({})
+    for override in overrides:
+        with contextlib.suppress(Exception):  # as in `_compose`
+            merged = OmegaConf.merge(merged, OmegaConf.from_dotlist([override]))
+    place: Any = OmegaConf.to_container(merged, resolve=False)
+    for name in key.split("."):
+        place = place.get(name) if isinstance(place, dict) else None
+    return place is not None
 
 
 def from_plain(

@@ -9,7 +9,7 @@ With the naive `x * s` a perfect 256x144 heatmap misses 41 % of real tennis labe
 from __future__ import annotations
 
 import math
-from typing import NamedTuple, overload
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,12 +26,12 @@ class Size(NamedTuple):
     def __str__(self) -> str:
         return f"{self.width}x{self.height}"
 
-    @overload
-    def contains(self, x: float, y: float) -> bool: ...
-    @overload
-    def contains(self, x: FloatArray, y: FloatArray) -> npt.NDArray[np.bool_]: ...
-    def contains(self, x: float | FloatArray, y: float | FloatArray) -> bool | npt.NDArray[np.bool_]:
-        """Whether points lie on the picture, whose pixels reach half a pixel beyond their centres. NaN lies nowhere."""
+    def contains(self, x: float, y: float) -> bool:
+        """Whether a point lies on the picture, whose pixels reach half a pixel beyond their centres. NaN does not."""
+        return bool(-0.5 <= x < self.width - 0.5 and -0.5 <= y < self.height - 0.5)
+
+    def contains_each(self, x: FloatArray, y: FloatArray) -> npt.NDArray[np.bool_]:
+        """As `contains`, of points whose coordinates are arrays of one shape, which is that of the answer."""
         return (x >= -0.5) & (x < self.width - 0.5) & (y >= -0.5) & (y < self.height - 0.5)
 
 

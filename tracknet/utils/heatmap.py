@@ -33,35 +33,26 @@ _BLOB_ABOVE = 0.5
 _NEAREST_TO_ONE = 2.0**-24
 
 
-def draw_gaussian(heatmap: npt.NDArray[Any], x_cells: float, y_cells: float, sigma_cells: float) -> None:
-    """Draws `exp(-d^2 / (2 sigma^2))` at a float centre into `heatmap` `[h, w]`, in place, by maximum.
-
-    Only the window within 4 sigma is computed, not the whole map. The centre may lie
-    outside the map, then just the tail that reaches inside is drawn.
-
-    Args:
-        heatmap: `[h, w]`, any float dtype.
-        x_cells: the centre's column, in heatmap cells.
-        y_cells: the centre's row, in heatmap cells.
-        sigma_cells: standard deviation in heatmap cells, above 0.
-    """
-    drawn = np.zeros_like(heatmap)
-    draw_gaussians([drawn], np.array([[x_cells, y_cells]]), sigma_cells)
-    np.maximum(heatmap, drawn, out=heatmap)
-
-
 def draw_gaussians(
     heatmaps: Sequence[npt.NDArray[Any]], centres: npt.NDArray[np.float64], sigma_cells: float
 ) -> None:
-    """As `draw_gaussian`, one in each of several empty maps: a batch's in 3 us each, in place of 14.
+    """Draws `exp(-d^2 / (2 sigma^2))` at a float centre into each of several empty maps, in place.
+
+    Only the window within 4 sigma is computed, not the whole map. A centre may lie outside its map, then just the
+    tail that reaches inside is drawn. All at once: a batch's in 3 us each, in place of 14.
 
     Args:
         heatmaps: n maps `[h, w]` of one size and float dtype, all zero.
         centres: `[n, 2]`, (x, y) in heatmap cells.
         sigma_cells: standard deviation in heatmap cells, above 0.
+
+    Raises:
+        ValueError: a centre is not finite.
     """
     if not heatmaps:
         return
+    if not np.isfinite(centres).all():
+        raise ValueError(f"gaussians are drawn at finite centres, not at {centres.tolist()}")
     (height, width), dtype = heatmaps[0].shape, heatmaps[0].dtype
     reach = _WINDOW_SIGMAS * sigma_cells
     first = np.ceil(centres - reach).astype(np.int64)

@@ -263,10 +263,14 @@ def is_video(path: Path) -> bool:
     return path.suffix.lower() in VIDEO_SUFFIXES
 
 
-def count_packets(path: Path) -> int:
+def count_packets(path: Path, at_most: int | None = None) -> int:
     """How many packets of pictures a file holds: most often its number of frames, at the price of reading it.
 
     Nothing is decoded. Raises as `Video` does; a file that breaks off is counted so far.
+
+    Args:
+        path: a video.
+        at_most: above 0; so many are counted, and nothing is read after them; `None` counts all.
     """
     container, stream = _open(path, 1)
     from av.error import FFmpegError
@@ -276,6 +280,8 @@ def count_packets(path: Path) -> int:
         try:
             for packet in container.demux(stream):
                 count += bool(packet.size and not packet.is_discard)
+                if count == at_most:
+                    break
         except FFmpegError as error:
             if isinstance(error, OSError) and not isinstance(error, EOFError):
                 raise

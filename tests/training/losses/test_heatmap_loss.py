@@ -11,8 +11,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.gaussians import draw_gaussian
 from tracknet.training.losses import LOSSES, build_loss
-from tracknet.utils.heatmap import draw_gaussian
 from tracknet.utils.settings import LossConfig
 
 torch.set_num_threads(1)

@@ -56,6 +56,6 @@ def test_rates_apart():
     told = false_alarms(predictions, 0.5, clip_weights(2, 50))
     assert (told["empty_frames"], told["false_alarms"]) == (14, 5)
     assert told["brief"] == {"empty_frames": 4, "false_alarms": 2, "rate": 0.5}
-    assert told["lasting"] == {"empty_frames": 10, "false_alarms": 3, "rate": 0.3}
+    assert told["other"] == {"empty_frames": 10, "false_alarms": 3, "rate": 0.3}
     assert told["rate"] == pytest.approx(5 / 14)
     assert np.all(np.diff(told["interval"]) >= 0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tracknet.training.metrics import ChosenOn, PredictionOrigin, ThresholdOrigin
@@ -73,3 +75,15 @@ def test_reasons():
     assert origin.flattered_by("b1", "train", ["game1"], []) == ["training"]
     assert origin.flattered_by("b3", "val", ["game7"], []) == []
     assert PredictionOrigin("m", "", "", 0.5).flattered_by("b1", "val", ["game2"], []) == []
+
+
+def test_a_threshold_of_games_that_were_trained_on_is_told_of_models_of_any_version():
+    chosen = ThresholdOrigin(("b1",), "train", ("game1", "game2"), clips=("game1/Clip3", "game2/Clip1"))
+    origin = PredictionOrigin(
+        "m", "b1", "val", 0.5, threshold_chosen_on=chosen, provenance={"games": {"train": ["game1"]}}
+    )
+    (note,) = origin.threshold_notes()
+    assert note.startswith(
+        "the threshold was chosen on game1, and the model was trained on games of these names"
+    )
+    assert replace(origin, threshold_chosen_on=CHOSEN).threshold_notes() == []

@@ -22,13 +22,14 @@ def test_tracknet_form_with_gaps_and_more_columns(tmp_path: Path):
     (tmp_path / "game1_Clip1.csv").write_text(
         "Frame,Visibility,X,Y,Inpaint_Mask\n0,1,10,20.5,0\n1,0,0,0,1\n3,1,30,40,0\n9,1,1,1,0\n"
     )
-    found, notes = read_prediction_folder(tmp_path, table(("Clip1", 4)))
+    found, notes, has_scores = read_prediction_folder(tmp_path, table(("Clip1", 4)))
     np.testing.assert_array_equal(found.xy_px, [[10, 20.5], [NAN, NAN], [NAN, NAN], [30, 40]])
     assert found.score.tolist() == [1, 0, 0, 1]
     assert len(notes) == 3
     assert "no row for 1 of 4 frames" in notes[0]
     assert "1 rows for frames that are not in this split" in notes[1]
     assert "gives no scores" in notes[2]
+    assert not has_scores
 
 
 def test_scores_and_the_columns_of_label_csv(tmp_path: Path):
@@ -38,13 +39,13 @@ def test_scores_and_the_columns_of_label_csv(tmp_path: Path):
     (tmp_path / "game1_Clip2.csv").write_text(
         "file name,visibility,x-coordinate,y-coordinate,status\n0000.jpg,1,5,6,0\n0001.jpg,0,,,\n"
     )
-    found, notes = read_prediction_folder(tmp_path, table(("Clip1", 2), ("Clip2", 2)))
+    found, notes, has_scores = read_prediction_folder(tmp_path, table(("Clip1", 2), ("Clip2", 2)))
     np.testing.assert_array_equal(found.xy_px, [[1, 2], [3, 4], [5, 6], [NAN, NAN]])
     assert found.score.tolist() == [0.25, 7.5, 1, 0]
     assert found.blob_score.tolist() == found.score.tolist()
-    assert len(notes) == 2
+    assert len(notes) == 1
+    assert has_scores
     assert notes[0].endswith("gives no scores for some clips: every detection counts as sure")
-    assert "WASB's AP is ranked by Score" in notes[1]
 
 
 def test_missing_clips_are_listed_with_what_is_there(tmp_path: Path):
@@ -93,12 +94,12 @@ def test_no_files(tmp_path: Path):
 
 def test_a_clip_with_a_dot_may_be_named_by_its_key(tmp_path: Path):
     (tmp_path / "game1_v1-2.csv").write_text("Frame,Visibility,X,Y\n0,1,1,1\n")
-    found, _ = read_prediction_folder(tmp_path, table(("v1.2", 1)))
+    found, _, _ = read_prediction_folder(tmp_path, table(("v1.2", 1)))
     assert found.guessed.all()
 
 
 def test_a_file_named_by_its_clip_alone_where_no_other_clip_is_called_so(tmp_path: Path):
     for name, x in (("00030", 3), ("game1_00038", 5), ("00038", 7)):
         (tmp_path / f"{name}.csv").write_text(f"frame,visible,x,y\n0,1,{x},1\n")
-    found, _ = read_prediction_folder(tmp_path, table(("00030", 1), ("00038", 1)))
+    found, _, _ = read_prediction_folder(tmp_path, table(("00030", 1), ("00038", 1)))
     np.testing.assert_array_equal(found.xy_px[:, 0], [3, 5])

@@ -42,7 +42,7 @@ def test_everything_is_there_and_json_can_hold_it():
         # The last frame of each clip: nobody saw the ball come back.
         "brief_frames": 2,
         "brief": {"empty_frames": 0, "false_alarms": 0, "rate": pytest.approx(math.nan, nan_ok=True)},
-        "lasting": {"empty_frames": 3, "false_alarms": 3, "rate": 1.0},
+        "other": {"empty_frames": 3, "false_alarms": 3, "rate": 1.0},
     }
     assert (result["frames"], result["balls"], result["clips"]) == (12, 9, 3)
     assert result["error"]["median"] == 1.5

@@ -19,7 +19,7 @@ BRIEF_FRAMES = 2
 
 
 def false_alarms(predictions: Predictions, threshold: float, weights: Weights) -> dict[str, Any]:
-    """How many frames of visibility 0 have a detection, and how many of those in brief and in lasting absences.
+    """How many frames of visibility 0 have a detection, and how many of those in brief absences and in others.
 
     Args:
         predictions: of a split.
@@ -28,7 +28,7 @@ def false_alarms(predictions: Predictions, threshold: float, weights: Weights) -
 
     Returns:
         `empty_frames`, `false_alarms`, `rate` and its `interval` over clips (`None` of one clip); `brief` and
-        `lasting`, each with `empty_frames`, `false_alarms` and `rate`.
+        `other`, each with `empty_frames`, `false_alarms` and `rate`.
     """
     codes = outcomes(predictions, design().with_all_frames(), threshold)
     _, clip = np.unique(predictions.frames.clip_id, return_inverse=True)
@@ -40,7 +40,7 @@ def false_alarms(predictions: Predictions, threshold: float, weights: Weights) -
         "interval": interval(samples) if weights.shape[1] > 1 else None,
         "brief_frames": BRIEF_FRAMES,
         "brief": _figures(codes[brief]),
-        "lasting": _figures(codes[~brief]),
+        "other": _figures(codes[~brief]),
     }
 
 

@@ -81,13 +81,11 @@ class ThresholdOrigin(ChosenOn):
         protocol: under which its F1 was highest, and the distance.
         overlap: how several windows' maps of one frame were merged then.
         flip: whether the mirror image was averaged in.
-        trained_on: those of the games that the model had been trained on.
     """
 
     protocol: str = ""
     overlap: str = "none"
     flip: bool = False
-    trained_on: tuple[str, ...] = ()
 
     @classmethod
     def _read_more(cls, value: Mapping[str, Any]) -> dict[str, Any]:
@@ -95,7 +93,6 @@ class ThresholdOrigin(ChosenOn):
             "protocol": str(value.get("protocol") or ""),
             "overlap": str(value.get("overlap") or "none"),
             "flip": bool(value.get("flip")),
-            "trained_on": tuple(value.get("trained_on") or ()),
         }
 
     def __str__(self) -> str:
@@ -138,11 +135,13 @@ class PredictionOrigin:
         chosen, notes = self.threshold_chosen_on, []
         if chosen is None:
             return []
-        if chosen.trained_on:
+        # From provenance, so that it is told of models that were calibrated by any version.
+        if known := self.trained_on(chosen.games):
             notes.append(
-                f"the threshold was chosen on {', '.join(chosen.trained_on)}, which the model was trained on: it is "
-                "surer there than on other games, so that this threshold is likely too high for them; --calibrate "
-                "val, or clips of a game that training left out (data.filter.exclude_games), chooses it anew"
+                f"the threshold was chosen on {', '.join(known)}, and the model was trained on games of these names: "
+                "it is surer there than on other games, so that this threshold is likely too high for them; "
+                "--calibrate val, or clips of a game that training left out (data.filter.exclude_games), chooses it "
+                "anew"
             )
         if (chosen.overlap, chosen.flip) != (self.overlap, self.flip):
             was, now = (f"overlap {o.overlap}{' and flip' if o.flip else ''}" for o in (chosen, self))

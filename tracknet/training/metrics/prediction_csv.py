@@ -45,8 +45,8 @@ class _Row:
     score: float
 
 
-def read_prediction_folder(folder: Path, table: FrameTable) -> tuple[Predictions, list[str]]:
-    """Predictions for every frame of a table, and notes on what did not fit.
+def read_prediction_folder(folder: Path, table: FrameTable) -> tuple[Predictions, list[str], bool]:
+    """Predictions for every frame of a table, notes on what did not fit, and whether detections have scores.
 
     A frame without a row counts as one without a detection. Where no score is given a detection scores 1, and
     `blob_score` is the score.
@@ -106,13 +106,8 @@ def read_prediction_folder(folder: Path, table: FrameTable) -> tuple[Predictions
                 else ", so that the precision-recall curve is a single point and AP says no more than that point"
             )
         )
-    if True in have_scores:
-        # Of the same detections AP came out 2.1 points higher than by the blob's sum.
-        notes.append(
-            f"{folder} gives no blob sums: WASB's AP is ranked by Score, and not to be held against one that is ranked "
-            "by blob sum"
-        )
-    return Predictions(frames=table, xy_px=xy_px, score=score, blob_score=score.copy()), notes
+    found = Predictions(frames=table, xy_px=xy_px, score=score, blob_score=score.copy())
+    return found, notes, True in have_scores
 
 
 def _file_of(files: Mapping[str, Path], table: FrameTable, number: int) -> Path | None:

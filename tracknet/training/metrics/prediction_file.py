@@ -194,7 +194,9 @@ def _read_columns(path: Path) -> tuple[dict[str, list[Any]], dict[str, str]]:
         names = table.column_names
         metadata = {key.decode(): text.decode() for key, text in (table.schema.metadata or {}).items()}
         columns = _values(table)
-        was, now = metadata.get(CHECKSUM_KEY), checksum_of(columns, metadata)
+        was = metadata.get(CHECKSUM_KEY)
+        # Only where there is one: it takes no nulls, and what has nulls where there may be none is told by its name.
+        now = None if was is None else checksum_of(columns, metadata)
     except on_damage as error:
         what = (str(error).splitlines() or [type(error).__name__])[0]
         raise RunError(f"{path} is no Parquet file, or damaged: {what}", remedy=again) from None
@@ -204,13 +206,21 @@ def _read_columns(path: Path) -> tuple[dict[str, list[Any]], dict[str, str]]:
             f"{path} lacks the column{'s' if len(lacking) > 1 else ''} {', '.join(lacking)}",
             remedy="give a predictions.parquet as evaluate writes it, or a folder with GAME_CLIP.csv per clip",
         )
-    if was not in (None, now):
+    if was != now:
         raise RunError(
             f"{path} is damaged, or was changed: its {len(columns['key']):,} rows and metadata have the checksum "
             f"{now}, and were written with {was}",
-            remedy=f"{again}; or remove {CHECKSUM_KEY} from its metadata where the change was meant",
+            remedy=f"{again}; where the change was meant, take the checksum out:\n{_unsealing(path)}",
         )
     return columns, metadata
+
+
+def _unsealing(path: Path) -> str:
+    """A line of Python that removes the checksum."""
+    return (
+        f"import pyarrow.parquet as pq; t = pq.read_table({str(path)!r}); m = dict(t.schema.metadata); "
+        f"del m[{CHECKSUM_KEY.encode()!r}]; pq.write_table(t.replace_schema_metadata(m), {str(path)!r})"
+    )
 
 
 def _values(table: Any) -> dict[str, list[Any]]:

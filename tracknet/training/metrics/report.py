@@ -34,6 +34,7 @@ class Scored:
         build_id: of that build; empty where not known.
         split: which was scored.
         notes: what did not fit, for people.
+        ranks_by_score: `blob_score` is the score, for whoever predicted gave scores and no blob sums.
     """
 
     predictions: Predictions
@@ -42,6 +43,7 @@ class Scored:
     build_id: str
     split: str
     notes: tuple[str, ...] = ()
+    ranks_by_score: bool = False
 
     @property
     def clips(self) -> list[tuple[str, str]]:
@@ -59,8 +61,8 @@ class Scored:
         names = [f"{game}/{clip}" for game, clip in self.clips]
         return self.origin.flattered_by(self.build_id, self.split, self.games, names)
 
-    def all_notes(self) -> list[str]:
-        """What to tell beside the figures: what did not fit, and what flatters."""
+    def all_notes(self, protocols: Sequence[Protocol]) -> list[str]:
+        """What to tell beside figures under some protocols: what did not fit, and what flatters."""
         chosen = {
             "threshold": self.origin.threshold_chosen_on,
             "checkpoint": self.origin.checkpoint_chosen_on,
@@ -71,7 +73,14 @@ class Scored:
             is_split = on is not None and on.is_split(self.build_id, self.split)
             where = "this very split" if is_split else "games of these names, in another build or split"
             told.append(_FLATTERED[reason].format(where=where))
-        return [*self.notes, *self.origin.threshold_notes(), *told]
+        notes = list(self.notes)
+        if self.ranks_by_score and any(protocol.ranked_by == "blob_score" for protocol in protocols):
+            # Of the same detections AP came out 2.1 points higher than by the blob's sum.
+            notes.append(
+                f"{self.origin.model} gives no blob sums: WASB's AP is ranked by Score, and not to be held against one "
+                "that is ranked by blob sum"
+            )
+        return [*notes, *self.origin.threshold_notes(), *told]
 
 
 def is_optimistic(flattered_by: Sequence[str]) -> bool:
@@ -79,7 +88,7 @@ def is_optimistic(flattered_by: Sequence[str]) -> bool:
     return bool({"threshold", "checkpoint"} & set(flattered_by))
 
 
-def told_of_sides(a: Scored, b: Scored) -> dict[str, Any]:
+def told_of_sides(a: Scored, b: Scored, protocols: Sequence[Protocol]) -> dict[str, Any]:
     """What a comparison says of its two sides: `notes`, each with its side's letter, and per side what flatters it.
 
     Returns:
@@ -91,7 +100,11 @@ def told_of_sides(a: Scored, b: Scored) -> dict[str, Any]:
     return {
         "build_id": a.build_id,
         "split": a.split,
-        "notes": [f"{letter.upper()}: {note}" for letter, side in sides.items() for note in side.all_notes()],
+        "notes": [
+            f"{letter.upper()}: {note}"
+            for letter, side in sides.items()
+            for note in side.all_notes(protocols)
+        ],
         "optimistic": {letter: is_optimistic(reasons) for letter, reasons in because.items()},
         "optimistic_because": because,
     }
@@ -125,6 +138,6 @@ def evaluation_report(
         "decode": origin.decode,
         "overlap": origin.overlap,
         "flip": origin.flip,
-        "notes": scored.all_notes(),
+        "notes": scored.all_notes(protocols),
         **score(scored.predictions, protocols, threshold=origin.threshold, resamples=resamples),
     }

@@ -1,0 +1,51 @@
+"""Local shards that a training does without: told of at the start, or refused there where they are too many."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from tracknet.datasets.index_file import BUILD_AGAIN
+from tracknet.utils.errors import RunError
+from tracknet.utils.settings import LoaderConfig
+
+
+@dataclass
+class LostFrames:
+    """What shards are lost of a set that is being opened; `open_shards` tells it as its `on_lost`.
+
+    Attributes:
+        most_bad: so many bad frames are let pass (`data.loader.max_bad_frames`).
+        frames: that the lost shards hold.
+        lost: which shards, in words.
+    """
+
+    most_bad: int
+    frames: int = 0
+    lost: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, config: LoaderConfig) -> LostFrames | None:
+        """For a loader that skips bad frames; `None` for one that does not."""
+        return cls(config.max_bad_frames) if config.on_bad_frame == "skip" else None
+
+    def __call__(self, lost: str, frames: int) -> None:
+        """Some shards of a folder are lost, with so many frames."""
+        self.lost.append(lost)
+        self.frames += frames
+
+    def tell(self, warn: Callable[[str], None]) -> None:
+        """Warns once of each folder that lost some.
+
+        Raises:
+            RunError: they hold more frames than may be skipped, so that the run would end in mid-epoch.
+        """
+        if self.frames > self.most_bad:
+            raise RunError(
+                f"shards are lost with {self.frames:,} frames, more than data.loader.max_bad_frames={self.most_bad} "
+                "allows",
+                problems=self.lost,
+                remedy=f"{BUILD_AGAIN}; or do without them: set data.loader.max_bad_frames={self.frames}",
+            )
+        for lost in self.lost:
+            warn(f"warning: {lost}; their frames ({self.frames:,} at most) are skipped")
