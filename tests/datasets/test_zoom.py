@@ -40,15 +40,15 @@ def test_no_ball_leaves_the_picture(augmented: bool) -> None:
         points[(points < 0).any(axis=1) | (points > np.array(SIZE) - 1.0).any(axis=1)] = np.nan
         drawn = draw_augmentation(AugmentConfig(), SIZE, rng) if augmented else IDENTITY
         before = transform_points(drawn.matrix, points)
-        there = SIZE.contains(before[:, 0], before[:, 1])
+        there = SIZE.contains_each(*before.T)
         found = zoomed(drawn, ZoomConfig(1.0, 4.0), SIZE, points, rng)
         after = transform_points(found.matrix, points)[there]
-        assert SIZE.contains(after[:, 0], after[:, 1]).all(), seed
+        assert SIZE.contains_each(*after.T).all(), seed
         # Without the limit many would be lost.
         free = transform_points(zoomed(drawn, ZoomConfig(1.0, 4.0), SIZE, points[:0], rng).matrix, points)[
             there
         ]
-        lost += not SIZE.contains(free[:, 0], free[:, 1]).all()
+        lost += not SIZE.contains_each(*free.T).all()
     assert lost > 30
 
 

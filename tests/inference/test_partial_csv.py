@@ -52,7 +52,7 @@ def test_a_full_disk_leaves_whole_rows(tmp_path: Path):
         partial.write(rows(0, 3))
         partial._file = FullDisk(partial._file, room=40)  # type: ignore[assignment]
         partial.write(rows(3, 3))
-    assert "3 frames are in that file" in str(full.value)
+    assert "rows in that file: 3" in str(full.value)
     assert Predictions.read(path).frame.tolist() == [0, 1, 2]
 
 

@@ -24,7 +24,8 @@ def test_every_row_can_be_built(name: str) -> None:
     experiment, rows = read_experiment(name)
     wanted = requests(experiment, rows, seeds=[0])
     assert [request.row for request in wanted] == list(rows)
-    assert {"tracknet_v2", "wasb"} <= set(experiment.reference) <= set(rows)
+    assert experiment.reference
+    assert set(experiment.reference) <= set(rows)
     for request in wanted:
         config = request.config()
         backbone = config.model.backbone
