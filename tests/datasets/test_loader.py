@@ -298,12 +298,17 @@ def test_fifty_epochs_leak_nothing(
             if batch.step == epoch % 17:
                 break  # every other epoch or so is left before its end
     late = left_behind()
-    assert (late.files, late.threads, late.processes) == (early.files, early.threads, early.processes)
+    # Not equal: what earlier tests of this process left (a connection kept alive, a thread at its end)
+    # may close in between, while a leak of one an epoch would show as 45 more.
+    assert late.files <= early.files
+    assert late.threads <= early.threads
+    assert late.processes == early.processes
     assert late.kilobytes - early.kilobytes < 4096
     loader.close()
     del batch
     after = left_behind()
-    assert (after.threads, after.processes) == (before.threads, before.processes)
+    assert after.threads <= before.threads
+    assert after.processes == before.processes
     assert after.files <= before.files + 1
     del loader
     assert left_behind().rings <= before.rings
@@ -318,5 +323,6 @@ def test_a_loader_that_is_forgotten_ends_its_workers(
     for _ in range(3):
         next(loader_of(small_build.open(), spec, mode, workers).epoch())
     after = left_behind()
-    assert (after.threads, after.processes) == (before.threads, before.processes)
+    assert after.threads <= before.threads
+    assert after.processes == before.processes
     assert after.files <= before.files + 1

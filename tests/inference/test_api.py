@@ -46,7 +46,7 @@ def test_whoever_stops_early_leaves_nothing_running(model_folder: Path, video: P
     assert next(balls).frame == 0
     assert threading.active_count() > before
     balls.close()  # type: ignore[attr-defined]
-    assert threading.active_count() == before
+    assert threading.active_count() <= before
 
 
 def test_what_cannot_be_had_is_said_at_once(model_folder: Path, video: Path):

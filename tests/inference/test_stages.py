@@ -77,7 +77,7 @@ def test_an_error_anywhere_ends_all(stage: str):
             if stage == "caller" and number == 5:
                 raise ValueError("here")
     assert sorted(closed) == ["first", "second"]
-    assert threading.active_count() == before
+    assert threading.active_count() <= before
 
 
 def test_a_reader_that_never_returns_is_left_behind():
