@@ -13,9 +13,9 @@ import time
 from pathlib import Path
 from statistics import median
 
-from tracknet.datasets.batch import SampleSpec
 from tracknet.datasets.index import open_split
 from tracknet.datasets.loader import StreamLoader
+from tracknet.datasets.sample_spec import SampleSpec
 from tracknet.datasets.stream import training_stream
 from tracknet.utils.config import load_config
 from tracknet.utils.settings import LoaderConfig

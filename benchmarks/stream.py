@@ -50,9 +50,9 @@ from benchmarks.stream_table import (
     parts_table,
     tables,
 )
-from tracknet.datasets.batch import SampleSpec
 from tracknet.datasets.loader import StreamLoader
 from tracknet.datasets.plan import PlanConfig
+from tracknet.datasets.sample_spec import SampleSpec
 from tracknet.datasets.stream import WindowStream
 from tracknet.utils.config import load_config
 from tracknet.utils.geometry import Size

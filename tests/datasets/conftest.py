@@ -15,10 +15,10 @@ import torch
 from pipelines import build_shards
 from pipelines.sources import read_source
 from tests.conftest import draw_dataset
-from tracknet.datasets.batch import SampleSpec
 from tracknet.datasets.index import ShardSet, open_split
 from tracknet.datasets.plan import Plan, PlanConfig
 from tracknet.datasets.reader import Frame, FrameSource
+from tracknet.datasets.sample_spec import SampleSpec
 from tracknet.datasets.schema import LabelledClip
 from tracknet.datasets.stream import WindowStream
 from tracknet.datasets.table import FrameTable

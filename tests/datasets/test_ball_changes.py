@@ -9,9 +9,11 @@ import pytest
 
 from tests.datasets.balls import SIZE, Clip, flying, scenery, seen_at
 from tracknet.datasets.ball_changes import BallChanges
-from tracknet.datasets.batch import Batch, BatchAssembler, SampleSpec
+from tracknet.datasets.batch import Batch
+from tracknet.datasets.batch_assembler import BatchAssembler
 from tracknet.datasets.flights import Flights, Shown
 from tracknet.datasets.plan import ball_rng
+from tracknet.datasets.sample_spec import SampleSpec
 from tracknet.datasets.windows import make_windows
 from tracknet.utils.config import load_config
 from tracknet.utils.errors import RunError, UserError

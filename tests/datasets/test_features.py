@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
 from tests.datasets.http_server import serve
-from tracknet.datasets.batch import Batch, BatchAssembler, SampleSpec
+from tracknet.datasets.batch import Batch
+from tracknet.datasets.batch_assembler import BatchAssembler
 from tracknet.datasets.feature_format import FeatureInfo, decode_tokens, encode_tokens, frames_digest
 from tracknet.datasets.features import FeatureSet, open_features
 from tracknet.datasets.index import ShardSet, open_split
@@ -23,6 +24,7 @@ from tracknet.datasets.lost_frames import LostFrames
 from tracknet.datasets.reader import ShardReader
 from tracknet.datasets.remote_file import Patience
 from tracknet.datasets.remote_path import RemotePath
+from tracknet.datasets.sample_spec import SampleSpec
 from tracknet.datasets.schema import Manifest
 from tracknet.datasets.shard_cache import ShardCache
 from tracknet.datasets.stream import WindowStream, evaluation_stream, training_stream

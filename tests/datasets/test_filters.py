@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.datasets.conftest import SmallBuild, table_of
-from tracknet.datasets.batch import SampleSpec
 from tracknet.datasets.filters import choose_windows, chosen_games
 from tracknet.datasets.pieces import WindowRuns
+from tracknet.datasets.sample_spec import SampleSpec
 from tracknet.datasets.stream import training_stream
 from tracknet.datasets.table import FrameTable
 from tracknet.datasets.windows import make_windows

@@ -11,10 +11,12 @@ import torch
 from torch.utils.data import DataLoader
 
 from tests.datasets.conftest import STORED, SmallBuild
-from tracknet.datasets.batch import TENSORS, Batch, BatchAssembler, SampleSpec
+from tracknet.datasets.batch import TENSORS, Batch
+from tracknet.datasets.batch_assembler import BatchAssembler
 from tracknet.datasets.frames import RawFrameReader, RawFrames
 from tracknet.datasets.loader import StreamLoader
 from tracknet.datasets.reader import Frame
+from tracknet.datasets.sample_spec import SampleSpec
 from tracknet.datasets.stream import WindowStream, evaluation_stream, training_stream
 from tracknet.datasets.windows import make_windows
 from tracknet.utils.errors import RunError

@@ -15,10 +15,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.datasets.conftest import SmallBuild
 from tracknet.datasets.augmentations import SAME_COLOUR, draw_augmentation
-from tracknet.datasets.batch import TENSORS, Batch, SampleSpec
+from tracknet.datasets.batch import TENSORS, Batch
 from tracknet.datasets.faults import Fault
 from tracknet.datasets.late_transforms import is_identity, transform_frames
 from tracknet.datasets.loader import StreamLoader
+from tracknet.datasets.sample_spec import SampleSpec
 from tracknet.datasets.stream import WindowStream, training_stream
 from tracknet.datasets.topology import Topology
 from tracknet.utils.config import load_config

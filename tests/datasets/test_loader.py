@@ -20,10 +20,11 @@ import torch
 from torch.utils.data import DataLoader
 
 from tests.datasets.conftest import CountingSource, SmallBuild, fake_stream
-from tracknet.datasets.batch import TENSORS, Batch, SampleSpec
+from tracknet.datasets.batch import TENSORS, Batch
 from tracknet.datasets.index import ShardSet
 from tracknet.datasets.loader import THREADS_AT_MOST, StreamLoader
 from tracknet.datasets.reader import Frame
+from tracknet.datasets.sample_spec import SampleSpec
 from tracknet.datasets.slots import HELD
 from tracknet.datasets.stream import WindowStream, evaluation_stream, training_stream
 from tracknet.utils.errors import EXIT_FAILED, RunError, UserError
@@ -217,7 +218,7 @@ def test_workers_of_a_killed_training_end_and_leave_no_memory(
     program = textwrap.dedent(f"""
         import multiprocessing, time
         from pathlib import Path
-        from tracknet.datasets.batch import SampleSpec
+        from tracknet.datasets.sample_spec import SampleSpec
         from tracknet.datasets.index import open_split
         from tracknet.datasets.loader import StreamLoader
         from tracknet.datasets.stream import training_stream

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.datasets.conftest import REAL_CLIP_LENGTHS, CountingSource, fake_stream
-from tracknet.datasets.batch import SampleSpec
 from tracknet.datasets.loader import StreamLoader
 from tracknet.datasets.memory import plan_memory
+from tracknet.datasets.sample_spec import SampleSpec
 from tracknet.utils.errors import UserError
 from tracknet.utils.settings import LoaderConfig, SequenceConfig
 

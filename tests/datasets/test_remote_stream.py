@@ -20,13 +20,14 @@ from tests.datasets.conftest import STORED
 from tests.datasets.http_server import Fault, Site, serve
 from tests.datasets.test_stream import assert_equal
 from tracknet.datasets import lost_shards
-from tracknet.datasets.batch import Batch, SampleSpec
+from tracknet.datasets.batch import Batch
 from tracknet.datasets.fetch_ahead import FetchAhead, RemoteShards, room_wanted
 from tracknet.datasets.index import ShardSet, open_shards, open_split
 from tracknet.datasets.loader import StreamLoader
 from tracknet.datasets.reader import ShardReader
 from tracknet.datasets.remote_file import Patience
 from tracknet.datasets.remote_path import RemotePath
+from tracknet.datasets.sample_spec import SampleSpec
 from tracknet.datasets.shard_cache import ShardCache
 from tracknet.datasets.shard_names import expand_shards
 from tracknet.datasets.sources import join_shards, open_sources

@@ -11,9 +11,9 @@ import pytest
 from pipelines import build_shards
 from tests.conftest import draw_dataset
 from tests.datasets.conftest import STORED, SmallBuild
-from tracknet.datasets.batch import SampleSpec
 from tracknet.datasets.loader import StreamLoader
 from tracknet.datasets.reader import ShardReader
+from tracknet.datasets.sample_spec import SampleSpec
 from tracknet.datasets.sources import Sources, join_shards, open_sources
 from tracknet.datasets.stream import check_stored_size, evaluation_stream, training_stream
 from tracknet.utils.errors import RunError, UserError

@@ -15,9 +15,10 @@ from tests.datasets.conftest import (
     SmallBuild,
     fake_stream,
 )
-from tracknet.datasets.batch import TENSORS, Batch, SampleSpec
+from tracknet.datasets.batch import TENSORS, Batch
 from tracknet.datasets.index import ShardSet, open_split
 from tracknet.datasets.loader import StreamLoader
+from tracknet.datasets.sample_spec import SampleSpec
 from tracknet.datasets.stream import (
     check_stored_size,
     evaluation_stream,

@@ -14,8 +14,9 @@ from tests.datasets.conftest import (
     fake_stream,
 )
 from tracknet.datasets import stream as stream_module
-from tracknet.datasets.batch import Batch, SampleSpec
+from tracknet.datasets.batch import Batch
 from tracknet.datasets.loader import StreamLoader
+from tracknet.datasets.sample_spec import SampleSpec
 from tracknet.datasets.stream import (
     WindowStream,
 )

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from tracknet.datasets.batch import SampleSpec
 from tracknet.datasets.index import open_split
+from tracknet.datasets.sample_spec import SampleSpec
 from tracknet.datasets.stream import training_stream
 from tracknet.models.model_folder import resolve_model_folder
 from tracknet.training.checkpoint import (

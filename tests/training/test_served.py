@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from tracknet.datasets.batch import Batch, SampleSpec
+from tracknet.datasets.batch import Batch
 from tracknet.datasets.loader import StreamLoader
+from tracknet.datasets.sample_spec import SampleSpec
 from tracknet.datasets.sources import open_sources
 from tracknet.datasets.stream import training_stream
 from tracknet.training.distributed import Ranks

@@ -11,8 +11,10 @@ from pathlib import Path
 import numpy as np
 from torch.utils.data import Dataset
 
-from tracknet.datasets.batch import Batch, BatchAssembler, SampleSpec
+from tracknet.datasets.batch import Batch
+from tracknet.datasets.batch_assembler import BatchAssembler
 from tracknet.datasets.reader import CachedFrames, Frame
+from tracknet.datasets.sample_spec import SampleSpec
 from tracknet.datasets.schema import LabelledClip
 from tracknet.datasets.table import FrameTable
 from tracknet.datasets.windows import make_windows

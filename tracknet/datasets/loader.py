@@ -25,7 +25,8 @@ from typing import Literal
 
 import numpy as np
 
-from tracknet.datasets.batch import Batch, BatchAssembler
+from tracknet.datasets.batch import Batch
+from tracknet.datasets.batch_assembler import BatchAssembler
 from tracknet.datasets.crew import Alone, Crew, Task, ThreadCrew
 from tracknet.datasets.faults import IDLE, FaultLog, ReadWatch, stalled
 from tracknet.datasets.fetch_ahead import FetchAhead

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tracknet.datasets.batch import BatchAssembler
+from tracknet.datasets.batch_assembler import BatchAssembler
 from tracknet.datasets.faults import Fault, ReadWatch
 from tracknet.datasets.layout import Buffer
 from tracknet.datasets.memory import CachePlan

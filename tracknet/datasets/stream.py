@@ -12,7 +12,8 @@ import numpy.typing as npt
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
-from tracknet.datasets.batch import Batch, BatchAssembler, SampleSpec
+from tracknet.datasets.batch import Batch
+from tracknet.datasets.batch_assembler import BatchAssembler
 from tracknet.datasets.blocks import BlockedPlan, Blocks, make_blocks, smallest, steps_in
 from tracknet.datasets.features import FeatureSet
 from tracknet.datasets.fetch_ahead import FetchAhead, RemoteShards
@@ -23,6 +24,7 @@ from tracknet.datasets.mixing import MixedPlan, share_slots, windows_used
 from tracknet.datasets.pieces import WindowRuns
 from tracknet.datasets.plan import ORDER_VERSION, EpochPlan, EvaluationPlan, Plan, PlanConfig, RankPlan
 from tracknet.datasets.reader import CachedFrames, FrameSource, ShardReader
+from tracknet.datasets.sample_spec import SampleSpec
 from tracknet.datasets.shard_cache import GB
 from tracknet.datasets.sources import split_by_source
 from tracknet.datasets.table import FrameTable

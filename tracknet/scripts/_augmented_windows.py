@@ -25,8 +25,9 @@ def augmented_windows(shards: ShardSet, overrides: Sequence[str], count: int) ->
     """
     import numpy as np
 
-    from tracknet.datasets.batch import BatchAssembler, SampleSpec
+    from tracknet.datasets.batch_assembler import BatchAssembler
     from tracknet.datasets.reader import ShardReader
+    from tracknet.datasets.sample_spec import SampleSpec
     from tracknet.datasets.spread import spread_rows
     from tracknet.datasets.windows import make_windows
     from tracknet.reporting.window_sheet import ShownWindow

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from tracknet.datasets.batch import Batch, SampleSpec
+from tracknet.datasets.batch import Batch
 from tracknet.datasets.loader import StreamLoader
+from tracknet.datasets.sample_spec import SampleSpec
 from tracknet.models.mirrored import mirrored_average
 from tracknet.models.model import TrackNet
 from tracknet.models.precision import Precision
