@@ -30,7 +30,7 @@ from tracknet.datasets.index_file import as_rows, read_index
 from tracknet.datasets.loader import StreamLoader
 from tracknet.datasets.reader import ShardReader
 from tracknet.datasets.schema import Manifest
-from tracknet.datasets.stream import evaluation_stream
+from tracknet.datasets.shard_streams import evaluation_stream
 from tracknet.training.evaluation import evaluation_spec, predict_split
 from tracknet.training.learner import Learner
 from tracknet.training.metrics import Predictions, best_threshold, design, summarise

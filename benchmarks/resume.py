@@ -16,7 +16,7 @@ from statistics import median
 from tracknet.datasets.index import open_split
 from tracknet.datasets.loader import StreamLoader
 from tracknet.datasets.sample_spec import SampleSpec
-from tracknet.datasets.stream import training_stream
+from tracknet.datasets.shard_streams import training_stream
 from tracknet.utils.config import load_config
 from tracknet.utils.settings import LoaderConfig
 

@@ -16,7 +16,7 @@ import torch
 
 from tracknet.datasets.index import open_split
 from tracknet.datasets.loader import StreamLoader
-from tracknet.datasets.stream import evaluation_stream
+from tracknet.datasets.shard_streams import evaluation_stream
 from tracknet.models.model import TrackNet
 from tracknet.models.model_folder import resolve_model_folder
 from tracknet.models.precision import Precision, resolve_device

@@ -23,8 +23,8 @@ from tracknet.datasets.loader import StreamLoader
 from tracknet.datasets.reader import Frame, ShardReader
 from tracknet.datasets.sample_spec import SampleSpec
 from tracknet.datasets.shard_names import expand_shards
+from tracknet.datasets.shard_streams import evaluation_stream, training_stream
 from tracknet.datasets.sources import join_shards, open_sources
-from tracknet.datasets.stream import evaluation_stream, training_stream
 from tracknet.utils.errors import RunError, UserError
 from tracknet.utils.settings import DataConfig, LoaderConfig
 

@@ -27,7 +27,8 @@ from tracknet.datasets.remote_path import RemotePath
 from tracknet.datasets.sample_spec import SampleSpec
 from tracknet.datasets.schema import Manifest
 from tracknet.datasets.shard_cache import ShardCache
-from tracknet.datasets.stream import WindowStream, evaluation_stream, training_stream
+from tracknet.datasets.shard_streams import evaluation_stream, training_stream
+from tracknet.datasets.stream import WindowStream
 from tracknet.datasets.windows import make_windows
 from tracknet.utils.backbone_identity import BackboneIdentity
 from tracknet.utils.errors import RunError, UserError

@@ -14,7 +14,7 @@ from tests.datasets.conftest import SmallBuild, table_of
 from tracknet.datasets.filters import choose_windows, chosen_games
 from tracknet.datasets.pieces import WindowRuns
 from tracknet.datasets.sample_spec import SampleSpec
-from tracknet.datasets.stream import training_stream
+from tracknet.datasets.shard_streams import training_stream
 from tracknet.datasets.table import FrameTable
 from tracknet.datasets.windows import make_windows
 from tracknet.utils.errors import UserError

@@ -17,7 +17,8 @@ from tracknet.datasets.frames import RawFrameReader, RawFrames
 from tracknet.datasets.loader import StreamLoader
 from tracknet.datasets.reader import Frame
 from tracknet.datasets.sample_spec import SampleSpec
-from tracknet.datasets.stream import WindowStream, evaluation_stream, training_stream
+from tracknet.datasets.shard_streams import evaluation_stream, training_stream
+from tracknet.datasets.stream import WindowStream
 from tracknet.datasets.windows import make_windows
 from tracknet.utils.errors import RunError
 from tracknet.utils.images import decode_image, encode_jpeg

@@ -20,7 +20,8 @@ from tracknet.datasets.faults import Fault
 from tracknet.datasets.late_transforms import is_identity, transform_frames
 from tracknet.datasets.loader import StreamLoader
 from tracknet.datasets.sample_spec import SampleSpec
-from tracknet.datasets.stream import WindowStream, training_stream
+from tracknet.datasets.shard_streams import training_stream
+from tracknet.datasets.stream import WindowStream
 from tracknet.datasets.topology import Topology
 from tracknet.utils.config import load_config
 from tracknet.utils.errors import RunError

@@ -25,8 +25,9 @@ from tracknet.datasets.index import ShardSet
 from tracknet.datasets.loader import THREADS_AT_MOST, StreamLoader
 from tracknet.datasets.reader import Frame
 from tracknet.datasets.sample_spec import SampleSpec
+from tracknet.datasets.shard_streams import evaluation_stream, training_stream
 from tracknet.datasets.slots import HELD
-from tracknet.datasets.stream import WindowStream, evaluation_stream, training_stream
+from tracknet.datasets.stream import WindowStream
 from tracknet.utils.errors import EXIT_FAILED, RunError, UserError
 from tracknet.utils.settings import LoaderConfig
 
@@ -221,7 +222,7 @@ def test_workers_of_a_killed_training_end_and_leave_no_memory(
         from tracknet.datasets.sample_spec import SampleSpec
         from tracknet.datasets.index import open_split
         from tracknet.datasets.loader import StreamLoader
-        from tracknet.datasets.stream import training_stream
+        from tracknet.datasets.shard_streams import training_stream
         from tracknet.utils.config import load_config
         from tracknet.utils.geometry import Size
         from tracknet.utils.settings import LoaderConfig

@@ -30,8 +30,9 @@ from tracknet.datasets.remote_path import RemotePath
 from tracknet.datasets.sample_spec import SampleSpec
 from tracknet.datasets.shard_cache import ShardCache
 from tracknet.datasets.shard_names import expand_shards
+from tracknet.datasets.shard_streams import evaluation_stream, training_stream
 from tracknet.datasets.sources import join_shards, open_sources
-from tracknet.datasets.stream import WindowStream, evaluation_stream, training_stream
+from tracknet.datasets.stream import WindowStream
 from tracknet.utils.errors import Interrupted, RunError, UserError
 from tracknet.utils.settings import CacheConfig, DataConfig, LoaderConfig, PasteConfig
 

@@ -14,8 +14,8 @@ from tests.datasets.conftest import STORED, SmallBuild
 from tracknet.datasets.loader import StreamLoader
 from tracknet.datasets.reader import ShardReader
 from tracknet.datasets.sample_spec import SampleSpec
+from tracknet.datasets.shard_streams import check_stored_size, evaluation_stream, training_stream
 from tracknet.datasets.sources import Sources, join_shards, open_sources
-from tracknet.datasets.stream import check_stored_size, evaluation_stream, training_stream
 from tracknet.utils.errors import RunError, UserError
 from tracknet.utils.geometry import Size
 from tracknet.utils.settings import DataConfig, FilterConfig, LoaderConfig, SourceConfig

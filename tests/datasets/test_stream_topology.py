@@ -19,7 +19,8 @@ from tracknet.datasets.loader import StreamLoader
 from tracknet.datasets.plan import PlanConfig
 from tracknet.datasets.reader import Frame
 from tracknet.datasets.sample_spec import SampleSpec
-from tracknet.datasets.stream import WindowStream, evaluation_stream, training_stream
+from tracknet.datasets.shard_streams import evaluation_stream, training_stream
+from tracknet.datasets.stream import WindowStream
 from tracknet.datasets.topology import Topology
 from tracknet.training.metrics import Predictions, summarise
 from tracknet.utils.errors import UserError

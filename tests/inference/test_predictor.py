@@ -13,7 +13,7 @@ from tests.inference.conftest import untrained
 from tracknet.datasets.index import ShardSet, open_split
 from tracknet.datasets.loader import StreamLoader
 from tracknet.datasets.reader import ShardReader
-from tracknet.datasets.stream import evaluation_stream
+from tracknet.datasets.shard_streams import evaluation_stream
 from tracknet.inference.points import PointBlock, read_points
 from tracknet.inference.predictor import InputFrame, Predictor
 from tracknet.inference.window_logits import WindowLogits

@@ -11,7 +11,7 @@ import torch
 
 from tracknet.datasets.index import open_split
 from tracknet.datasets.sample_spec import SampleSpec
-from tracknet.datasets.stream import training_stream
+from tracknet.datasets.shard_streams import training_stream
 from tracknet.models.model_folder import resolve_model_folder
 from tracknet.training.checkpoint import (
     TrainingState,

@@ -12,7 +12,7 @@ from tests.conftest import SMALL
 from tracknet.datasets.batch import Batch
 from tracknet.datasets.index import ShardSet, open_split
 from tracknet.datasets.loader import StreamLoader
-from tracknet.datasets.stream import evaluation_stream
+from tracknet.datasets.shard_streams import evaluation_stream
 from tracknet.models.mirrored import mirrored_average
 from tracknet.models.model import TrackNet
 from tracknet.models.precision import Precision, resolve_device

@@ -14,8 +14,8 @@ import torch
 from tracknet.datasets.batch import Batch
 from tracknet.datasets.loader import StreamLoader
 from tracknet.datasets.sample_spec import SampleSpec
+from tracknet.datasets.shard_streams import training_stream
 from tracknet.datasets.sources import open_sources
-from tracknet.datasets.stream import training_stream
 from tracknet.training.distributed import Ranks
 from tracknet.training.served import Coverage, ServedWindows
 from tracknet.utils.geometry import Size

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple, NoReturn
@@ -14,26 +13,21 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from tracknet.datasets.batch import Batch
 from tracknet.datasets.batch_assembler import BatchAssembler
-from tracknet.datasets.blocks import BlockedPlan, Blocks, make_blocks, smallest, steps_in
+from tracknet.datasets.blocks import BlockedPlan, Blocks, steps_in
 from tracknet.datasets.features import FeatureSet
 from tracknet.datasets.fetch_ahead import FetchAhead, RemoteShards
-from tracknet.datasets.filters import choose_windows
-from tracknet.datasets.index import ShardSet
-from tracknet.datasets.lanes import default_order, shared_frames, training_steps
+from tracknet.datasets.lanes import shared_frames, training_steps
 from tracknet.datasets.mixing import MixedPlan, share_slots, windows_used
 from tracknet.datasets.pieces import WindowRuns
 from tracknet.datasets.plan import ORDER_VERSION, EpochPlan, EvaluationPlan, Plan, PlanConfig, RankPlan
-from tracknet.datasets.reader import CachedFrames, FrameSource, ShardReader
+from tracknet.datasets.reader import CachedFrames, FrameSource
 from tracknet.datasets.sample_spec import SampleSpec
-from tracknet.datasets.shard_cache import GB
-from tracknet.datasets.sources import split_by_source
 from tracknet.datasets.table import FrameTable
 from tracknet.datasets.topology import Topology
 from tracknet.datasets.windows import make_windows
 from tracknet.utils.config import to_plain
 from tracknet.utils.errors import UserError
-from tracknet.utils.geometry import Size
-from tracknet.utils.settings import FilterConfig, LoaderConfig
+from tracknet.utils.settings import FilterConfig
 
 
 @dataclass(frozen=True)
@@ -273,102 +267,6 @@ class WindowStream(IterableDataset[Any]):
         return lanes_of_worker * self.batch_size * per_slot
 
 
-def training_stream(
-    shards: ShardSet,
-    spec: SampleSpec,
-    config: LoaderConfig,
-    *,
-    batch_size: int,
-    seed: int,
-    filters: FilterConfig | None = None,
-    weights: Sequence[float] | None = None,
-    topology: Topology | None = None,
-    features: FeatureSet | None = None,
-) -> WindowStream:
-    """The shuffled stream over shards.
-
-    Args:
-        shards: the frames, of one build or of several.
-        spec: what a sample looks like.
-        config: lanes and run length; what it leaves open is chosen by `lanes.default_order`.
-        batch_size: windows per step, over all ranks.
-        seed: of the order.
-        filters: which windows to leave out; none where not given.
-        weights: of the sources, where shards are of several builds; their sizes where not given.
-        topology: this process among all.
-        features: of the shards' frames, for every batch.
-
-    Raises:
-        UserError: a filter leaves nothing, or fewer windows than one batch; a cache too small for two remote shards,
-            for a mix or for features; and as `WindowStream` does.
-    """
-    filters = filters or FilterConfig()
-    windows = make_windows(shards.table, spec.sequence)
-    chosen = choose_windows(shards.table, windows, filters, map_frames=spec.map_frames)
-    sources = split_by_source(chosen, shards)
-    remote = _remote_shards(shards, features)
-    blocks = None
-    if remote is not None and not remote.fit:
-        if shards.parts or features is not None:
-            _refuse_blocks(remote, "data.features" if features is not None else "data.sources")
-        blocks = make_blocks(
-            chosen,
-            windows,
-            shards.shard_id,
-            [file.bytes for file in remote.files],
-            cache_bytes=remote.cache.max_bytes,
-            seed=seed,
-        )
-        if spec.augment is not None and spec.augment.looks_around:
-            _refuse_looking_around(remote)
-    ordered_at_once = smallest(blocks) if blocks is not None else len(chosen)
-    lanes, run_length = default_order(ordered_at_once, batch_size, spec.sequence, filters.every)
-    plan = PlanConfig(
-        seed=seed,
-        batch_size=batch_size,
-        lanes=config.lanes or lanes,
-        run_length=config.run_length or run_length,
-    )
-    return WindowStream(
-        shards.table,
-        functools.partial(ShardReader, shards),
-        spec,
-        batch_size=batch_size,
-        plan=plan,
-        sources=sources,
-        weights=weights,
-        topology=topology,
-        filters=filters,
-        remote=remote,
-        blocks=blocks,
-        features=features,
-    )
-
-
-def _remote_shards(
-    shards: ShardSet, features: FeatureSet | None, *, read: bool = False
-) -> RemoteShards | None:
-    """What is to be fetched: frames where they are wanted, and their features; `read` as of `RemoteShards.of`."""
-    wanted = [shards] if features is None or features.with_frames else []
-    wanted += [] if features is None else [features.shards]
-    cache = next((one.cache for one in wanted if one.cache is not None), None)
-    files = tuple(file for one in wanted for file in one.remote_shards(read=read))
-    return None if cache is None else RemoteShards(cache, files)
-
-
-def _refuse_blocks(remote: RemoteShards, key: str) -> NoReturn:
-    need = -(-remote.bytes // (GB // 100)) / 100
-    why, other = {
-        "data.sources": ("several sources are mixed only where all of them are there", "train on one source"),
-        "data.features": ("features are streamed only where all of them are there", "copy the features here"),
-    }[key]
-    raise UserError(
-        f"the remote shards of {key} have {remote.bytes / GB:.2f} GB together, data.cache.max_gb allows "
-        f"{remote.cache.max_bytes / GB:.2f}: {why}",
-        remedy=f"set data.cache.max_gb to at least {need:.2f}, or {other}",
-    )
-
-
 def _in_use(augment: dict[str, Any]) -> dict[str, Any]:
     """The augmentation's settings without the parts that are off: as runs from before there were any wrote them."""
     parts = {
@@ -386,51 +284,3 @@ def _refuse_odd(batch_size: int, ranks: int) -> NoReturn:
         f"data.augment.mixup mixes windows in pairs, and of a batch of {batch_size}{each} each serves an odd number",
         remedy=f"set training.batch_size={even}, or data.augment.mixup.prob=0",
     )
-
-
-def _refuse_looking_around(remote: RemoteShards) -> NoReturn:
-    need = -(-remote.bytes // (GB // 100)) / 100
-    raise UserError(
-        f"data.augment.paste and streak look at frames around a window, and of the {remote.bytes / GB:.2f} GB of "
-        f"remote shards data.cache.max_gb keeps {remote.cache.max_bytes / GB:.2f}",
-        remedy=f"set data.cache.max_gb to at least {need:.2f}, or both of their prob to 0",
-    )
-
-
-def evaluation_stream(
-    shards: ShardSet,
-    spec: SampleSpec,
-    *,
-    batch_size: int,
-    topology: Topology | None = None,
-    features: FeatureSet | None = None,
-) -> WindowStream:
-    """Every window of the shards once over all ranks, in canonical order.
-
-    Remote shards are fetched ahead where the cache holds all of them: so each that is fetched pushes out others, as
-    of a training, and not those that this evaluation needs next because they were used longest ago, in the last one.
-    """
-    remote = _remote_shards(shards, features, read=True)
-    return WindowStream(
-        shards.table,
-        functools.partial(ShardReader, shards),
-        spec,
-        batch_size=batch_size,
-        plan=None,
-        topology=topology,
-        remote=remote if remote is not None and remote.fit else None,
-        features=features,
-    )
-
-
-def check_stored_size(shards: ShardSet, input_size: Size) -> None:
-    """Raises UserError unless the frames are stored at the model's input size."""
-    stored = shards.manifest.image_size
-    if stored != input_size:
-        where = " and ".join(map(str, shards.folders()))
-        raise UserError(
-            f"the shards in {where} hold frames of {stored}, the model takes {input_size}",
-            remedy=f"train at the stored size (data.resize=[{stored.width},{stored.height}]) or build shards for this "
-            "one: python -m pipelines.build_shards --root YOUR_DATA --out ANOTHER_FOLDER "
-            f"data.resize=[{input_size.width},{input_size.height}]",
-        )

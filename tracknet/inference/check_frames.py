@@ -14,7 +14,7 @@ from tracknet.datasets.index import open_split
 from tracknet.datasets.reader import ShardReader
 from tracknet.datasets.schema import MANIFEST_NAME
 from tracknet.datasets.shard_names import read_manifest
-from tracknet.datasets.stream import check_stored_size
+from tracknet.datasets.shard_streams import check_stored_size
 from tracknet.datasets.windows import make_windows
 from tracknet.models.model import TrackNet
 from tracknet.utils.errors import UserError

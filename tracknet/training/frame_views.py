@@ -12,7 +12,7 @@ import torch
 from tracknet.datasets.index import ShardSet
 from tracknet.datasets.loader import StreamLoader
 from tracknet.datasets.reader import ShardReader
-from tracknet.datasets.stream import evaluation_stream
+from tracknet.datasets.shard_streams import evaluation_stream
 from tracknet.datasets.table import FrameTable
 from tracknet.training.evaluation import evaluation_spec, predict_split
 from tracknet.training.metrics import Predictions

@@ -14,7 +14,7 @@ import torch
 from tracknet.datasets.batch import Batch
 from tracknet.datasets.index import ShardSet
 from tracknet.datasets.loader import StreamLoader
-from tracknet.datasets.stream import check_stored_size, evaluation_stream
+from tracknet.datasets.shard_streams import check_stored_size, evaluation_stream
 from tracknet.models.model import TrackNet
 from tracknet.models.precision import Precision, resolve_device
 from tracknet.models.window_overlap import resolve_overlap

@@ -15,8 +15,8 @@ from tracknet.datasets.loader import StreamLoader
 from tracknet.datasets.lost_frames import LostFrames
 from tracknet.datasets.sample_spec import SampleSpec
 from tracknet.datasets.shard_cache import ShardCache
+from tracknet.datasets.shard_streams import check_stored_size, evaluation_stream, training_stream
 from tracknet.datasets.sources import Sources, open_sources
-from tracknet.datasets.stream import check_stored_size, evaluation_stream, training_stream
 from tracknet.datasets.topology import Topology
 from tracknet.models.backbones.vit_backbone import ViTBackbone
 from tracknet.models.model import TrackNet
