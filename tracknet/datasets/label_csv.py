@@ -24,6 +24,7 @@ from typing import Literal
 from tracknet.datasets.schema import FrameLabel, LabelledClip, Status, Visibility
 from tracknet.utils.errors import UserError, shorten
 from tracknet.utils.geometry import Size
+from tracknet.utils.naming import counted
 
 LABEL_NAME = "Label.csv"
 HEADER = ("file name", "visibility", "x-coordinate", "y-coordinate", "status")
@@ -140,7 +141,7 @@ def settle(
     refused = [fault for fault in faults if fault.kind not in allowed]
     if refused:
         raise UserError(
-            f"the labels have {len(refused):,} fault{'s' if len(refused) > 1 else ''}",
+            f"the labels have {counted(len(refused), 'fault')}",
             problems=list_faults(refused),
             remedy=_remedy(refused),
         )

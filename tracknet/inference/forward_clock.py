@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from tracknet.utils.naming import times
+
 RESTART_S = 1.0
 """A stamp that is further back than this begins a new count; one that is less is a slip of a single frame."""
 
@@ -51,14 +53,10 @@ class ForwardClock:
         notes = []
         if self.restarts:
             notes.append(
-                f"its time stamps begin anew {_times(self.restarts)}: time_s goes on from the frame before"
+                f"its time stamps begin anew {times(self.restarts)}: time_s goes on from the frame before"
             )
         if self.held:
             notes.append(
                 f"frames whose time stamp is before the last one's, and that got its time: {self.held:,}"
             )
         return notes
-
-
-def _times(count: int) -> str:
-    return "once" if count == 1 else f"{count:,} times"

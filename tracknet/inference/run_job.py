@@ -22,6 +22,7 @@ from tracknet.inference.predictions import Predictions
 from tracknet.inference.predictor import Predictor
 from tracknet.utils.errors import Interrupted, RunError
 from tracknet.utils.files import replace_file
+from tracknet.utils.naming import counted
 from tracknet.utils.progress import Progress
 
 NOTHING = Finish()
@@ -178,7 +179,7 @@ def draw_rows(
 def _kept(partial: PartialCsv) -> str:
     if not partial.rows:
         return "no frame was done"
-    rows = "1 frame is" if partial.rows == 1 else f"{partial.rows:,} frames are"
+    rows = f"{counted(partial.rows, 'frame')} {'is' if partial.rows == 1 else 'are'}"
     return f"{rows} in {partial.path}, which is partial; the same command starts again"
 
 

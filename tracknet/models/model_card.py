@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tracknet import __version__
 from tracknet.models.backbones.lora import is_adapter
 from tracknet.models.backbones.vit_backbone import ViTBackbone
+from tracknet.utils.naming import counted
 
 if TYPE_CHECKING:
     from tracknet.models.model import TrackNet
@@ -84,14 +85,14 @@ def _usage(model: TrackNet, name: str) -> list[str]:
 
 
 def _facts(model: TrackNet) -> list[str]:
-    heatmap, frames = model.config.heatmap, "frame" if model.num_frames == 1 else "frames"
+    heatmap = model.config.heatmap
     apart = f", {model.frame_stride} apart" if model.frame_stride > 1 else ""
     maps = ", ".join(str(index) for index in model.map_frames)
     parameters = sum(p.numel() for name, p in model.named_parameters() if not is_adapter(name)) / 1e6
     return [
         "| | |",
         "|---|---|",
-        f"| input | {model.num_frames} {frames} of {model.input_size}{apart}, uint8 RGB |",
+        f"| input | {counted(model.num_frames, 'frame')} of {model.input_size}{apart}, uint8 RGB |",
         f"| output | {model.num_maps} heatmap(s) of {heatmap.size}, for frame {maps} (from 0) of the window |",
         f"| sigma, decoding | {heatmap.sigma:g} cells, {heatmap.decode} |",
         f"| score threshold | {model.score_threshold:g} |",

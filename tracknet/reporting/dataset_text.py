@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tracknet.utils.naming import listed
+from tracknet.utils.naming import listed, times
 
 Figures = Mapping[str, Any]
 _FEW_ABSENT, _MANY_ABSENT = 0.001, 0.9
@@ -117,5 +117,4 @@ def _ordinal(number: int) -> str:
 
 
 def _to(some: Figures) -> str:
-    times = "once" if some["count"] == 1 else f"{some['count']:,} times"
-    return f"{times}, such as at {', '.join(some['first'][:3])}"
+    return f"{times(some['count'])}, such as at {', '.join(some['first'][:3])}"

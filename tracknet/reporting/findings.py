@@ -9,6 +9,7 @@ import numpy as np
 
 from tracknet.reporting.markup import interval
 from tracknet.reporting.outcomes import FALSE_ALARM, FOUND, MISSED, NEAR_MISS, Frames
+from tracknet.utils.naming import counted
 
 # A group says something from this many balls on, and when its recall is this far below that of all.
 _FEWEST_BALLS = 10
@@ -106,7 +107,7 @@ def _false_alarms(frames: Frames) -> list[str]:
         return []
     surest = int(alarms[np.argmax(frames.score[alarms])])
     return [
-        f"{len(alarms):,} false alarm{'s' if len(alarms) > 1 else ''} on frames without a visible ball; the surest "
+        f"{counted(len(alarms), 'false alarm')} on frames without a visible ball; the surest "
         f"(score {frames.score[surest]:.2f}) in {frames.game[surest]} / {frames.clip[surest]}, "
         f"frame {frames.frame[surest]}."
     ]

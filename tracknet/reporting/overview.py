@@ -12,6 +12,7 @@ import numpy as np
 
 from tracknet.reporting.markup import count, interval, number, optimism_mark, plain, sentence
 from tracknet.reporting.outcomes import EMPTY, FALSE_ALARM, FOUND, MISSED, NEAR_MISS, OUTCOME_NAMES, Frames
+from tracknet.utils.naming import counted
 
 # Parts of a model's path that say nothing about which model it is.
 _PLAIN_PARTS = re.compile(r"runs|checkpoints|model|best|last|step_\d+|\.|/")
@@ -30,8 +31,8 @@ def about(report: Mapping[str, Any], frames: Frames) -> str:
     words = [
         f"split <b>{plain(report.get('split'))}</b>",
         f"{len(frames):,} frames",
-        f"{clips:,} clip{'s' * (clips != 1)}",
-        f"{games:,} game{'s' * (games != 1)}",
+        counted(clips, "clip"),
+        counted(games, "game"),
     ]
     if sizes := report.get("frame_sizes"):
         words.append(f"frames of {plain(sizes)}")

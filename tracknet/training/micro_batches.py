@@ -16,6 +16,7 @@ import torch
 from tracknet.datasets.batch import Batch
 from tracknet.training.device_memory import DeviceMemory
 from tracknet.utils.errors import RunError
+from tracknet.utils.naming import counted
 
 _GIB = 2**30
 # Of the memory: the allocator's fragments take the rest.
@@ -88,9 +89,7 @@ def too_many(
                 break
             finally:
                 memory.release()
-    whole = (
-        f"{size} window{'s' if size > 1 else ''} at once {'do' if size > 1 else 'does'} not fit into memory"
-    )
+    whole = f"{counted(size, 'window')} at once {'do' if size > 1 else 'does'} not fit into memory"
     less = (
         "less memory is taken with training.gradient_checkpointing=true, training.amp=bf16, "
         "model.backbone.freeze=true or a smaller data.resize"

@@ -20,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from tracknet.utils.errors import UserError
 from tracknet.utils.geometry import Size
-from tracknet.utils.naming import did_you_mean, natural_key
+from tracknet.utils.naming import counted, did_you_mean, natural_key
 from tracknet.utils.settings import Config
 
 GROUPS = ("data", "model", "training")
@@ -125,8 +125,7 @@ def from_plain(
     checker = _Checker(origin or {}, found, kind)
     value = checker.build(kind, plain, "")
     if found:
-        count = f"{len(found)} problem{'s' if len(found) > 1 else ''}"
-        raise UserError(f"{where} has {count}", problems=found)
+        raise UserError(f"{where} has {counted(len(found), 'problem')}", problems=found)
     return typing.cast(_T, value)
 
 

@@ -20,6 +20,11 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
+def times(count: int) -> str:
+    """`once`, `1,200 times`."""
+    return "once" if count == 1 else f"{count:,} times"
+
+
 def listed(names: Sequence[str], limit: int) -> str:
     """`"a, b and 3 more"`: the first few of many names."""
     more = f" and {len(names) - limit:,} more" if len(names) > limit else ""
