@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from tracknet.inference.ball import Ball, Candidate
-from tracknet.inference.points import PointBlock, PointRows
-from tracknet.inference.predictions import Predictions, balls_of
+from tracknet.inference.points import PointBlock, PointRows, balls_of
+from tracknet.inference.predictions import Predictions
 from tracknet.utils.errors import UserError
 from tracknet.utils.geometry import Size
 

@@ -12,8 +12,8 @@ from tracknet.inference.finish import Finish
 from tracknet.inference.frame_source import DEFAULT_FPS, FrameSource, open_frames
 from tracknet.inference.heatmap_model import HeatmapModel, load_model
 from tracknet.inference.pipeline import ALL_FRAMES, FrameRange, predict_points
-from tracknet.inference.points import PointRows
-from tracknet.inference.predictions import Predictions, balls_of
+from tracknet.inference.points import PointRows, balls_of
+from tracknet.inference.predictions import Predictions
 from tracknet.inference.predictor import Predictor
 from tracknet.utils.errors import RunError, UserError
 from tracknet.utils.settings import TrajectoryConfig

@@ -11,8 +11,7 @@ from types import TracebackType
 from tracknet.inference.ball import Ball
 from tracknet.inference.frame_source import DEFAULT_FPS, PictureFolder, is_folder
 from tracknet.inference.overlay import Heatmap, OverlayVideo, draw_video
-from tracknet.inference.points import PointBlock
-from tracknet.inference.predictions import Predictions, balls_of
+from tracknet.inference.points import PointBlock, balls_of
 from tracknet.utils.errors import RunError, UserError
 from tracknet.utils.geometry import Size
 from tracknet.utils.images import RGBImage
@@ -22,7 +21,7 @@ from tracknet.utils.video import VideoError, VideoTraits
 
 def draw_predictions(
     source: str | Path,
-    predictions: Predictions,
+    predictions: Iterable[Ball],
     path: Path,
     *,
     fps: float = DEFAULT_FPS,
@@ -98,7 +97,7 @@ def _one_by_one(heatmaps: Iterable[Heatmap]) -> Callable[[int], Heatmap]:
 
 def _draw_folder(
     folder: PictureFolder,
-    predictions: Predictions,
+    predictions: Iterable[Ball],
     path: Path,
     heatmap_of: Callable[[int], Heatmap] | None,
     progress: Callable[[int], None] | None,

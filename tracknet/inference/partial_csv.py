@@ -55,7 +55,7 @@ class PartialCsv:
             if self._file is None:
                 self._file = self.path.open("wb", buffering=0)
                 self._append(csv_header().encode())
-            self._append(csv_rows(rows).encode())
+            self._append(csv_rows(rows.table()).encode())
         except OSError as error:
             raise RunError(
                 f"{self.path} cannot be written: {error.strerror}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from tracknet.inference.ball import Ball, Candidate
 from tracknet.inference.predictor import HeatmapBlock
 from tracknet.utils.geometry import Size, scaling, transform_points
 from tracknet.utils.heatmap import DECODERS, peak_score
@@ -142,3 +144,24 @@ def read_points(
         images=tuple(place.image for place in places if place.image is not None),
         heatmaps=logits.float().sigmoid().cpu().numpy() if heatmaps else None,
     )
+
+
+def candidates_of(points_px: FloatArray, scores: FloatArray) -> tuple[Candidate, ...]:
+    """One frame's candidates `[K, 2]` and scores `[K]`, without those that stand for nothing."""
+    return tuple(
+        Candidate(float(x), float(y), float(score))
+        for (x, y), score in zip(points_px, scores, strict=True)
+        if not np.isnan(x)
+    )
+
+
+def balls_of(block: PointBlock, threshold: float) -> Iterator[Ball]:
+    """A block's frames one by one; a score below the threshold is no ball."""
+    for row in range(len(block)):
+        score = float(block.score[row])
+        visible = score >= threshold
+        x, y = block.xy_px[row] if visible else (np.nan, np.nan)
+        candidates = candidates_of(block.candidates_px[row], block.candidate_scores[row])
+        yield Ball(
+            int(block.frame[row]), float(block.time_s[row]), float(x), float(y), score, visible, candidates
+        )

@@ -5,19 +5,20 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from tracknet.inference.predictions import COLUMNS, Predictions
 from tracknet.utils.errors import UserError
 from tracknet.utils.files import finite_or_none
 from tracknet.utils.geometry import Size
 from tracknet.utils.parquet import read_parquet
 
+COLUMNS = ("frame", "time_s", "x", "y", "score", "visible")
+"""That every file has."""
 # A hundredth of a pixel and a microsecond: both far below what a model or a camera knows.
 _DECIMALS = {
     "time_s": 6,
@@ -32,9 +33,28 @@ _DECIMALS = {
 _META = b"tracknet"
 # Columns that CSV files write as 0 and 1, and columns whose empty cells are empty texts.
 _FLAGS, _TEXTS = ("visible", "visible_raw", "filled"), ("event",)
+_KINDS: dict[str, type] = {
+    "frame": np.int64,
+    **dict.fromkeys(_FLAGS, bool),
+    **dict.fromkeys(("time_s", "x", "y", "score"), np.float64),
+}
 
 
-def encode(predictions: Predictions, form: str) -> bytes:
+class Stored(NamedTuple):
+    """What files keep of predictions.
+
+    Attributes:
+        columns: `[N]` by name, `COLUMNS` first, in the order in which files have them.
+        frame_size: of the source; `None` where not known.
+        about: what made them, plain values.
+    """
+
+    columns: Mapping[str, npt.NDArray[Any]]
+    frame_size: Size | None
+    about: Mapping[str, Any]
+
+
+def encode(predictions: Stored, form: str) -> bytes:
     """The bytes of a file of one of `FORMATS`."""
     return FORMATS[form](predictions)
 
@@ -44,14 +64,14 @@ def csv_header(columns: Sequence[str] = COLUMNS) -> str:
     return ",".join(columns) + "\n"
 
 
-def csv_rows(predictions: Predictions) -> str:
-    """A line per frame."""
-    columns = [_csv_cells(name, values) for name, values in predictions.table().items()]
-    return "".join(",".join(cells) + "\n" for cells in zip(*columns, strict=True))
+def csv_rows(columns: Mapping[str, npt.NDArray[Any]]) -> str:
+    """A line per frame, of columns `[N]` by name."""
+    written = [_csv_cells(name, values) for name, values in columns.items()]
+    return "".join(",".join(cells) + "\n" for cells in zip(*written, strict=True))
 
 
-def read_predictions(path: Path) -> Predictions:
-    """As `Predictions.read`."""
+def read(path: Path) -> Stored:
+    """What `encode` wrote; the ending of the name says which format. Raises as `Predictions.read` does."""
     reader = {".csv": _read_csv, ".parquet": _read_parquet, ".json": _read_json}.get(path.suffix.lower())
     if reader is None:
         raise UserError(
@@ -65,25 +85,25 @@ def read_predictions(path: Path) -> Predictions:
         raise UserError(f"{path} holds no predictions: {error}") from None
 
 
-def _to_csv(predictions: Predictions) -> bytes:
-    return (csv_header(tuple(predictions.table())) + csv_rows(predictions)).encode()
+def _to_csv(predictions: Stored) -> bytes:
+    return (csv_header(tuple(predictions.columns)) + csv_rows(predictions.columns)).encode()
 
 
-def _to_tracknetv2(predictions: Predictions) -> bytes:
+def _to_tracknetv2(predictions: Stored) -> bytes:
     lines = ["Frame,Visibility,X,Y\n"]
-    columns = (predictions.frame, predictions.visible, predictions.x, predictions.y)
-    for frame, visible, x, y in zip(*(column.tolist() for column in columns), strict=True):
+    columns = (predictions.columns[name].tolist() for name in ("frame", "visible", "x", "y"))
+    for frame, visible, x, y in zip(*columns, strict=True):
         lines.append(f"{frame},1,{x:.2f},{y:.2f}\n" if visible else f"{frame},0,0,0\n")
     return "".join(lines).encode()
 
 
-def _to_parquet(predictions: Predictions) -> bytes:
+def _to_parquet(predictions: Stored) -> bytes:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     arrays = {
         name: pa.array(values, from_pandas=True)  # NaN is null
-        for name, values in predictions.table().items()
+        for name, values in predictions.columns.items()
     }
     meta = {_META: json.dumps(_meta(predictions)).encode()}
     sink = io.BytesIO()
@@ -91,8 +111,8 @@ def _to_parquet(predictions: Predictions) -> bytes:
     return sink.getvalue()
 
 
-def _to_json(predictions: Predictions) -> bytes:
-    table = {name: values.tolist() for name, values in predictions.table().items()}
+def _to_json(predictions: Stored) -> bytes:
+    table = {name: values.tolist() for name, values in predictions.columns.items()}
     rows = [
         dict(zip(table, finite_or_none(cells), strict=True)) for cells in zip(*table.values(), strict=True)
     ]
@@ -101,7 +121,7 @@ def _to_json(predictions: Predictions) -> bytes:
     return f'{head},\n  "frames": [\n{lines}\n]}}\n'.encode()
 
 
-FORMATS: dict[str, Callable[[Predictions], bytes]] = {
+FORMATS: dict[str, Callable[[Stored], bytes]] = {
     "csv": _to_csv,
     "parquet": _to_parquet,
     "json": _to_json,
@@ -109,7 +129,7 @@ FORMATS: dict[str, Callable[[Predictions], bytes]] = {
 }
 
 
-def _meta(predictions: Predictions) -> dict[str, Any]:
+def _meta(predictions: Stored) -> dict[str, Any]:
     size = predictions.frame_size
     return {
         "about": finite_or_none(dict(predictions.about)),
@@ -126,7 +146,7 @@ def _csv_cells(name: str, values: npt.NDArray[Any]) -> list[str]:
     return [str(value) for value in values.tolist()]
 
 
-def _read_csv(path: Path) -> Predictions:
+def _read_csv(path: Path) -> Stored:
     rows = list(csv.reader(io.StringIO(path.read_bytes().decode("utf-8-sig"), newline=""), strict=True))
     header = rows[0] if rows else []
     if missing := [name for name in COLUMNS if name not in header]:
@@ -138,7 +158,7 @@ def _read_csv(path: Path) -> Predictions:
     return _from_columns({name: _from_text(name, values) for name, values in cells.items()}, {})
 
 
-def _read_parquet(path: Path) -> Predictions:
+def _read_parquet(path: Path) -> Stored:
     table = read_parquet(path.read_bytes())
     meta = json.loads((table.schema.metadata or {}).get(_META, b"{}"))
     columns = {}
@@ -150,7 +170,7 @@ def _read_parquet(path: Path) -> Predictions:
     return _from_columns(columns, meta)
 
 
-def _read_json(path: Path) -> Predictions:
+def _read_json(path: Path) -> Stored:
     plain = json.loads(path.read_text(encoding="utf-8"))
     names = list(plain["frames"][0]) if plain["frames"] else list(COLUMNS)
     columns = {}
@@ -172,17 +192,14 @@ def _from_text(name: str, cells: list[str]) -> npt.NDArray[Any]:
         return np.array(cells, str)
 
 
-def _from_columns(columns: dict[str, npt.NDArray[Any]], meta: dict[str, Any]) -> Predictions:
-    own = {name: columns.pop(name) for name in COLUMNS}
-    for name in columns:
-        if name in _FLAGS:
-            columns[name] = columns[name].astype(bool)
+def _from_columns(columns: dict[str, npt.NDArray[Any]], meta: dict[str, Any]) -> Stored:
+    ordered = {name: columns[name] for name in COLUMNS} | columns
     size = meta.get("frame_size")
-    return Predictions(
-        frame=own["frame"].astype(np.int64),
-        visible=own["visible"].astype(bool),
-        columns=columns,
+    return Stored(
+        columns={
+            name: values.astype(_KINDS[name]) if name in _KINDS else values
+            for name, values in ordered.items()
+        },
         frame_size=None if size is None else Size(*size),
         about=meta.get("about") or {},
-        **{name: own[name].astype(np.float64) for name in ("time_s", "x", "y", "score")},
     )

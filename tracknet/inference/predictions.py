@@ -10,17 +10,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from tracknet.inference import prediction_formats
 from tracknet.inference.ball import Ball, Candidate
+from tracknet.inference.drawing import draw_predictions
 from tracknet.inference.frame_source import DEFAULT_FPS
-from tracknet.inference.points import FloatArray, PointBlock
+from tracknet.inference.points import FloatArray, PointBlock, candidates_of
+from tracknet.inference.prediction_formats import COLUMNS, Stored
 from tracknet.utils.errors import UserError
+from tracknet.utils.files import replace_file
 from tracknet.utils.geometry import Size
 from tracknet.utils.urls import is_url
 
 if TYPE_CHECKING:
     import pandas
-
-COLUMNS = ("frame", "time_s", "x", "y", "score", "visible")
 
 
 @dataclass(frozen=True)
@@ -146,8 +148,6 @@ class Predictions:
             UserError: it is not known what was predicted, it is not there any more, or `path` is no `.mp4`, or is it.
             RunError: it is another video, or cannot be read twice.
         """
-        from tracknet.inference.drawing import draw_predictions
-
         source = source or self.about.get("source")
         if source is None:
             raise UserError("these predictions do not say what they are of", remedy="draw(path, source=...)")
@@ -167,41 +167,25 @@ class Predictions:
         Raises:
             UserError: there is no such file, or it is none of these; with what is wrong in it.
         """
-        from tracknet.inference.prediction_formats import read_predictions
+        stored = prediction_formats.read(Path(path))
+        return cls(
+            **{name: stored.columns[name] for name in COLUMNS},
+            columns={name: values for name, values in stored.columns.items() if name not in COLUMNS},
+            frame_size=stored.frame_size,
+            about=stored.about,
+        )
 
-        return read_predictions(Path(path))
+    def encode(self, form: str) -> bytes:
+        """The bytes of a file of one of `prediction_formats.FORMATS`."""
+        return prediction_formats.encode(Stored(self.table(), self.frame_size, self.about), form)
 
     def _write(self, path: str | Path, form: str) -> Path:
-        from tracknet.inference.prediction_formats import encode
-        from tracknet.utils.files import replace_file
-
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, encode(self, form))
+        replace_file(path, self.encode(form))
         return path
 
     def _candidates(self, row: int) -> tuple[Candidate, ...]:
         if self.candidates_px is None or self.candidate_scores is None:
             return ()
         return candidates_of(self.candidates_px[row], self.candidate_scores[row])
-
-
-def candidates_of(points_px: FloatArray, scores: FloatArray) -> tuple[Candidate, ...]:
-    """One frame's candidates `[K, 2]` and scores `[K]`, without those that stand for nothing."""
-    return tuple(
-        Candidate(float(x), float(y), float(score))
-        for (x, y), score in zip(points_px, scores, strict=True)
-        if not np.isnan(x)
-    )
-
-
-def balls_of(block: PointBlock, threshold: float) -> Iterator[Ball]:
-    """A block's frames one by one; a score below the threshold is no ball."""
-    for row in range(len(block)):
-        score = float(block.score[row])
-        visible = score >= threshold
-        x, y = block.xy_px[row] if visible else (np.nan, np.nan)
-        candidates = candidates_of(block.candidates_px[row], block.candidate_scores[row])
-        yield Ball(
-            int(block.frame[row]), float(block.time_s[row]), float(x), float(y), score, visible, candidates
-        )

@@ -17,7 +17,6 @@ from tracknet.inference.overlay import Heatmap
 from tracknet.inference.partial_csv import PartialCsv
 from tracknet.inference.pipeline import ALL_FRAMES, FrameRange, predict_points
 from tracknet.inference.points import PointRows
-from tracknet.inference.prediction_formats import encode
 from tracknet.inference.predictions import Predictions
 from tracknet.inference.predictor import Predictor
 from tracknet.utils.errors import Interrupted, RunError
@@ -126,7 +125,7 @@ def run_job(
         for form in forms:
             path = job.file(out, form)
             try:
-                replace_file(path, encode(predictions, form))
+                replace_file(path, predictions.encode(form))
             except OSError as error:
                 raise RunError(f"{path} cannot be written: {error.strerror}; {_kept(partial)}") from None
             written.append(path)
