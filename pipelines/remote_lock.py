@@ -13,14 +13,10 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
-from pipelines.store import LOCK_NAME
+from pipelines.store import LOCK_NAME, Store
 from tracknet.utils.errors import RunError, UserError
 from tracknet.utils.lock_record import is_dead, new_record, owner_of, read_record
-
-if TYPE_CHECKING:
-    from pipelines.store import Store
 
 BEAT_S = 20.0
 STALE_S = 120.0

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypedDict, Unpack, get_args
 
+from tracknet import __version__
 from tracknet.inference.ball import Ball
 from tracknet.inference.events import Sport
 from tracknet.inference.finish import Finish
@@ -107,8 +108,6 @@ def describe(
     wanted: FrameRange,
 ) -> dict[str, Any]:
     """What makes predictions, as `Predictions.about` keeps it."""
-    from tracknet import __version__
-
     return {
         "source": source.name,
         "frame_rate": source.frame_rate,
