@@ -113,7 +113,7 @@ class Row:
         self.setup.model.train()
         learner = self.trainer.learner
         ahead = batches_on(self.device, self._batches(), prefetch=self.config.training.speed.prefetch)
-        learner.meanwhile = ahead.advance
+        learner.gradients.meanwhile = ahead.advance
         for _ in range(warm_up):
             learner.step(ahead, self._next())
         self._wait()
@@ -136,7 +136,7 @@ class Row:
     def one_step(self) -> None:
         """A step that nobody times."""
         ahead = batches_on(self.device, self._batches(), prefetch=False)
-        self.trainer.learner.meanwhile = ahead.advance
+        self.trainer.learner.gradients.meanwhile = ahead.advance
         self.trainer.learner.step(ahead, self._next())
         self.setup.train.close()
 

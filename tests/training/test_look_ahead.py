@@ -84,7 +84,7 @@ def test_on_a_cpu_nothing_is_ahead() -> None:
 def test_a_training_gives_it_time_once_a_batch(small_trainer: MakeTrainer) -> None:
     trainer = small_trainer("training.accumulate=2", "training.micro_batch=2")
     calls: list[float] = []
-    trainer.learner.meanwhile = lambda: cast(float, calls.append(0.0) or 100.0)  # type: ignore[func-returns-value]
+    trainer.learner.gradients.meanwhile = lambda: cast(float, calls.append(0.0) or 100.0)  # type: ignore[func-returns-value]
     steps = take_steps(trainer, 2)
     assert len(calls) == 4
     # What it says that the device was idle is waiting for data.

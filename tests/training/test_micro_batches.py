@@ -166,7 +166,7 @@ def test_auto_halves_and_takes_the_same_steps(
     assert [(s.windows, s.found, s.balls, s.masked) for s in again] == [
         (s.windows, s.found, s.balls, s.masked) for s in steps
     ]
-    (note,) = halved.learner.notes
+    (note,) = halved.learner.gradients.notes
     assert note == (
         "4 windows at once do not fit into memory: going on with 2 at a time "
         "(training.micro_batch=2 spares the attempt)"
@@ -196,7 +196,7 @@ def test_an_attempt_that_failed_does_not_count_in_batch_statistics(
         trainer = small_trainer(f"training.micro_batch={setting}")
         norm = torch.nn.BatchNorm2d(8)
         trainer.model.head = torch.nn.Sequential(norm, trainer.model.head)  # type: ignore[assignment]
-        trainer.learner._statistics = KeptStatistics(trainer.model)
+        trainer.learner.gradients._statistics = KeptStatistics(trainer.model)
         take_steps(trainer, 1)
         counted.append((norm.running_mean, norm.running_var, norm.num_batches_tracked))
     # `auto` passed four windows through the model before it halved them.

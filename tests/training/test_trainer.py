@@ -347,7 +347,7 @@ def test_a_loss_that_is_no_number_stops_before_the_update(
 
     def poisoned(self: Trainer, *args: object, **kwargs: object) -> None:
         prepare(self, *args, **kwargs)  # type: ignore[arg-type]
-        self.learner.loss = Poison()  # type: ignore[assignment]
+        self.learner.gradients.loss = Poison()  # type: ignore[assignment]
         seen.update({name: value.clone() for name, value in self.model.state_dict().items()})
         seen["model"] = self.model  # type: ignore[assignment]
 

@@ -1,38 +1,28 @@
-"""One optimizer step: loss, gradients, clipping, mixed precision, schedule; and what of it a checkpoint keeps."""
+"""One optimizer step: gradients, clipping, mixed precision, schedule; and what of it a checkpoint keeps."""
 
 from __future__ import annotations
 
-import gc
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from tracknet.datasets.batch import Batch
 from tracknet.models.model import TrackNet
 from tracknet.models.precision import Precision
-from tracknet.training.acceleration import compile_faults_told, compiled
-from tracknet.training.device_memory import memory_of
-from tracknet.training.distributed import Ranks, step_seed
+from tracknet.training.distributed import Ranks
 from tracknet.training.ema import WeightAverage
-from tracknet.training.kept_statistics import KeptStatistics
-from tracknet.training.losses import build_loss
-from tracknet.training.losses.hard_windows import Gather
-from tracknet.training.losses.heatmap_loss import batch_sums
-from tracknet.training.micro_batches import MicroBatches, too_many
 from tracknet.training.optim import build_optimizer, build_scheduler, fit_state, is_of_backbone
 from tracknet.training.own_weights import beside_saved, copied
 from tracknet.training.run_log import StepReport
-from tracknet.training.step_batches import StepBatches
-from tracknet.training.step_figures import StepFigures
+from tracknet.training.step_gradients import StepGradients
 from tracknet.training.watch import stop_if_not_finite
 from tracknet.utils.config import to_plain
-from tracknet.utils.errors import RunError, UserError
+from tracknet.utils.errors import UserError
 from tracknet.utils.settings import Config
 
 # Of fp16 gradients, in a row: the scaler halves its scale at each, so 2^20 are more than it starts with.
@@ -43,11 +33,8 @@ class Learner:
     """The model's weights and everything that changes them.
 
     Attributes:
-        loss: of the heatmaps.
-        memory: of the device, where it is counted.
+        gradients: how those of a step are had.
         thawed_now: the step just taken was the first that trained the backbone too.
-        notes: what a person should be told; whoever tells it takes it out.
-        meanwhile: called while a GPU is at work on a batch; returns the seconds of it that the GPU was idle.
     """
 
     def __init__(
@@ -74,14 +61,10 @@ class Learner:
         """
         self._training = training = config.training
         self._model = model
-        self._precision = precision
         self._ranks = ranks
-        # Made by the first step: others are needed when the backbone thaws.
-        self._replica: tuple[nn.Module, Callable[..., torch.Tensor]] | None = None
         self._keys = keys
         self._steps_per_epoch = steps_per_epoch
         self._total_steps = total_steps
-        self.loss = build_loss(config.training.loss)
         pretrained = config.model.backbone.pretrained
         self._lora = to_plain(config.model.backbone.lora)
         self._unfreeze_at = config.training.unfreeze_at
@@ -103,13 +86,7 @@ class Learner:
         self._scheduler = self._new_scheduler(steps_taken=0)
         self._scaler = precision.scaler()
         self._overflows = 0
-        self._statistics = KeptStatistics(model)
-        windows_each = -(-training.batch_size // ranks.topology.world_size)
-        self._micro = MicroBatches(training.micro_batch, windows_each)
-        self._agreed_on_size = False
-        self.memory = memory_of(precision.device)
-        self.notes: list[str] = []
-        self.meanwhile: Callable[[], float] = lambda: 0.0
+        self.gradients = StepGradients(training, model, precision, ranks, self._optimizer, self._scaler)
 
     def step(self, batches: Iterator[Batch], number: int) -> StepReport:
         """Takes `accumulate` batches, one update of the weights, one step of the schedule; all ranks together.
@@ -130,16 +107,13 @@ class Learner:
         """
         training, ranks = self._training, self._ranks
         self._thaw_if_due()
-        self._ready_replica()
+        self.gradients.make_ready()
         lr = max(float(group["lr"]) for group in self._optimizer.param_groups)
         backbone_lr = max(
             (float(g["lr"]) for g in self._optimizer.param_groups if is_of_backbone(g)), default=0.0
         )
         started = time.perf_counter()
-        self._statistics.keep()
-        again = ranks.alone and self._micro.may_halve
-        taken = StepBatches(batches, ranks, self._precision.device, keep=again)
-        figures = self._gradients_that_fit(taken, number)
+        taken, figures = self.gradients.of_step(batches, number)
         self._scaler.unscale_(self._optimizer)
         grad_norm = torch.nn.utils.clip_grad_norm_(
             [p for p in self._model.parameters() if p.requires_grad], training.grad_clip or float("inf")
@@ -212,144 +186,7 @@ class Learner:
             backbone.set_frozen(False)
             backbone.train(self._model.training)
             self._model.gradient_checkpointing(self._training.gradient_checkpointing)
-            self._replica = None
-            # What is trained from here on takes more memory than what was tried.
-            self._agreed_on_size = False
-
-    def _ready_replica(self) -> tuple[nn.Module, Callable[..., torch.Tensor]]:
-        """The model as it is trained by all ranks, who make it together, and its forward pass."""
-        if self._replica is None:
-            # A former one has hooks on the gradients until it is gone, and lies in cycles of references.
-            gc.collect()
-            replica = self._ranks.replica(self._model, self._precision.device)
-            # Apart from the replica: checkpoints and validation see the model and its names as they are.
-            self._replica = replica, compiled(replica, self._training.compile)
-        return self._replica
-
-    # ------------------------------------------------------------ gradients, and the memory that they take
-
-    def _gradients_that_fit(self, taken: StepBatches, number: int) -> StepFigures:
-        """The gradients of a step, in parts that memory holds.
-
-        Raises:
-            RunError: it does not hold the parts that are asked for, with what would fit.
-        """
-        together = not self._ranks.alone
-        if together and self._micro.may_halve and not self._agreed_on_size:
-            self._agree_on_size(taken.take(0))
-        while True:
-            try:
-                return self._gradients(taken, number)
-            except torch.OutOfMemoryError as error:
-                reason = str(error).splitlines()[0]
-            # Here and not above: an exception that is being handled holds the tensors of what raised it.
-            self._forget()
-            # Other ranks have gone on to where they wait for these gradients: too late for another attempt.
-            if together or not self._micro.may_halve:
-                raise self._too_many(taken, reason)
-            asked = self._micro.size
-            self._micro.halve()
-            self._note_smaller(asked)
-
-    def _gradients(self, taken: StepBatches, number: int) -> StepFigures:
-        training, ranks = self._training, self._ranks
-        replica, forward = self._ready_replica()
-        self._optimizer.zero_grad(set_to_none=True)
-        torch.manual_seed(step_seed(training.seed, number, ranks.topology.rank))
-        figures = StepFigures(self._model)
-        every = None if ranks.alone else self._of_every_rank
-        for index in range(training.accumulate):
-            batch = taken.take(index)
-            parts = self._micro.parts(batch)
-            total = self._total_of(batch, len(parts))
-            figures.begin_batch()
-            for place, part in enumerate(parts, 1):
-                last = index + 1 == training.accumulate and place == len(parts)
-                with ranks.exchange(), ranks.gathering(replica, last=last):
-                    logits, loss = self._forward_backward(forward, part, total, every)
-                figures.add(part, logits, loss)
-            taken.waited_s += self.meanwhile()
-        return figures
-
-    def _total_of(self, batch: Batch, parts: int) -> Callable[[torch.Tensor], torch.Tensor]:
-        """What the losses of a batch's parts are normalised by."""
-        if parts == 1:
-            return self._ranks.total
-        with self._ranks.exchange():
-            whole = self._ranks.total(batch_sums(batch.heatmaps, batch.weights))
-        return lambda own: whole
-
-    def _of_every_rank(self, values: torch.Tensor) -> torch.Tensor:
-        """Everyone's tensor `[B]`, as one."""
-        return torch.as_tensor(self._ranks.numbers(*values.tolist())).flatten()
-
-    def _forward_backward(
-        self,
-        model: Callable[..., torch.Tensor],
-        part: Batch,
-        total: Callable[[torch.Tensor], torch.Tensor] | None,
-        every: Gather | None,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Adds a part's gradients; its logits and its share of the loss, without their graph."""
-        with self._precision.autocast():
-            logits = model(part.frames, part.features)
-        loss = self.loss(logits, part.heatmaps, part.weights, total=total, every=every)
-        loss = loss / self._training.accumulate
-        # Gradients are averaged over the ranks, and the shares of the loss are to be summed.
-        with compile_faults_told(self._training.compile):
-            self._scaler.scale(loss * self._ranks.topology.world_size).backward()
-        return logits.detach(), loss.detach()
-
-    def _agree_on_size(self, batch: Batch) -> None:
-        """Tries the first batch on every rank by itself; all then take the size of the one that fits least."""
-        asked = self._micro.size
-        while not self._fits(batch) and self._micro.may_halve:
-            self._micro.halve()
-        self._micro.size = int(self._ranks.numbers(self._micro.size).min())
-        self._agreed_on_size = True
-        self._note_smaller(asked)
-
-    def _fits(self, batch: Batch) -> bool:
-        with suppress(torch.OutOfMemoryError):
-            self._try_out(batch, self._micro.size)
-            return True
-        self._forget()
-        return False
-
-    def _try_out(self, batch: Batch, windows: int) -> None:
-        """So many windows forward and backward, without the other ranks; leaves nothing behind."""
-        self._forward_backward(self._model, batch.part(0, windows), None, None)
-        self._forget()
-
-    def _forget(self) -> None:
-        """As before the step, for another attempt or for none."""
-        self._optimizer.zero_grad(set_to_none=True)
-        self._statistics.restore()
-        if self.memory is not None:
-            self.memory.release()
-
-    def _note_smaller(self, asked: int) -> None:
-        size = self._micro.size
-        if size < asked:
-            self.notes.append(
-                f"{asked} windows at once do not fit into memory: going on with {size} at a time "
-                f"(training.micro_batch={size} spares the attempt)"
-            )
-
-    def _too_many(self, taken: StepBatches, reason: str) -> RunError:
-        batch = taken.latest
-        # Two moments of each weight, which a backbone that has just thawed lacks as all do before the first step.
-        trained = [p for p in self._model.parameters() if p.requires_grad]
-        moments = 2 * sum(p.nbytes for p in trained if p not in self._optimizer.state)
-        return too_many(
-            reason,
-            self._micro.size,
-            batch=len(batch),
-            memory=self.memory,
-            run=lambda windows: self._try_out(batch, windows),
-            still_to_come_bytes=moments,
-            in_parts=self._training.loss.hard_fraction == 1.0,
-        )
+            self.gradients.begin_anew()
 
     # ------------------------------------------------------------ what must not go on
 
@@ -359,7 +196,7 @@ class Learner:
         """Raises on all ranks, for the value is the same on all; `keys` are this rank's."""
         if math.isfinite(value):
             return
-        self._statistics.restore()
+        self.gradients.restore_statistics()
         every = [key for part in self._ranks.objects(keys) for key in part]
         with self._ranks.on_all():
             stop_if_not_finite(value, what, step=step, lr=lr, keys=every)

@@ -165,11 +165,11 @@ class Trainer:
             prefetch=training.speed.prefetch,
         )
         batches = map(self._served.take, ahead)
-        self.learner.meanwhile = ahead.advance
+        self.learner.gradients.meanwhile = ahead.advance
         while state.step < self.total_steps and not self._epoch_is_over:
             report = self.learner.step(batches, state.step + 1)
-            while self.learner.notes:
-                log.warning(self.learner.notes.pop(0))
+            while self.learner.gradients.notes:
+                log.warning(self.learner.gradients.notes.pop(0))
             state.step += 1
             state.batch += training.accumulate
             self._served.step_taken()
