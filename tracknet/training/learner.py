@@ -16,7 +16,7 @@ from tracknet.models.model import TrackNet
 from tracknet.models.precision import Precision
 from tracknet.training.distributed import Ranks
 from tracknet.training.ema import WeightAverage
-from tracknet.training.optim import build_optimizer, build_scheduler, fit_state, is_of_backbone
+from tracknet.training.optim import build_optimizer, build_scheduler, is_of_backbone, restore_optimizer
 from tracknet.training.own_weights import beside_saved, copied
 from tracknet.training.run_log import StepReport
 from tracknet.training.step_gradients import StepGradients
@@ -240,8 +240,6 @@ class Learner:
     def restore(self, tensors: dict[str, Any], *, steps_taken: int) -> None:
         """Goes back to what `tensors` gave; the model has the weights that were saved beside them.
 
-        Learning rates, decay and betas are the configuration's, which may have been changed on purpose.
-
         Args:
             tensors: of a checkpoint.
             steps_taken: of the schedule.
@@ -255,23 +253,10 @@ class Learner:
                 f"and is now asked for {_shown(self._lora)}",
                 remedy="resume without changing it, or start a new run from its weights: training.init_from=RUN",
             )
-        groups = self._optimizer.param_groups
-        settings = [{k: v for k, v in group.items() if k != "params"} for group in groups]
-        saved = [(group["name"], len(group["params"])) for group in tensors["optimizer"]["param_groups"]]
-        asked = [(group["name"], len(group["params"])) for group in groups]
-        if saved != asked:
-            raise UserError(
-                f"this run trained {_weights(saved)}, and is now asked to train {_weights(asked)}",
-                remedy="resume without changing what is frozen, or start a new run from its weights: "
-                "training.init_from=RUN",
-            )
+        restore_optimizer(self._optimizer, tensors["optimizer"])
         if self._average is not None and "ema" in tensors:
             self._average.restore(**tensors["ema"])
         self._model.load_state_dict(tensors.get("weights", {}), strict=False)
-        self._optimizer.load_state_dict(tensors["optimizer"])
-        for group, setting in zip(self._optimizer.param_groups, settings, strict=True):
-            group.update(setting, lr=setting["initial_lr"])
-        fit_state(self._optimizer)
         self._scheduler = self._new_scheduler(steps_taken=steps_taken)
         if self._scaler.is_enabled() and tensors["scaler"]:
             self._scaler.load_state_dict(tensors["scaler"])
@@ -290,7 +275,3 @@ class Learner:
 def _shown(lora: dict[str, Any] | None) -> str:
     """As it is written on a command line."""
     return "null" if lora is None else str({key: value for key, value in lora.items() if value is not None})
-
-
-def _weights(groups: Sequence[tuple[str, int]]) -> str:
-    return ", ".join(f"{count} tensors of {name}" for name, count in groups)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
+from tracknet.utils.errors import UserError
 from tracknet.utils.settings import OptimizerConfig, SchedulerConfig
 
 # What fine-tuning a pretrained ViT usually takes, relative to the fresh decoder's rate.
@@ -70,6 +71,38 @@ def build_optimizer(
     ]
     fused = fused and all(p.device.type in _FUSED_ON for group in parameter_groups for p in group["params"])
     return torch.optim.AdamW(parameter_groups, betas=config.betas, fused=fused)
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
+    """Gives an optimizer the moments of another one, of an earlier part of the run.
+
+    Learning rates, decay and betas are the configuration's, which may have been changed on purpose.
+
+    Args:
+        optimizer: of `build_optimizer`, with its schedule.
+        saved: the other one's `state_dict`.
+
+    Raises:
+        UserError: that one trained other weights.
+    """
+    groups = optimizer.param_groups
+    settings = [{k: v for k, v in group.items() if k != "params"} for group in groups]
+    trained = [(group["name"], len(group["params"])) for group in saved["param_groups"]]
+    asked = [(group["name"], len(group["params"])) for group in groups]
+    if trained != asked:
+        raise UserError(
+            f"this run trained {_weights(trained)}, and is now asked to train {_weights(asked)}",
+            remedy="resume without changing what is frozen, or start a new run from its weights: "
+            "training.init_from=RUN",
+        )
+    optimizer.load_state_dict(saved)
+    for group, setting in zip(optimizer.param_groups, settings, strict=True):
+        group.update(setting, lr=setting["initial_lr"])
+    fit_state(optimizer)
+
+
+def _weights(groups: Sequence[tuple[str, int]]) -> str:
+    return ", ".join(f"{count} tensors of {name}" for name, count in groups)
 
 
 def fit_state(optimizer: torch.optim.Optimizer) -> None:
