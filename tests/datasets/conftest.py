@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,6 +15,8 @@ import torch
 from pipelines import build_shards
 from pipelines.sources import read_source
 from tests.conftest import draw_dataset
+from tests.datasets.http_server import Site, serve
+from tracknet.datasets import remote_file
 from tracknet.datasets.index import ShardSet, open_split
 from tracknet.datasets.plan import Plan, PlanConfig
 from tracknet.datasets.reader import Frame, FrameSource
@@ -180,3 +182,40 @@ def opened() -> list[str]:
         _watching = True
     _OPENED.clear()
     return _OPENED
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    """A server without files."""
+    with serve() as site:
+        yield site
+
+
+@pytest.fixture
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files are fetched by the kilobyte."""
+    monkeypatch.setattr(remote_file, "PART_BYTES", 1000)
+
+
+@pytest.fixture(scope="session")
+def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """128 training frames in 6 shards, segments of 8; 12 of validation."""
+    folder = tmp_path_factory.mktemp("remote")
+    root = draw_dataset(folder / "raw", games=2, clips=4, frames=16, seed=4)
+    held = draw_dataset(folder / "held", games=3, clips=1, frames=12, seed=5)
+    shutil.move(held / "game3", root / "game3")
+    arguments = ["--root", str(root), "--out", str(folder / "shards"), "--workers", "0", "--num-shards", "6"]
+    options = [f"data.resize=[{STORED.width},{STORED.height}]", "data.segment_frames=8", "data.val_games=[3]"]
+    assert build_shards.run([*arguments, *options]) == 0
+    return folder / "shards"
+
+
+@pytest.fixture
+def uploaded(site: Site, build: Path) -> None:
+    """The build is on the server, below `/shards`."""
+    site.files = {f"/shards/{path.name}": path.read_bytes() for path in build.iterdir() if path.is_file()}
+
+
+@pytest.fixture
+def local(build: Path) -> ShardSet:
+    return open_split(build, "train")
