@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tracknet.scripts import train
 from tracknet.training.run_log import StepReport
 from tracknet.training.setup import prepare
 from tracknet.training.trainer import Trainer
@@ -82,3 +84,17 @@ def take_steps(trainer: Trainer, count: int) -> list[StepReport]:
     batches = trainer.train.epoch()
     trainer.model.train()
     return [trainer.learner.step(batches, number) for number in range(1, count + 1)]
+
+
+def run_name(args: list[str], name: str, *more: str) -> Path:
+    assert train.run([*args, "--name", name, *more]) == 0
+    return runs_of(args) / name
+
+
+def runs_of(args: list[str]) -> Path:
+    return next(Path(arg.partition("=")[2]) for arg in args if arg.startswith("training.log_dir="))
+
+
+def records(run: Path, kind: str) -> list[dict[str, float]]:
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [line for line in lines if line["kind"] == kind]

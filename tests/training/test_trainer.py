@@ -1,13 +1,9 @@
-"""The training loop on a model of seconds: learns, resumes bit for bit, stops without losing anything."""
+"""The training loop on a model of seconds: what a run leaves, and what its settings do."""
 
 from __future__ import annotations
 
 import json
-import multiprocessing
-import os
 import shutil
-import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -15,46 +11,13 @@ import torch
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from tracknet.datasets.reader import Frame, ShardReader
+from tests.training.conftest import records, run_name
 from tracknet.models.model_folder import resolve_model_folder
 from tracknet.models.precision import Precision
 from tracknet.scripts import train
 from tracknet.training.checkpoint import load_checkpoint
-from tracknet.training.learner import Learner
-from tracknet.training.pictures import OverlayCollector
-from tracknet.training.run_log import StepReport
-from tracknet.training.stop import StopRequest
 from tracknet.training.trainer import Trainer
-from tracknet.utils.errors import EXIT_INTERRUPTED, Interrupted, RunError, UserError, cli_main
-
-
-def run_name(args: list[str], name: str, *more: str) -> Path:
-    assert train.run([*args, "--name", name, *more]) == 0
-    return runs_of(args) / name
-
-
-def runs_of(args: list[str]) -> Path:
-    return next(Path(arg.partition("=")[2]) for arg in args if arg.startswith("training.log_dir="))
-
-
-def records(run: Path, kind: str) -> list[dict[str, float]]:
-    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    return [line for line in lines if line["kind"] == kind]
-
-
-def interrupt_after(
-    monkeypatch: pytest.MonkeyPatch, steps: int, number: signal.Signals = signal.SIGTERM
-) -> None:
-    """A signal arrives during the given step."""
-    take = Learner.step
-
-    def step_then_signal(self: Learner, batches: object, taken: int) -> StepReport:
-        report = take(self, batches, taken)  # type: ignore[arg-type]
-        if taken == steps:
-            os.kill(os.getpid(), number)
-        return report
-
-    monkeypatch.setattr(Learner, "step", step_then_signal)
+from tracknet.utils.errors import RunError, UserError
 
 
 def test_a_run_leaves_everything_that_it_should(small_train_args: list[str]):
@@ -93,137 +56,6 @@ def test_the_loss_falls(small_train_args: list[str]):
     losses = [r["loss"] for r in records(run_name(small_train_args, "falls", *settings), "train")]
     first, last = sum(losses[:16]) / 16, sum(losses[-16:]) / 16
     assert last < 0.6 * first, (first, last)
-
-
-@pytest.mark.parametrize("stop_at", [5, 8, 16])
-def test_stop_and_resume_equals_an_undisturbed_run(
-    small_train_args: list[str], monkeypatch: pytest.MonkeyPatch, stop_at: int
-):
-    settings = ["training.epochs=2", "training.log_every_steps=1", "training.metrics.monitor=l2"]
-    whole = run_name(small_train_args, "whole", *settings)
-    with monkeypatch.context() as patch:
-        interrupt_after(patch, stop_at)
-        with pytest.raises(Interrupted, match=f"SIGTERM at step {stop_at}"):
-            train.run([*small_train_args, "--name", "parts", *settings])
-    parts = runs_of(small_train_args) / "parts"
-    assert load_checkpoint(parts / "checkpoints")[1].step == stop_at
-    torch.manual_seed(123)  # whatever happened in between must not matter
-    assert train.run(["--resume", str(parts)]) == 0
-
-    for step in ("best", "last"):
-        folders = [run / "checkpoints" / step for run in (whole, parts)]
-        weights = [load_file(folder / "model" / "model.safetensors") for folder in folders]
-        assert weights[0].keys() == weights[1].keys()
-        assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
-    states = [load_checkpoint(run / "checkpoints")[2]["optimizer"]["state"] for run in (whole, parts)]
-    for key in states[0]:
-        assert torch.equal(states[0][key]["exp_avg"], states[1][key]["exp_avg"])
-    for kind, figures in (
-        ("train", ["step", "epoch", "loss", "lr", "grad_norm"]),
-        ("val", ["step", "l2_mean_px"]),
-    ):
-        tables = [[[r[f] for f in figures] for r in records(run, kind)] for run in (whole, parts)]
-        assert tables[0] == tables[1]
-
-
-def test_a_second_ctrl_c_stops_at_once_and_leaves_the_run_as_its_last_checkpoint(
-    small_train_args: list[str], monkeypatch: pytest.MonkeyPatch, capsys
-):
-    name = ["--name", "twice", "training.ckpt_every_steps=2", "data.loader.mode=processes"]
-    with monkeypatch.context() as patch:
-        interrupt_after(patch, 3, signal.SIGINT)
-        # The second comes before the step that the first waits for has ended.
-        note = StopRequest._note
-
-        def twice(self: StopRequest, number: int, frame: object) -> None:
-            first = self.signal is None
-            note(self, number, None)
-            if first:
-                os.kill(os.getpid(), number)
-
-        patch.setattr(StopRequest, "_note", twice)
-        handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-        assert cli_main(train.run, [*small_train_args, *name]) == EXIT_INTERRUPTED
-    said = capsys.readouterr()
-    assert "stopping after this step, with a checkpoint (Ctrl-C again: at once, without)" in said.out
-    assert said.err.endswith("stopped: interrupted\n")
-    run = runs_of(small_train_args) / "twice"
-    assert load_checkpoint(run / "checkpoints")[1].step == 2
-    # Nothing is left behind: no worker, no handler, no lock.
-    assert not multiprocessing.active_children()
-    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
-    assert train.run(["--resume", str(run), "training.max_steps=4"]) == 0
-
-
-def test_a_stop_during_the_last_validation_is_made_good(
-    small_train_args: list[str], monkeypatch: pytest.MonkeyPatch
-):
-    with monkeypatch.context() as patch:
-        patch.setattr(
-            OverlayCollector, "take", lambda self, step, batch, logits: os.kill(os.getpid(), signal.SIGTERM)
-        )
-        with pytest.raises(Interrupted, match="at step 2"):
-            train.run([*small_train_args, "--name", "val", "training.max_steps=2"])
-    run = runs_of(small_train_args) / "val"
-    assert not records(run, "val")
-    assert train.run(["--resume", str(run)]) == 0
-    assert [r["step"] for r in records(run, "val")] == [2]
-    # What the epoch served was told before the stop.
-    assert len(records(run, "epoch")) == 1
-    assert (run / "checkpoints" / "best").readlink() == Path("step_000002")
-
-
-def test_a_stop_does_not_wait_for_data_that_does_not_come(
-    small_train_args: list[str], monkeypatch: pytest.MonkeyPatch
-):
-    read, reads = ShardReader.read, iter(range(40))
-
-    def silent(self: ShardReader, row: int) -> Frame:
-        if next(reads, None) is None:
-            os.kill(os.getpid(), signal.SIGTERM)
-            while True:
-                self.check_stop()
-                time.sleep(0.05)
-        return read(self, row)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(ShardReader, "read", silent)
-        with pytest.raises(Interrupted, match=r"SIGTERM at step (\d+); a checkpoint is written"):
-            train.run([*small_train_args, "--name", "silent", "data.loader.workers=0"])
-    run = runs_of(small_train_args) / "silent"
-    reached = load_checkpoint(run / "checkpoints")[1].step
-    assert reached > 0
-    assert train.run(["--resume", str(run), f"training.max_steps={reached + 8}"]) == 0
-    assert records(run, "epoch")[0]["since_step"] == 0
-
-
-def test_a_longer_max_steps_goes_on_within_the_epoch(small_train_args: list[str]):
-    constant = [
-        "training.scheduler.name=constant",
-        "training.scheduler.warmup_epochs=0",
-        "training.log_every_steps=1",
-    ]
-    whole = run_name(small_train_args, "whole", *constant, "training.max_steps=10")
-    parts = run_name(small_train_args, "parts", *constant, "training.max_steps=5")
-    assert train.run(["--resume", str(parts), "training.max_steps=10"]) == 0
-    losses = [[(r["step"], r["epoch"], r["loss"]) for r in records(run, "train")] for run in (whole, parts)]
-    assert losses[0] == losses[1]
-    # What was asked for on resuming is what the run is from then on.
-    assert "max_steps: 10" in (parts / "config.yaml").read_text()
-    assert json.loads((parts / "run.json").read_text())["resumed"][0]["step"] == 5
-
-
-def test_settings_changed_on_resume_take_effect(small_train_args: list[str]):
-    run = run_name(small_train_args, "changed", "training.max_steps=2", "training.log_every_steps=1")
-    change = [
-        "training.optimizer.lr=1e-5",
-        "training.scheduler.name=constant",
-        "training.scheduler.warmup_epochs=0",
-    ]
-    assert train.run(["--resume", str(run), "training.max_steps=3", *change]) == 0
-    assert records(run, "train")[-1]["lr"] == pytest.approx(1e-5)
-    with pytest.raises(UserError, match="tensors of backbone"):
-        train.run(["--resume", str(run), "training.max_steps=4", "model.backbone.freeze=true"])
 
 
 def test_max_steps_counts_whatever_the_epochs(small_train_args: list[str]):
@@ -300,18 +132,6 @@ def test_a_run_whose_maps_stay_empty_is_told(small_train_args: list[str], capsys
     (warning,) = records(run, "warning")
     assert warning["step"] == 5
     assert "the maps stay empty" in capsys.readouterr().out
-
-
-def test_sigint_exits_130_with_a_checkpoint(
-    small_train_args: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-):
-    interrupt_after(monkeypatch, 3, signal.SIGINT)
-    code = cli_main(train.run, [*small_train_args, "--name", "stopped"])
-    assert code == EXIT_INTERRUPTED
-    run = runs_of(small_train_args) / "stopped"
-    assert load_checkpoint(run / "checkpoints")[1].step == 3
-    assert f"--resume {run}" in capsys.readouterr().err
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_accumulation_takes_the_same_steps_as_a_larger_batch(small_train_args: list[str]):
@@ -394,24 +214,6 @@ def test_init_from_starts_a_new_run_from_weights(small_train_args: list[str]):
     assert [r["step"] for r in records(second, "val")] == [1]
     with pytest.raises(UserError, match=r"model.heatmap.sigma: asked for 2.0, the weights have 1.0"):
         run_name(small_train_args, "third", f"training.init_from={first}", "model.heatmap.sigma=2.0")
-
-
-def test_resume_refuses_another_plan_and_goes_on_with_more_epochs(small_train_args: list[str], capsys):
-    run = run_name(small_train_args, "short", "training.epochs=1")
-    with pytest.raises(UserError, match="batch_size is 8, the run began with 4"):
-        train.run(["--resume", str(run), "training.batch_size=8"])
-    with pytest.raises(UserError, match=r"data\.augment\.enabled is False, the run began with True\n"):
-        train.run(["--resume", str(run), "data.augment.enabled=false"])
-    capsys.readouterr()
-    assert train.run(["--resume", str(run)]) == 0  # complete: says so, changes nothing
-    assert f"{run} is complete; raise training.epochs" in capsys.readouterr().out
-    assert train.run(["--resume", str(run), "training.optimizer.lr=1e-5"]) == 0
-    assert (
-        "is complete, and nothing was done with training.optimizer.lr=1e-5; raise" in capsys.readouterr().out
-    )
-    assert [r["step"] for r in records(run, "val")] == [8]
-    assert train.run(["--resume", str(run), "training.epochs=2"]) == 0
-    assert [r["step"] for r in records(run, "val")] == [8, 16]
 
 
 def test_all_maps_are_trained_and_the_anchors_evaluated(small_train_args: list[str]):
