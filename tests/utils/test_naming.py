@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracknet.utils.errors import UserError
-from tracknet.utils.naming import did_you_mean, find_game, natural_key
+from tracknet.utils.naming import did_you_mean, find_game, natural_key, times
 
 
 def test_numbers_count_as_numbers() -> None:
@@ -74,3 +74,7 @@ def test_a_game_by_its_name_or_number(name: str, known: list[str], found: str) -
 def test_a_game_that_cannot_be_told(name: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         find_game(name, ["game1", "match1"], asked_by="--games")
+
+
+def test_how_often_is_said_in_words() -> None:
+    assert [times(count) for count in (1, 2, 1200)] == ["once", "2 times", "1,200 times"]

@@ -48,7 +48,7 @@ class Learner:
         steps_per_epoch: int,
         total_steps: int,
     ) -> None:
-        """Prepares loss, optimizer and schedule.
+        """Prepares gradients, optimizer and schedule.
 
         Args:
             config: the whole configuration.

@@ -32,7 +32,6 @@ class StepGradients:
 
     Attributes:
         loss: of the heatmaps.
-        memory: of the device, where it is counted.
         notes: what a person should be told; whoever tells it takes it out.
         meanwhile: called while a GPU is at work on a batch; returns the seconds of it that the GPU was idle.
     """
@@ -69,7 +68,7 @@ class StepGradients:
         windows_each = -(-training.batch_size // ranks.topology.world_size)
         self._micro = MicroBatches(training.micro_batch, windows_each)
         self._agreed_on_size = False
-        self.memory = memory_of(precision.device)
+        self._memory = memory_of(precision.device)
         self.notes: list[str] = []
         self.meanwhile: Callable[[], float] = lambda: 0.0
 
@@ -205,8 +204,8 @@ class StepGradients:
         """As before the step, for another attempt or for none."""
         self._optimizer.zero_grad(set_to_none=True)
         self._statistics.restore()
-        if self.memory is not None:
-            self.memory.release()
+        if self._memory is not None:
+            self._memory.release()
 
     def _note_smaller(self, asked: int) -> None:
         size = self._micro.size
@@ -225,7 +224,7 @@ class StepGradients:
             reason,
             self._micro.size,
             batch=len(batch),
-            memory=self.memory,
+            memory=self._memory,
             run=lambda windows: self._try_out(batch, windows),
             still_to_come_bytes=moments,
             in_parts=self._training.loss.hard_fraction == 1.0,
