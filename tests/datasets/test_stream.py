@@ -19,11 +19,7 @@ from tracknet.datasets.batch import TENSORS, Batch
 from tracknet.datasets.index import ShardSet, open_split
 from tracknet.datasets.loader import StreamLoader
 from tracknet.datasets.sample_spec import SampleSpec
-from tracknet.datasets.stream import (
-    check_stored_size,
-    evaluation_stream,
-    training_stream,
-)
+from tracknet.datasets.shard_streams import check_stored_size, evaluation_stream, training_stream
 from tracknet.utils.errors import EXIT_FAILED, RunError, UserError
 from tracknet.utils.geometry import Size
 from tracknet.utils.settings import LoaderConfig, SequenceConfig
