@@ -53,6 +53,9 @@ class AugmentConfig:
     motion_blur: MotionBlurConfig = field(default_factory=MotionBlurConfig)
     zoom: ZoomConfig = field(default_factory=ZoomConfig)
     mixup: MixupConfig = field(default_factory=MixupConfig)
+    warp_prob: float = bounded(1.0, 0.0, 1.0)
+    """Of the windows that are augmented, how many are scaled, turned and shifted by fractions of a pixel, for which
+    their frames are resampled; the others are shifted by whole pixels, in a sixth of the time."""
 
     def is_late(self, device_type: str) -> bool:
         """Whether a model on such a device (torch's name: `cpu`, `cuda`, ...) augments for itself.
