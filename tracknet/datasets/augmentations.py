@@ -115,18 +115,17 @@ class Augmentation:
 
 
 def _move(frame: Frame, move: WholeMove, out: Frame) -> None:
-    """What the warp would make. (Colours on the way, of a part of a picture into a part, take six times as long.)"""
+    """What the warp would make. (Colours on the way, part of a picture into part of one, take five times as long.)"""
     height, width = frame.shape[:2]
     flip, x, y = move
     left, top, right, bottom = max(x, 0), max(y, 0), width + min(x, 0), height + min(y, 0)
     if left >= right or top >= bottom:
         out[:] = NOTHING_RGB
         return
-    seen = frame[top - y : bottom - y]
+    first = width - right + x if flip else left - x
+    seen = frame[top - y : bottom - y, first : first + right - left]
     if flip:
-        seen = cv2.flip(seen[:, width - right + x : width - left + x], 1)
-    else:
-        seen = seen[:, left - x : right - x]
+        seen = cv2.flip(seen, 1)
     border = (top, height - bottom, left, width - right)
     cv2.copyMakeBorder(seen, *border, cv2.BORDER_CONSTANT, dst=out, value=NOTHING_RGB)
 
