@@ -18,7 +18,7 @@ from tracknet.utils.settings import AugmentConfig
 
 SIZE = Size(160, 96)
 BORDER = (124, 116, 104)
-STRONG = AugmentConfig(scale=0.4, shift=0.2, rotate_deg=60.0)
+STRONG = AugmentConfig(scale=0.4, shift=0.2, rotate_deg=60.0, warp_prob=1.0)
 NO_COLOUR = {"brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue_deg": 0.0}
 GEOMETRY = replace(STRONG, **NO_COLOUR)
 COLOUR = AugmentConfig(flip_prob=0.0, scale=0.0, shift=0.0, rotate_deg=0.0)
@@ -182,7 +182,7 @@ def chroma_angle(rgb: np.ndarray) -> float:
 
 
 def test_ranges_of_the_geometry() -> None:
-    config = AugmentConfig(flip_prob=0.0, scale=0.25, shift=0.1, rotate_deg=10.0)
+    config = AugmentConfig(flip_prob=0.0, scale=0.25, shift=0.1, rotate_deg=10.0, warp_prob=1.0)
     scales, turns, shifts = [], [], []
     for seed in range(400):
         matrix = draw(config, seed).matrix
