@@ -34,9 +34,9 @@ from torch.utils.data import DataLoader
 from benchmarks import stream_data, stream_rivals
 from benchmarks.stream_clock import Serve, measure, measure_floor, parts_us
 from benchmarks.stream_table import (
+    ALL_WARPED,
     AUGMENTED,
     AUGMENTED_IN_RUNS,
-    AUGMENTED_WHOLE,
     FLOOR,
     LEFT_TO_DEVICE,
     OURS,
@@ -121,13 +121,13 @@ def our_cases(
     config = AugmentConfig()
     plain = our_stream(shards, size, length, batch_size, None)
     augmented = our_stream(shards, size, length, batch_size, config)
-    whole = our_stream(shards, size, length, batch_size, replace(config, warp_prob=0.2))
-    in_runs = our_stream(shards, size, length, batch_size, replace(config, per="run"))
+    warped = our_stream(shards, size, length, batch_size, replace(config, warp_prob=1.0))
+    in_runs = our_stream(shards, size, length, batch_size, replace(config, warp_prob=1.0, per="run"))
     late = our_stream(shards, size, length, batch_size, config, late=True)
     cases: dict[str, Callable[[], Serve]] = {
         OURS: lambda: serve_ours(plain, workers, "auto"),
         AUGMENTED: lambda: serve_ours(augmented, workers, "auto"),
-        AUGMENTED_WHOLE: lambda: serve_ours(whole, workers, "auto"),
+        ALL_WARPED: lambda: serve_ours(warped, workers, "auto"),
         AUGMENTED_IN_RUNS: lambda: serve_ours(in_runs, workers, "auto"),
         LEFT_TO_DEVICE: lambda: serve_ours(late, workers, "auto"),
         STOCK: lambda: serve_stock(plain, workers),
