@@ -34,6 +34,7 @@ from torch.utils.data import DataLoader
 from benchmarks import stream_data, stream_rivals
 from benchmarks.stream_clock import Serve, measure, measure_floor, parts_us
 from benchmarks.stream_table import (
+    ALL_WARPED,
     AUGMENTED,
     AUGMENTED_IN_RUNS,
     FLOOR,
@@ -120,11 +121,13 @@ def our_cases(
     config = AugmentConfig()
     plain = our_stream(shards, size, length, batch_size, None)
     augmented = our_stream(shards, size, length, batch_size, config)
-    in_runs = our_stream(shards, size, length, batch_size, replace(config, per="run"))
+    warped = our_stream(shards, size, length, batch_size, replace(config, warp_prob=1.0))
+    in_runs = our_stream(shards, size, length, batch_size, replace(config, warp_prob=1.0, per="run"))
     late = our_stream(shards, size, length, batch_size, config, late=True)
     cases: dict[str, Callable[[], Serve]] = {
         OURS: lambda: serve_ours(plain, workers, "auto"),
         AUGMENTED: lambda: serve_ours(augmented, workers, "auto"),
+        ALL_WARPED: lambda: serve_ours(warped, workers, "auto"),
         AUGMENTED_IN_RUNS: lambda: serve_ours(in_runs, workers, "auto"),
         LEFT_TO_DEVICE: lambda: serve_ours(late, workers, "auto"),
         STOCK: lambda: serve_stock(plain, workers),

@@ -11,7 +11,8 @@ from tracknet.utils.geometry import Size
 FLOOR = "cv2 decode alone, one core"
 OURS = "ours"
 AUGMENTED = f"{OURS}, augmented"
-AUGMENTED_IN_RUNS = f"{AUGMENTED} with data.augment.per=run"
+AUGMENTED_IN_RUNS = f"{AUGMENTED} with data.augment.warp_prob=1 and per=run"
+ALL_WARPED = f"{AUGMENTED} with data.augment.warp_prob=1"
 LEFT_TO_DEVICE = f"{AUGMENTED} on the device (pixels left to it)"
 STOCK = f"{OURS}, torch's own workers"
 PROCESSES = f"{OURS}, processes"
@@ -47,6 +48,7 @@ GOALS = (
     Goal(5, 2, WEBDATASET, 4.0),
     Goal(3, 2, RAW, 6.0),
     Goal(3, 2, AUGMENTED, 1.0),
+    Goal(3, 2, ALL_WARPED, 1.0),
     Goal(3, 2, AUGMENTED_IN_RUNS, 1.0),
     Goal(3, 2, LEFT_TO_DEVICE, 1.0),
 )

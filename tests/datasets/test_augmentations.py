@@ -8,17 +8,17 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tracknet.datasets.augmentations import IDENTITY, Augmentation, draw_augmentation
+from tracknet.datasets.augmentations import IDENTITY, STAYS, Augmentation, WholeMove, draw_augmentation
 from tracknet.datasets.plan import window_rng
 from tracknet.utils.geometry import Size, similarity, transform_points
 from tracknet.utils.settings import AugmentConfig
 
 SIZE = Size(160, 96)
 BORDER = (124, 116, 104)
-STRONG = AugmentConfig(scale=0.4, shift=0.2, rotate_deg=60.0)
+STRONG = AugmentConfig(scale=0.4, shift=0.2, rotate_deg=60.0, warp_prob=1.0)
 NO_COLOUR = {"brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue_deg": 0.0}
 GEOMETRY = replace(STRONG, **NO_COLOUR)
 COLOUR = AugmentConfig(flip_prob=0.0, scale=0.0, shift=0.0, rotate_deg=0.0)
@@ -66,27 +66,46 @@ def test_a_dots_centroid_moves_as_the_matrix_says() -> None:
 @pytest.mark.parametrize("flip_prob", [0.0, 1.0])
 def test_the_flip_alone_moves_a_dot_exactly(flip_prob: float) -> None:
     augmentation = draw(AugmentConfig(flip_prob=flip_prob, prob=0.0), 1)
-    assert augmentation.only_flip
+    assert augmentation.whole == WholeMove(flip_prob == 1.0, 0, 0)
     assert augmentation.colour is None
     expected = (159 - 41.25, 30.5) if flip_prob else (41.25, 30.5)
     np.testing.assert_allclose(transform_points(augmentation.matrix, (41.25, 30.5)), expected, atol=1e-12)
     np.testing.assert_allclose(centroid(augmentation.apply(dot(41.25, 30.5))), expected, atol=0.02)
 
 
-@pytest.mark.parametrize("flip", [False, True])
-@pytest.mark.parametrize("width", [160, 161])
-def test_the_flips_short_way_equals_the_warp(flip: bool, width: int) -> None:
+@given(st.booleans(), st.integers(-175, 175), st.integers(-105, 105), st.integers(159, 161))
+@example(flip=True, x=0, y=0, width=160)
+@example(flip=True, x=-159, y=95, width=160)
+@example(flip=True, x=160, y=0, width=160)
+def test_a_whole_move_equals_the_warp(flip: bool, x: int, y: int, width: int) -> None:
     size = Size(width, 96)
     picture = np.random.default_rng(3).integers(0, 256, (96, width, 3), dtype=np.uint8)
-    short = Augmentation(similarity(size, flip=flip), None, only_flip=True)
-    np.testing.assert_array_equal(short.apply(picture), replace(short, only_flip=False).apply(picture))
+    whole = Augmentation(similarity(size, shift_px=(x, y), flip=flip), None, WholeMove(flip, x, y))
+    np.testing.assert_array_equal(whole.apply(picture), replace(whole, whole=None).apply(picture))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_is_not_warped_moves_by_whole_pixels(seed: int) -> None:
+    config = replace(GEOMETRY, scale=0.1, rotate_deg=3.0)
+    warped, moved = draw(config, seed), draw(replace(config, warp_prob=0.0), seed)
+    assert warped.whole is None and moved.whole is not None
+    # The same flip and, but for the fraction of a pixel, the same shift of the centre.
+    centre = (np.array(SIZE) - 1) / 2
+    shifts = [transform_points(one.matrix, centre) - centre for one in (warped, moved)]
+    assert np.abs(shifts[1] - shifts[0]).max() <= 0.5
+    np.testing.assert_allclose(shifts[1], moved.whole[1:], atol=1e-9)
+    assert moved.whole.flip == (np.linalg.det(warped.matrix) < 0) == (moved.matrix[0, 0] == -1)
+    np.testing.assert_array_equal(np.abs(moved.matrix[:2, :2]), np.eye(2))
+    whole = moved.apply(noise())
+    np.testing.assert_array_equal(whole, replace(moved, whole=None).apply(noise()))
 
 
 @pytest.mark.parametrize("moves", ["nothing", "flip", "warp"])
 def test_colours_come_after_the_move_and_into_the_place_given(moves: str) -> None:
     picture, place = noise(), np.zeros((2, *noise().shape), np.uint8)
     matrix = {"nothing": np.eye(3), "flip": similarity(SIZE, flip=True)}.get(moves, draw(STRONG, 1).matrix)
-    both = replace(draw(colour_of(hue_deg=15.0, contrast=0.2), 0), matrix=matrix, only_flip=moves != "warp")
+    whole = {"nothing": STAYS, "flip": WholeMove(True, 0, 0)}.get(moves)
+    both = replace(draw(colour_of(hue_deg=15.0, contrast=0.2), 0), matrix=matrix, whole=whole)
     expected = cv2.transform(replace(both, colour=None).apply(picture), both.colour)
     result = both.apply(picture, out=place[1])
     np.testing.assert_array_equal(result, expected)
@@ -109,7 +128,7 @@ def test_a_colour_transform_of_no_strength_changes_nothing() -> None:
 def test_colour_leaves_the_points_and_the_geometry_leaves_the_colour() -> None:
     for seed in range(20):
         np.testing.assert_allclose(draw(COLOUR, seed).matrix, np.eye(3), atol=1e-12)
-        assert draw(COLOUR, seed).only_flip
+        assert draw(COLOUR, seed).whole == STAYS
         assert draw(GEOMETRY, seed).colour is None
 
 
@@ -163,7 +182,7 @@ def chroma_angle(rgb: np.ndarray) -> float:
 
 
 def test_ranges_of_the_geometry() -> None:
-    config = AugmentConfig(flip_prob=0.0, scale=0.25, shift=0.1, rotate_deg=10.0)
+    config = AugmentConfig(flip_prob=0.0, scale=0.25, shift=0.1, rotate_deg=10.0, warp_prob=1.0)
     scales, turns, shifts = [], [], []
     for seed in range(400):
         matrix = draw(config, seed).matrix
@@ -178,11 +197,14 @@ def test_ranges_of_the_geometry() -> None:
     assert np.abs(shifts).max(axis=0) == pytest.approx([16.0, 9.6], abs=0.3)
 
 
-@pytest.mark.parametrize(("flip_prob", "prob"), [(0.0, 0.0), (0.3, 0.6), (1.0, 1.0)])
-def test_probabilities(flip_prob: float, prob: float) -> None:
-    drawn = [draw(replace(STRONG, flip_prob=flip_prob, prob=prob), seed) for seed in range(400)]
+@pytest.mark.parametrize(
+    ("flip_prob", "prob", "warp_prob"), [(0.0, 0.0, 1.0), (0.3, 0.6, 1.0), (1.0, 1.0, 1.0), (0.5, 0.8, 0.25)]
+)
+def test_probabilities(flip_prob: float, prob: float, warp_prob: float) -> None:
+    config = replace(STRONG, flip_prob=flip_prob, prob=prob, warp_prob=warp_prob)
+    drawn = [draw(config, seed) for seed in range(400)]
     assert np.mean([np.linalg.det(one.matrix) < 0 for one in drawn]) == pytest.approx(flip_prob, abs=0.07)
-    assert np.mean([not one.only_flip for one in drawn]) == pytest.approx(prob, abs=0.07)
+    assert np.mean([one.whole is None for one in drawn]) == pytest.approx(prob * warp_prob, abs=0.07)
     assert np.mean([one.colour is not None for one in drawn]) == pytest.approx(prob, abs=0.07)
 
 
@@ -197,6 +219,7 @@ CONFIGS = st.builds(
     saturation=st.floats(0, 1),
     hue_deg=st.floats(0, 180),
     prob=st.floats(0, 1),
+    warp_prob=st.floats(0, 1),
 )
 
 
@@ -220,7 +243,7 @@ def test_equal_randomness_draws_equal_transforms(
 
 
 def test_what_comes_into_the_picture_has_the_mean_colour() -> None:
-    moved = Augmentation(similarity(SIZE, shift_px=(40.0, 0.0)), None, only_flip=False).apply(noise())
+    moved = Augmentation(similarity(SIZE, shift_px=(40.0, 0.0)), None, whole=None).apply(noise())
     np.testing.assert_array_equal(moved[:, :40], np.broadcast_to(BORDER, (96, 40, 3)))
     np.testing.assert_array_equal(moved[:, 40:], noise()[:, :120])
 

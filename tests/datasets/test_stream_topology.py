@@ -146,7 +146,8 @@ def test_half_a_pair_is_refused(small_build: SmallBuild, spec: SampleSpec) -> No
 def test_parts_that_are_off_are_no_part_of_the_plan(small_build: SmallBuild, spec: SampleSpec) -> None:
     """Runs that began before there were any go on."""
     shards = small_build.open()
-    described = stream_of(shards, replace(spec, augment=AugmentConfig())).describe_plan()["sample.augment"]
+    old = AugmentConfig(warp_prob=1.0)
+    described = stream_of(shards, replace(spec, augment=old)).describe_plan()["sample.augment"]
     of_old = [
         "enabled",
         "per",
@@ -160,6 +161,7 @@ def test_parts_that_are_off_are_no_part_of_the_plan(small_build: SmallBuild, spe
     ]
     assert list(described) == [*of_old, "hue_deg", "prob"]
     described = stream_of(shards, replace(spec, augment=EVERY_PART)).describe_plan()["sample.augment"]
+    assert described["warp_prob"] == 0.2
     assert described["paste"] == {"prob": 1.0, "empty": True, "spread": 0.15}
     assert described["ball_px"] == 14.0
 

@@ -20,7 +20,7 @@ def test_the_ball_stays_and_the_rest_moves_away_from_it() -> None:
         found = zoomed(IDENTITY, ZoomConfig(1.0, 2.0), SIZE, points, np.random.default_rng(seed))
         np.testing.assert_allclose(transform_points(found.matrix, (42.0, 21.0)), (42.0, 21.0), atol=1e-9)
         factors.append(found.matrix[0, 0])
-        assert not found.only_flip and found.matrix[0, 0] == found.matrix[1, 1]
+        assert found.whole is None and found.matrix[0, 0] == found.matrix[1, 1]
         # No border comes into the picture.
         corners = transform_points(found.matrix, [(-0.5, -0.5), (SIZE.width - 0.5, SIZE.height - 0.5)])
         assert (corners[0] <= -0.499).all() and (corners[1] >= np.array(SIZE) - 0.501).all()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -340,6 +341,21 @@ def test_a_threshold_is_chosen_on_clips_set_aside(trained: Path, small_shards: P
     assert (
         json.loads((model / "config.json").read_text())["provenance"]["threshold_chosen_on"]["clips"] is None
     )
+
+
+def test_a_threshold_that_seldom_alarms(trained: Path, small_shards: Path, capsys):
+    config = trained / "checkpoints" / "best" / "model" / "config.json"
+    args = [str(trained), "--shards", str(small_shards), "--workers", "0", "--calibrate", "val"]
+    assert evaluate.run([*args, "--most-false-alarms", "0.99"]) == EXIT_DONE
+    saved = config.read_text()
+    assert json.loads(saved)["provenance"]["threshold_chosen_on"]["most_false_alarms"] == 0.99
+    said = capsys.readouterr().out
+    assert re.search(r"false alarms on [\d.]+% -> [\d.]+% of the frames without a ball", said)
+    card = (config.parent / "README.md").read_text()
+    assert "with overlap none and false alarms on at most 0.99 of the frames without a ball" in card
+    problems = refused(capsys, trained, "--most-false-alarms", "1.5")
+    assert "it goes with --calibrate" in problems
+    assert "--most-false-alarms 1.5 is no share below 1" in problems
 
 
 def test_wrong_requests(trained: Path, small_shards: Path, tmp_path: Path, capsys):

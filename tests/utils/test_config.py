@@ -193,6 +193,10 @@ def test_a_run_from_before_a_setting_goes_on_as_it_was(tmp_path: Path) -> None:
         plain["data"]["augment"]["per"] = said
         path.write_text(json.dumps(plain))
         assert load_saved_config(path).data.augment.per == said
+    del plain["data"]["augment"]["warp_prob"]
+    path.write_text(json.dumps(plain))
+    assert load_saved_config(path).data.augment.warp_prob == 1.0
+    assert Config().data.augment.warp_prob == 0.2
     path.write_text("data: {augment: 3}\n")
     with pytest.raises(UserError, match=r"data\.augment .*needs keys and values, got 3"):
         load_saved_config(path)

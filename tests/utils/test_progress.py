@@ -21,6 +21,18 @@ def test_plain_lines(line_every_s: float, expected: list[str], capsys: pytest.Ca
     assert len(lines) == len(expected)
 
 
+@pytest.mark.parametrize(
+    ("rate", "shown"), [(0.42, "0.4 items/s"), (9.9, "9.9 items/s"), (12.6, "13 items/s")]
+)
+def test_a_slow_rate_is_not_none(
+    rate: float, shown: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Progress, "per_second", lambda progress: rate)
+    with Progress("work", None, "items") as progress:
+        progress.advance(5)
+    assert capsys.readouterr().err == f"work: 5 items, {shown}\n"
+
+
 def test_a_bar_on_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     with Progress("work", 100, "items") as progress:

@@ -9,8 +9,9 @@ channels, 335 for linear samples, 13 back to three, 43 for the colours; a decode
 window's time at T = 3 there would be 180 in all, and with nearest-neighbour samples, 136, it would still be 229. Tried,
 and no faster: maps shared by a window's frames (`remap`, 340 to 545), strips that stay in the core's cache, frames kept
 as four channels, approximate modes. Up to four channels cost nearly what one costs, beyond them it is ten times as
-much, and nine fill three warps of four either way. What helps is fewer warps (`per=run`), or the model's device
-(`late_transforms`).
+much, and nine fill three warps of four either way. What helps is fewer warps, or the model's device
+(`late_transforms`): a window that is shifted by whole pixels costs 100 with its colours, and with `warp_prob=0.2` a
+frame costs 150, and more balls are found than with 1.0.
 """
 
 from __future__ import annotations
@@ -48,6 +49,17 @@ _TURN_KEEPS, _TURN_COS, _TURN_SIN = (
 )
 
 
+class WholeMove(NamedTuple):
+    """A move that no pixel has to be resampled for: the mirror first, then whole pixels to the right and down."""
+
+    flip: bool
+    right_px: int
+    down_px: int
+
+
+STAYS = WholeMove(False, 0, 0)
+
+
 @dataclass(frozen=True)
 class Augmentation:
     """A drawn transform.
@@ -55,13 +67,13 @@ class Augmentation:
     Attributes:
         matrix: `[3, 3]`, old input pixels to new input pixels.
         colour: `[3, 4]` linear map of (R, G, B, 1), 0..255; `None` for no change.
-        only_flip: the matrix mirrors and does nothing else, which needs no resampling.
+        whole: all that the matrix does, where it needs no resampling; `None` where it does.
         late: pixels are transformed on the model's device (`late_transforms`), and left here as they are.
     """
 
     matrix: FloatArray
     colour: FloatArray | None
-    only_flip: bool
+    whole: WholeMove | None
     late: bool = False
 
     def apply(self, frame: Frame, out: Frame | None = None) -> Frame:
@@ -73,12 +85,12 @@ class Augmentation:
             return out
         # What is changed again is in the core's cache, which `out` is not: 24 us less than colours in place.
         moved = out if self.colour is None else _scratch(*frame.shape[:2]).moved
-        if not self.only_flip:
+        if self.whole is None:
             self._warp(frame, moved)
-        elif self.matrix[0, 0] < 0:
-            cv2.flip(frame, 1, dst=moved)
-        else:
+        elif self.whole == STAYS:
             moved = frame
+        else:
+            _move(frame, self.whole, moved)
         if self.colour is not None:
             # In float32 this takes a third of float64's time, for the same pixels.
             cv2.transform(moved, self.colour.astype(np.float32), dst=out)
@@ -101,6 +113,22 @@ class Augmentation:
             borderValue=(*NOTHING_RGB, 0),
         )
         cv2.cvtColor(warped, cv2.COLOR_RGBA2RGB, dst=out)
+
+
+def _move(frame: Frame, move: WholeMove, out: Frame) -> None:
+    """What the warp would make. (Colours on the way, part of a picture into part of one, take five times as long.)"""
+    height, width = frame.shape[:2]
+    flip, x, y = move
+    left, top, right, bottom = max(x, 0), max(y, 0), width + min(x, 0), height + min(y, 0)
+    if left >= right or top >= bottom:
+        out[:] = NOTHING_RGB
+        return
+    first = width - right + x if flip else left - x
+    seen = frame[top - y : bottom - y, first : first + right - left]
+    if flip:
+        seen = cv2.flip(seen, 1)
+    border = (top, height - bottom, left, width - right)
+    cv2.copyMakeBorder(seen, *border, cv2.BORDER_CONSTANT, dst=out, value=NOTHING_RGB)
 
 
 class _Scratch(NamedTuple):
@@ -131,7 +159,7 @@ def _scratch(height: int, width: int) -> _Scratch:
     return kept
 
 
-IDENTITY = Augmentation(matrix=np.eye(3), colour=None, only_flip=True)
+IDENTITY = Augmentation(matrix=np.eye(3), colour=None, whole=STAYS)
 
 
 def draw_augmentation(config: AugmentConfig, size: Size, rng: np.random.Generator) -> Augmentation:
@@ -147,22 +175,25 @@ def draw_augmentation(config: AugmentConfig, size: Size, rng: np.random.Generato
     flip_draw, any_draw, scale, turn, shift_x, shift_y, bright, contrast, saturation, hue = draws
     flip = flip_draw < config.flip_prob
     if not any_draw < config.prob:
-        return Augmentation(similarity(size, flip=flip), None, only_flip=True)
+        return Augmentation(similarity(size, flip=flip), None, WholeMove(flip, 0, 0))
 
     def around_zero(draw: float, reach: float) -> float:
         return (2.0 * draw - 1.0) * reach
 
-    moves = config.scale > 0 or config.rotate_deg > 0 or config.shift > 0
-    matrix = similarity(
-        size,
-        scale=math.exp(around_zero(scale, math.log1p(config.scale))),
-        rotation_deg=around_zero(turn, config.rotate_deg),
-        shift_px=(
-            around_zero(shift_x, config.shift) * size.width,
-            around_zero(shift_y, config.shift) * size.height,
-        ),
-        flip=flip,
+    whole = None
+    shift_px = (
+        around_zero(shift_x, config.shift) * size.width,
+        around_zero(shift_y, config.shift) * size.height,
     )
+    # One draw decides both, so that the others are what they would be with any probability.
+    moves = config.scale > 0 or config.rotate_deg > 0 or config.shift > 0
+    if moves and any_draw < config.prob * config.warp_prob:
+        factor = math.exp(around_zero(scale, math.log1p(config.scale)))
+        turn_deg = around_zero(turn, config.rotate_deg)
+        matrix = similarity(size, scale=factor, rotation_deg=turn_deg, shift_px=shift_px, flip=flip)
+    else:
+        whole = WholeMove(flip, round(shift_px[0]), round(shift_px[1]))
+        matrix = similarity(size, shift_px=(whole.right_px, whole.down_px), flip=flip)
     colour = _colour_matrix(
         brightness=around_zero(bright, config.brightness),
         contrast=1.0 + around_zero(contrast, config.contrast),
@@ -170,7 +201,7 @@ def draw_augmentation(config: AugmentConfig, size: Size, rng: np.random.Generato
         hue_deg=around_zero(hue, config.hue_deg),
     )
     changes_colour = max(config.brightness, config.contrast, config.saturation, config.hue_deg) > 0
-    return Augmentation(matrix, colour if changes_colour else None, only_flip=not moves)
+    return Augmentation(matrix, colour if changes_colour else None, whole)
 
 
 def _colour_matrix(*, brightness: float, contrast: float, saturation: float, hue_deg: float) -> FloatArray:

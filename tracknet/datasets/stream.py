@@ -274,6 +274,8 @@ def _in_use(augment: dict[str, Any]) -> dict[str, Any]:
     }
     if not parts.keys() & {"paste", "streak", "occlude"}:
         del parts["ball_px"]
+    if parts["warp_prob"] == 1.0:
+        del parts["warp_prob"]
     return parts
 
 

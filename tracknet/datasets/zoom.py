@@ -36,7 +36,7 @@ def zoomed(
     scale = min(float(config.most**factor), _most_that_keeps(balls, still, size, augmentation.matrix))
     about = np.diag([scale, scale, 1.0])
     about[:2, 2] = (1.0 - scale) * still
-    return replace(augmentation, matrix=augmentation.matrix @ about, only_flip=False)
+    return replace(augmentation, matrix=augmentation.matrix @ about, whole=None)
 
 
 def _most_that_keeps(balls: FloatArray, still: FloatArray, size: Size, matrix: FloatArray) -> float:

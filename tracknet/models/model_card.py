@@ -179,6 +179,8 @@ def _threshold(model: TrackNet) -> str:
     text += f" of build {builds}" if builds else ""
     how = [f"overlap {chosen['overlap']}"] if chosen.get("overlap") else []
     how += ["the mirror image averaged in"] if chosen.get("flip") else []
+    most = chosen.get("most_false_alarms")
+    how += [] if most is None else [f"false alarms on at most {most:.3g} of the frames without a ball"]
     return text + (f", with {' and '.join(how)}" if how else "") + "."
 
 

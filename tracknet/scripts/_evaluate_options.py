@@ -48,6 +48,13 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         "and store it in the model; --protocol says whose F1 (default: design)",
     )
     parser.add_argument(
+        "--most-false-alarms",
+        type=float,
+        metavar="SHARE",
+        help="with --calibrate: the threshold of highest F1 among those that report a ball on at most this share of "
+        "the frames without one, such as 0.05",
+    )
+    parser.add_argument(
         "--shards",
         type=place_of,
         help="folder or URL of a build: the frames and labels. Default: shards; for predictions.parquet the labels "
@@ -148,6 +155,10 @@ def _problems(args: argparse.Namespace) -> Sequence[str]:
         problems.append("--flip needs the mirrored frames' own tokens: leave out --features")
     if args.features is not None and args.calibrate and len(args.calibrate) > 1:
         problems.append("--features goes with whole splits, not with the clips of --calibrate: leave it out")
+    if args.most_false_alarms is not None and not args.calibrate:
+        problems.append("--most-false-alarms chooses a threshold: it goes with --calibrate")
+    if args.most_false_alarms is not None and not 0 <= args.most_false_alarms < 1:
+        problems.append(f"--most-false-alarms {args.most_false_alarms:g} is no share below 1, such as 0.05")
     if args.calibrate:
         split, *clips = args.calibrate
         if args.model is None:

@@ -189,14 +189,18 @@ def _calibrate(args: argparse.Namespace, ranks: Ranks) -> int:
 
     def store() -> None:
         predictions, before = made.predictions, made.origin.threshold
-        origin = set_threshold(made, folder, protocol, shards, whole_split=not clips)
+        origin = set_threshold(
+            made, folder, protocol, shards, whole_split=not clips, most_false_alarms=args.most_false_alarms
+        )
         threshold = float(made.model.score_threshold)
         counted = protocol.with_all_frames()
-        was, now = (whole(Tally.of(predictions, counted, value))["f1"] for value in (before, threshold))
+        was, now = (whole(Tally.of(predictions, counted, value)) for value in (before, threshold))
         print(
             f"score threshold {before:.4g} -> {threshold:.4g}, chosen on {len(predictions):,} frames of {split}"
-            f"{' (' + ', '.join(clips) + ')' if clips else ''}: F1 {was:.3f} -> {now:.3f} there under {protocol.name} "
-            f"({protocol.distance_text}, false alarms counted)\nstored in {folder}"
+            f"{' (' + ', '.join(clips) + ')' if clips else ''}: F1 {was['f1']:.3f} -> {now['f1']:.3f} there under "
+            f"{protocol.name} ({protocol.distance_text}, false alarms counted), false alarms on "
+            f"{was['false_alarm_rate']:.1%} -> {now['false_alarm_rate']:.1%} of the frames without a "
+            f"ball\nstored in {folder}"
         )
         for note in replace(made.origin, threshold_chosen_on=origin).threshold_notes():
             print(f"warning: {note}", file=sys.stderr)

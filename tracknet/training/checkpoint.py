@@ -180,6 +180,9 @@ def _differences(
             # A plan leaves out parts that are off, and the ball's size with the last part that needs it.
             if key == "ball_px":
                 continue
+            if key == "warp_prob":
+                yield f"{where}{key}", *(1.0 if one == _NOT_STATED else one for one in pair)
+                continue
             if any(isinstance(one, dict) and "prob" in one for one in pair):
                 mine, theirs = (one["prob"] if isinstance(one, dict) else 0.0 for one in pair)
                 yield f"{where}{key}.prob", mine, theirs

@@ -174,7 +174,13 @@ def only_clips(shards: ShardSet, names: Sequence[str]) -> ShardSet:
 
 
 def set_threshold(
-    made: ModelRun, folder: Path, protocol: Protocol, shards: ShardSet, *, whole_split: bool
+    made: ModelRun,
+    folder: Path,
+    protocol: Protocol,
+    shards: ShardSet,
+    *,
+    whole_split: bool,
+    most_false_alarms: float | None = None,
 ) -> ThresholdOrigin:
     """Chooses the score threshold of highest F1 and writes the model again with it, and with how it was chosen.
 
@@ -184,9 +190,13 @@ def set_threshold(
         protocol: whose F1 decides; frames that it excludes count too.
         shards: the calibration frames.
         whole_split: they are all of their split.
+        most_false_alarms: see `best_threshold`.
 
     Returns:
         How it was chosen.
+
+    Raises:
+        UserError: no threshold keeps that share; nothing is written then.
     """
     clips = [shards.table.clips[number] for number in np.unique(shards.table.clip_id)]
     games = tuple(dict.fromkeys(game for game, _ in clips))
@@ -198,9 +208,10 @@ def set_threshold(
         protocol=f"{protocol.name}, {protocol.distance_text}",
         overlap=made.origin.overlap,
         flip=made.origin.flip,
+        most_false_alarms=most_false_alarms,
     )
     model = made.model
-    model.score_threshold = best_threshold(made.predictions, protocol)
+    model.score_threshold = best_threshold(made.predictions, protocol, most_false_alarms=most_false_alarms)
     model.provenance = {**model.provenance, "threshold_chosen_on": origin.to_plain()}
     model.save_pretrained(folder)
     return origin

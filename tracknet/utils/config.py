@@ -30,9 +30,10 @@ _T = TypeVar("_T")
 
 
 # Settings that came after the first runs, and what runs did before. A new default must not change what is resumed.
-_BEFORE_IT_WAS_SAID: dict[str, str | bool] = {
+_BEFORE_IT_WAS_SAID: dict[str, str | bool | float] = {
     "data.augment.per": "window",
     "data.augment.by": "workers",
+    "data.augment.warp_prob": 1.0,
     "training.speed.channels_last": False,
     "training.speed.fused_optimizer": False,
     "training.speed.tf32": False,

@@ -72,7 +72,7 @@ class Progress:
         self.done += count
         if self._bar is not None:
             task = self._bar.task_ids[0]
-            self._bar.update(task, completed=self.done, rate=f"{self.per_second():,.0f} {self.unit}/s")
+            self._bar.update(task, completed=self.done, rate=self._rate_words())
         elif time.monotonic() - self._last_line_s >= self._line_every_s and self.done != self.total:
             self._print_line()
 
@@ -101,9 +101,12 @@ class Progress:
         if self.total is not None and self.done <= self.total:
             done += f" of {self.total:,}"
             left = f", {(self.total - self.done) / rate if rate else 0.0:,.0f} s left"
-        print(
-            f"{self.what}: {done} {self.unit}, {rate:,.0f} {self.unit}/s{left}", file=sys.stderr, flush=True
-        )
+        print(f"{self.what}: {done} {self.unit}, {self._rate_words()}{left}", file=sys.stderr, flush=True)
+
+    def _rate_words(self) -> str:
+        rate = self.per_second()
+        # A large model on a CPU does less than one frame a second, which is not none.
+        return f"{rate:,.{0 if rate >= 10 else 1}f} {self.unit}/s"
 
 
 def _rich_bar(unit: str) -> RichProgress:

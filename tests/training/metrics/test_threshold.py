@@ -12,6 +12,7 @@ from tests.training.metrics.conftest import Frame, any_frames, off_by, predictio
 from tracknet.training.metrics import PROTOCOLS, best_threshold, design
 from tracknet.training.metrics.bootstrap import Tally, whole
 from tracknet.training.metrics.threshold import threshold_curve
+from tracknet.utils.errors import UserError
 
 
 @settings(max_examples=200, deadline=None)
@@ -37,6 +38,38 @@ def test_false_alarms_count_even_where_the_protocol_leaves_them_out():
     frames = [off_by(0, 0.9), off_by(0, 0.5), *[off_by(None, 0.4)] * 5, off_by(0, 0.3)]
     # At 0.3 all three balls are found, with five false alarms: F1 6/11; at 0.5 two of three: 4/5.
     assert best_threshold(predictions_of(frames), design(5)) == 0.5
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    frames=any_frames(), name=st.sampled_from(sorted(PROTOCOLS)), share=st.sampled_from([0.0, 0.1, 0.25, 0.5])
+)
+def test_the_best_of_those_that_seldom_alarm(frames: list[Frame], name: str, share: float):
+    protocol = PROTOCOLS[name].with_all_frames()
+    predictions = predictions_of(frames)
+    scores = sorted(set(predictions.score[predictions.guessed].tolist()))
+    tallies = {score: whole(Tally.of(predictions, protocol, score)) for score in scores}
+    if not scores or not any(frame.code in protocol.visible for frame in frames):
+        assert best_threshold(predictions, PROTOCOLS[name], most_false_alarms=share) == 0.5
+        return
+    # Not a number, and so never kept, where no frame is empty.
+    kept = {score: t["f1"] for score, t in tallies.items() if t["false_alarm_rate"] <= share}
+    if not kept:
+        with pytest.raises(UserError):
+            best_threshold(predictions, PROTOCOLS[name], most_false_alarms=share)
+        return
+    chosen = best_threshold(predictions, PROTOCOLS[name], most_false_alarms=share)
+    assert kept[chosen] == pytest.approx(max(kept.values()))
+
+
+def test_a_share_of_false_alarms_that_cannot_be_kept():
+    surest = [off_by(None, 0.9), off_by(None, 0.1), off_by(None, 0.2), off_by(0, 0.5)]
+    with pytest.raises(UserError, match=r"at most 0.3 of the 3 .*: of the surest guesses 1 is") as caught:
+        best_threshold(predictions_of(surest), design(5), most_false_alarms=0.3)
+    assert caught.value.remedy == "allow 0.333 or more"
+    assert best_threshold(predictions_of(surest), design(5), most_false_alarms=1 / 3) == 0.5
+    with pytest.raises(UserError, match="no frame without a ball"):
+        best_threshold(predictions_of([off_by(0, 0.5)]), design(5), most_false_alarms=0.3)
 
 
 def test_nothing_to_choose_from():

@@ -81,11 +81,13 @@ class ThresholdOrigin(ChosenOn):
         protocol: under which its F1 was highest, and the distance.
         overlap: how several windows' maps of one frame were merged then.
         flip: whether the mirror image was averaged in.
+        most_false_alarms: the share of frames without a ball on which one might be reported; `None` is any.
     """
 
     protocol: str = ""
     overlap: str = "none"
     flip: bool = False
+    most_false_alarms: float | None = None
 
     @classmethod
     def _read_more(cls, value: Mapping[str, Any]) -> dict[str, Any]:
@@ -93,13 +95,18 @@ class ThresholdOrigin(ChosenOn):
             "protocol": str(value.get("protocol") or ""),
             "overlap": str(value.get("overlap") or "none"),
             "flip": bool(value.get("flip")),
+            "most_false_alarms": value.get("most_false_alarms"),
         }
 
     def __str__(self) -> str:
         clips = "" if self.clips is None else f", clips {', '.join(self.clips)}"
         builds = ", ".join(f"build {build[:12]}" for build in self.build_ids)
         protocol = f" by F1 under {self.protocol}" if self.protocol else ""
-        return f"{self.split}{clips} of {builds}{protocol}"
+        most = self.most_false_alarms
+        alarms = (
+            "" if most is None else f" with false alarms on at most {most:.3g} of the frames without a ball"
+        )
+        return f"{self.split}{clips} of {builds}{protocol}{alarms}"
 
 
 @dataclass(frozen=True, slots=True)

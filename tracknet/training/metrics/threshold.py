@@ -8,11 +8,14 @@ import numpy.typing as npt
 from tracknet.training.metrics.counts import FN, FP1, FP2, TN, TP, count, outcomes, ratios
 from tracknet.training.metrics.predictions import FloatArray, Predictions
 from tracknet.training.metrics.protocols import Protocol
+from tracknet.utils.errors import UserError
 
 NOTHING_TO_CHOOSE_FROM = 0.5
 
 
-def best_threshold(predictions: Predictions, protocol: Protocol) -> float:
+def best_threshold(
+    predictions: Predictions, protocol: Protocol, *, most_false_alarms: float | None = None
+) -> float:
     """The score threshold of highest F1 under a protocol, frames without a ball always counted.
 
     To be chosen on frames that figures are not reported on. Every distinct score is tried in one sorted pass;
@@ -21,11 +24,37 @@ def best_threshold(predictions: Predictions, protocol: Protocol) -> float:
     Args:
         predictions: the frames.
         protocol: what counts; what it excludes is counted too, or any threshold would do there.
+        most_false_alarms: of the frames without a ball, the largest share on which one may be reported.
+
+    Raises:
+        UserError: there is no frame without a ball to hold that share to, or no threshold that keeps it.
     """
     thresholds, counts = counts_by_threshold(predictions, protocol.with_all_frames())
     if not len(thresholds) or not counts[0, [TP, FP1, FN]].any():
         return NOTHING_TO_CHOOSE_FROM
-    return float(thresholds[np.argmax(ratios(counts, protocol.recall_of)["f1"])])
+    f1 = ratios(counts, protocol.recall_of)["f1"]
+    if most_false_alarms is not None:
+        f1 = f1[: _within(counts, most_false_alarms)]
+    return float(thresholds[np.argmax(f1)])
+
+
+def _within(counts: npt.NDArray[np.int64], most_false_alarms: float) -> int:
+    """How many thresholds, from the highest down, alarm on at most such a share of the frames without a ball."""
+    alarms, empty = counts[:, FP2], int(counts[0, [FP2, TN]].sum())
+    if not empty:
+        raise UserError(
+            "no threshold can be held to a share of false alarms: there is no frame without a ball",
+            remedy="name frames that have some, or leave out the share",
+        )
+    # As a quotient, so that a share such as 0.07 of 100 frames is 7 of them.
+    kept = int((alarms / empty <= most_false_alarms).sum())
+    if not kept:
+        raise UserError(
+            f"no threshold has at most {most_false_alarms:g} of the {empty} frames without a ball reported: of the "
+            f"surest guesses {alarms[0]} {'is' if alarms[0] == 1 else 'are'} on such a frame",
+            remedy=f"allow {alarms[0] / empty:.3g} or more",
+        )
+    return kept
 
 
 def threshold_curve(

@@ -53,6 +53,10 @@ class AugmentConfig:
     motion_blur: MotionBlurConfig = field(default_factory=MotionBlurConfig)
     zoom: ZoomConfig = field(default_factory=ZoomConfig)
     mixup: MixupConfig = field(default_factory=MixupConfig)
+    warp_prob: float = bounded(0.2, 0.0, 1.0)
+    """Of the windows that are augmented, the share that is scaled, turned and shifted by fractions of a pixel, which
+    resamples their frames; the others are shifted by whole pixels, in a quarter of the time, and stay as sharp as
+    what the model sees later: 1.0 found fewer balls (benchmarks/results/augment)."""
 
     def is_late(self, device_type: str) -> bool:
         """Whether a model on such a device (torch's name: `cpu`, `cuda`, ...) augments for itself.
