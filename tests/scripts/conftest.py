@@ -26,3 +26,8 @@ def video(tmp_path: Path) -> str:
 
 def predict(model: str, *args: str, out: Path) -> int:
     return run([model, *args, "--out", str(out), "--device", "cpu"])
+
+
+def results(out: Path) -> list[str]:
+    """Names of the files that a person sees."""
+    return sorted(path.name for path in out.iterdir() if path.name[0] != ".")

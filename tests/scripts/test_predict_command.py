@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.scripts.conftest import predict
+from tests.inference.conftest import untrained
+from tests.scripts.conftest import predict, results
 from tests.videos import pictures, write_video
 from tracknet.inference.job_lock import only_writer
 from tracknet.inference.outputs import Job
@@ -24,7 +25,7 @@ def test_a_row_per_frame_in_every_form(
 ):
     out = tmp_path / "out"
     assert predict(model, video, "--format", "csv,parquet,json", "--tracknetv2", out=out) == 0
-    assert sorted(path.name for path in out.iterdir()) == [
+    assert results(out) == [
         "rally.csv", "rally.json", "rally.parquet", "rally_ball.csv",
     ]  # fmt: skip
     exact = Predictions.read(out / "rally.parquet")
@@ -129,6 +130,53 @@ def test_results_that_are_there(model: str, video: str, tmp_path: Path, capsys: 
     assert len(Predictions.read(out / "rally.csv")) == 30
 
 
+def test_results_of_something_else_are_not_taken_for_these(
+    model: str, video: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    other, out = write_video(tmp_path / "b" / "rally.mp4", pictures(30, seed=9)), tmp_path / "out"
+    predict(model, video, out=out)
+    for asked in ([str(other)], [str(other), "--overlay"]):
+        with pytest.raises(UserError, match="not what this command would make") as refused:
+            predict(model, *asked, "--skip-existing", out=out)
+        assert refused.value.problems == (f"{out / 'rally.csv'}: it is of {video}, and not of {other}",)
+    for options, told in {
+        ("--frames", ":5"): "--frames was 0:, and is 0:5",
+        ("--threshold", "1"): "--threshold was not given, and is 1",
+        ("--events", "tennis"): "--events was not given, and is tennis",
+    }.items():
+        with pytest.raises(UserError) as refused:
+            predict(model, video, *options, "--skip-existing", out=out)
+        assert refused.value.problems == (f"{out / 'rally.csv'}: {told}",)
+    another = untrained(maps="anchor").save_pretrained(tmp_path / "another")
+    with pytest.raises(UserError) as refused:
+        predict(str(another), video, "--skip-existing", out=out)
+    assert refused.value.problems == (f"{out / 'rally.csv'}: it was made by another model ({model})",)
+    # The same video elsewhere is the same one, and what was drawn from its rows is of it.
+    (tmp_path / "c").mkdir()
+    moved = Path(video).rename(tmp_path / "c" / "rally.mp4")
+    assert predict(model, str(moved), "--skip-existing", "--overlay", out=out) == 0
+    assert predict(model, str(moved), "--skip-existing", "--overlay", out=out) == 0
+    assert "nothing to do" in capsys.readouterr().out
+    with pytest.raises(UserError, match="--heatmap was not given, and is given"):
+        predict(model, str(moved), "--skip-existing", "--overlay", "--heatmap", out=out)
+    assert predict(model, str(other), "--overwrite", out=out) == 0
+    with pytest.raises(UserError) as refused:
+        predict(model, str(other), "--skip-existing", "--overlay", out=out)
+    assert refused.value.problems == (f"{out / 'rally.overlay.mp4'}: it is of {video}, and not of {other}",)
+
+
+def test_results_of_older_versions_stay_in_use(
+    model: str, video: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    out = tmp_path / "out"
+    predict(model, video, out=out)
+    (out / ".rally.predict.json").unlink()
+    assert predict(model, video, "--skip-existing", out=out) == 0
+    told = capsys.readouterr()
+    assert "nothing to do" in told.out
+    assert f"note: {out / 'rally.csv'}: made before results said what they are of" in told.err
+
+
 def test_two_commands_at_one_source(
     model: str, video: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
@@ -137,7 +185,7 @@ def test_two_commands_at_one_source(
     with only_writer(Job(video, "rally"), out), pytest.raises(RunError, match="1 of 2 sources"):
         predict(model, video, str(other), out=out)
     assert "is writing rally into" in capsys.readouterr().err
-    assert [path.name for path in out.iterdir()] == ["other.csv"]
+    assert results(out) == ["other.csv"]
 
 
 def test_results_that_another_command_made_meanwhile_stay(
@@ -165,8 +213,7 @@ def test_one_bad_file_among_several(
         cli_main(lambda argv: predict(model, *argv, out=tmp_path / "out"), [video, str(bad), str(other)]) == 1
     )
     assert "1 of 3 sources could not be done" in capsys.readouterr().err
-    made = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert [name[-9:] for name in made] == ["rally.csv"] * 2
+    assert [name[-9:] for name in results(tmp_path / "out")] == ["rally.csv"] * 2
     assert cli_main(lambda argv: predict(model, *argv, out=tmp_path / "out"), [str(bad)]) == 1
     assert cli_main(lambda argv: predict(model, *argv, out=tmp_path / "out"), ["none.mp4"]) == 2
 

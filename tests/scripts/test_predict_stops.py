@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.scripts.conftest import predict
+from tests.scripts.conftest import predict, results
 from tests.videos import pictures, write_video
 from tracknet.inference.predictions import Predictions
 from tracknet.utils.errors import Interrupted, RunError
@@ -59,7 +59,7 @@ def test_ctrl_c_while_the_overlay_is_drawn_says_what_is_there(
     monkeypatch.setattr(Progress, "advance", interrupted)
     with pytest.raises(Interrupted, match=r"rally.overlay.mp4 is not finished.*rows are all there"):
         predict(model, video, "--overlay", out=tmp_path / "out")
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["rally.csv"]
+    assert results(tmp_path / "out") == ["rally.csv"]
     monkeypatch.undo()
     rows = (tmp_path / "out" / "rally.csv").stat().st_mtime_ns
     assert predict(model, video, "--overlay", "--skip-existing", out=tmp_path / "out") == 0

@@ -111,6 +111,12 @@ def is_folder(spec: str | Path) -> bool:
     return not (isinstance(spec, str) and is_url(spec)) and Path(spec).is_dir()
 
 
+def picture_files(folder: Path) -> list[Path]:
+    """A folder's pictures, in natural order."""
+    files = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()]
+    return sorted(files, key=lambda path: natural_key(path.name))
+
+
 class VideoSource:
     """A video's frames: every one that decodes, with its own time."""
 
@@ -188,10 +194,7 @@ class PictureFolder:
 
     def __init__(self, folder: Path, *, fps: float) -> None:
         self.name = str(folder)
-        files = [
-            path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
-        ]
-        self._files = sorted(files, key=lambda path: natural_key(path.name))
+        self._files = files = picture_files(folder)
         if not files:
             raise RunError(f"{folder} holds no pictures ({', '.join(IMAGE_SUFFIXES)})")
         self._fps = fps

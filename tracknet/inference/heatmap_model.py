@@ -10,6 +10,7 @@ import torch
 from tracknet.inference.exported_model import is_exported, load_exported
 from tracknet.models.model import TrackNet
 from tracknet.models.model_folder import resolve_model_folder
+from tracknet.models.persistence import CONFIG_NAME, WEIGHTS_NAME, read_config
 from tracknet.utils.errors import UserError
 from tracknet.utils.geometry import Size
 from tracknet.utils.hub import looks_like_path
@@ -67,6 +68,17 @@ def load_model(place: str | Path, *, device: str = "auto") -> HeatmapModel:
     """
     path = Path(place).expanduser()
     return load_exported(path, device=device) if is_exported(path) else load_trained(place)
+
+
+def model_files(place: str | Path) -> tuple[Path, ...]:
+    """The files that decide what a model says, where a person names one as for `load_model`; raises likewise."""
+    path = Path(place).expanduser()
+    if is_exported(path):
+        if not path.is_file():
+            raise UserError(f"there is no exported model {path}")
+        return (path,)
+    folder = resolve_model_folder(path) if path.is_dir() else read_config(place)[0]
+    return folder / CONFIG_NAME, folder / WEIGHTS_NAME
 
 
 def load_trained(place: str | Path) -> TrackNet:

@@ -40,6 +40,10 @@ class Job:
         """What is locked while any of these is made."""
         return out / f".{self.name}.lock"
 
+    def record(self, out: Path) -> Path:
+        """What says what these are of; hidden, so that `*.json` are results."""
+        return out / f".{self.name}.predict.json"
+
     def overlay(self, out: Path) -> Path:
         """Where the video with the ball marked goes."""
         return out / f"{self.name}{OVERLAY_ENDING}"

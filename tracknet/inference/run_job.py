@@ -19,6 +19,7 @@ from tracknet.inference.pipeline import ALL_FRAMES, FrameRange, predict_points
 from tracknet.inference.points import PointRows
 from tracknet.inference.predictions import Predictions
 from tracknet.inference.predictor import Predictor
+from tracknet.inference.result_record import ResultRecord
 from tracknet.utils.errors import Interrupted, RunError
 from tracknet.utils.files import replace_file
 from tracknet.utils.naming import counted
@@ -57,6 +58,7 @@ def run_job(
     overlay: bool = False,
     inset: bool = False,
     fps: float = DEFAULT_FPS,
+    record: ResultRecord | None = None,
 ) -> Done:
     """Predicts a source and writes its files; until all rows are there, they are in `NAME.partial.csv`.
 
@@ -75,11 +77,14 @@ def run_job(
             and so before `finish`.
         inset: with the heatmap in the corner.
         fps: of a folder's pictures.
+        record: is told what the files are of.
 
     Raises:
         Interrupted: with where the rows so far are.
         RunError: the source breaks, holds no such frame, or the disk is full; likewise.
     """
+    if record is not None:
+        record.wanted()
     rows = PointRows()
     about = describe(source, predictor, model, wanted)
     live = overlay and not source.repeatable
@@ -121,14 +126,17 @@ def run_job(
             predictions = finish(predictions, predictor.threshold)
         except RunError as error:
             raise _with_rows(error, partial) from error
-        written = []
-        for form in forms:
-            path = job.file(out, form)
-            try:
+        written = [job.file(out, form) for form in forms]
+        path = job.record(out)
+        try:
+            if record is not None:
+                record.begin([*written, *([job.overlay(out)] if overlay else [])])
+            for form, path in zip(forms, written, strict=True):
                 replace_file(path, predictions.encode(form))
-            except OSError as error:
-                raise RunError(f"{path} cannot be written: {error.strerror}; {_kept(partial)}") from None
-            written.append(path)
+            if record is not None:
+                record.add(written)
+        except OSError as error:
+            raise RunError(f"{path} cannot be written: {error.strerror}; {_kept(partial)}") from None
         partial.discard()
         notes = source.notes()
         if live and finish != NOTHING:
@@ -137,6 +145,8 @@ def run_job(
             notes += draw_rows(job, predictions, out, fps, heatmaps)
     if overlay:
         written.append(job.overlay(out))
+        if record is not None:
+            record.add(written[-1:], heatmap=inset)
     return Done(predictions, tuple(written), tuple(notes), rate)
 
 

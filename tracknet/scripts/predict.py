@@ -9,10 +9,10 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tracknet.scripts._predict_options import parse, trajectory_settings
+from tracknet.scripts._predict_results import Results
 from tracknet.utils.errors import EXIT_DONE, Interrupted, RunError, UserError, cli_main, shorten
 from tracknet.utils.naming import counted
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from tracknet.inference.finish import Finish
     from tracknet.inference.heatmap_model import HeatmapModel
     from tracknet.inference.outputs import Job
-    from tracknet.inference.pipeline import FrameRange
     from tracknet.inference.run_job import Done
 
 
@@ -39,7 +38,10 @@ def run(argv: Sequence[str]) -> int:
     found = find_jobs(args.sources)
     for note in found.left_out:
         print(f"note: {note}", file=sys.stderr)
-    jobs = _to_do(args, found.jobs, forms)
+    results = Results(args, forms, wanted, finish)
+    jobs, unknown = results.to_do(found.jobs)
+    for note in unknown:
+        print(f"note: {note}", file=sys.stderr)
     if not jobs:
         print("nothing to do: all results are there")
         return EXIT_DONE
@@ -52,12 +54,12 @@ def run(argv: Sequence[str]) -> int:
         for number, job in enumerate(jobs):
             try:
                 with only_writer(job, args.out):
-                    if not _still_to_do(args, job, forms):
+                    if not results.still_to_do(job):
                         continue
-                    if _only_overlay_lacks(args, job, forms):
-                        _draw(args, job)
+                    if results.only_overlay_lacks(job):
+                        results.draw(job)
                     else:
-                        _tell(_predict(args, job, model, forms, wanted, finish, stopped))
+                        _tell(_predict(args, job, model, results, stopped))
             except (RunError, OSError) as error:
                 if stopped.is_set():  # see `_predict`
                     raise KeyboardInterrupt from None
@@ -93,9 +95,7 @@ def _predict(
     args: argparse.Namespace,
     job: Job,
     model: HeatmapModel,
-    forms: Sequence[str],
-    wanted: FrameRange,
-    finish: Finish,
+    results: Results,
     stopped: threading.Event,
 ) -> Done:
     import cv2
@@ -118,7 +118,7 @@ def _predict(
             threshold=args.threshold,
             overlap=args.overlap,
             flip=args.flip,
-            candidates=finish.candidates,
+            candidates=results.finish.candidates,
         )
     except (UserError, KeyboardInterrupt):
         source.close()
@@ -131,74 +131,15 @@ def _predict(
         source,
         predictor,
         args.out,
-        forms=forms,
-        wanted=wanted,
+        forms=results.forms,
+        wanted=results.frames,
         model=args.model,
-        finish=finish,
+        finish=results.finish,
         overlay=args.overlay,
         inset=args.heatmap,
         fps=args.fps,
+        record=results.record(job),
     )
-
-
-def _only_overlay_lacks(args: argparse.Namespace, job: Job, forms: Sequence[str]) -> bool:
-    """Whether an earlier run was stopped while it drew, and its rows say all that the overlay needs."""
-    return (
-        args.skip_existing
-        and args.overlay
-        and not args.heatmap
-        and Path(job.spec).exists()
-        and all(job.file(args.out, form).exists() for form in forms)
-    )
-
-
-def _draw(args: argparse.Namespace, job: Job) -> None:
-    from tracknet.inference.predictions import Predictions
-    from tracknet.inference.run_job import draw_rows
-
-    rows = job.file(args.out, args.format[0])
-    for note in draw_rows(job, Predictions.read(rows), args.out, args.fps):
-        print(f"note: {job.spec}: {note}", file=sys.stderr)
-    print(f"{job.spec}: drawn from {rows}: {job.overlay(args.out)}")
-
-
-def _to_do(args: argparse.Namespace, jobs: Sequence[Job], forms: Sequence[str]) -> list[Job]:
-    """The jobs whose results are not there, or are to be replaced.
-
-    Raises:
-        UserError: results are there, and nothing was said about them.
-    """
-    if args.overwrite:
-        return list(jobs)
-    results = {
-        job: [job.file(args.out, form) for form in forms] + ([job.overlay(args.out)] if args.overlay else [])
-        for job in jobs
-    }
-    if args.skip_existing:
-        return [job for job, paths in results.items() if not all(path.exists() for path in paths)]
-    there = [path for paths in results.values() for path in paths if path.exists()]
-    if there:
-        raise UserError(
-            f"{args.out} holds results of these sources already",
-            problems=shorten([str(path) for path in there]),
-            remedy="--overwrite replaces them, --skip-existing leaves them, --out names another folder",
-        )
-    return list(jobs)
-
-
-def _still_to_do(args: argparse.Namespace, job: Job, forms: Sequence[str]) -> bool:
-    """Whether nobody has made the results since the command began.
-
-    Raises:
-        RunError: somebody has, and nothing was said about results that are there.
-    """
-    try:
-        return bool(_to_do(args, [job], forms))
-    except UserError as error:
-        raise RunError(
-            f"{job.spec}: another command has written its results into {args.out} meanwhile; they are left as they are",
-            problems=error.problems,
-        ) from None
 
 
 def _tell(done: Done) -> None:
