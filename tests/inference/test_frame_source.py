@@ -86,8 +86,19 @@ def test_pictures_in_natural_order_with_the_numbers_of_their_names(tmp_path: Pat
     source = open_frames(tmp_path, fps=50)
     frames = [(frame.number, frame.time_s, int(frame.image()[0, 0, 0])) for frame in source]
     assert frames == [(0, 0.0, 0), (2, 0.04, 20), (3, 0.06, 30), (10, 0.2, 100)]
+    # What macOS puts beside files on other disks is no picture.
+    (tmp_path / "._10.png").write_bytes(b"resource fork")
+    source = open_frames(tmp_path)
+    assert (numbers(source), source.notes()) == ([0, 2, 3, 10], [])
     cv2.imwrite(str(tmp_path / "last.png"), np.zeros((8, 12, 3), np.uint8))
-    assert numbers(open_frames(tmp_path)) == [0, 1, 2, 3, 4]
+    source = open_frames(tmp_path)
+    assert numbers(source) == [0, 1, 2, 3, 4]
+    told = "numbered 0, 1, 2, ... and not by their names: last.png has no number for a name"
+    assert source.notes() == [told]
+    (tmp_path / "last.png").rename(tmp_path / "03.png")
+    source = open_frames(tmp_path)
+    assert numbers(source) == [0, 1, 2, 3, 4]
+    assert source.notes() == ["numbered 0, 1, 2, ... and not by their names: two are named 3"]
 
 
 def test_a_picture_that_cannot_be_read_leaves_a_gap_and_a_note(tmp_path: Path):

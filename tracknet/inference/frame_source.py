@@ -5,9 +5,10 @@ from __future__ import annotations
 import errno
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
@@ -112,8 +113,12 @@ def is_folder(spec: str | Path) -> bool:
 
 
 def picture_files(folder: Path) -> list[Path]:
-    """A folder's pictures, in natural order."""
-    files = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()]
+    """A folder's pictures, in natural order; what begins with a dot is none, such as the `._0005.jpg` of macOS."""
+    files = [
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in IMAGE_SUFFIXES and path.name[0] != "." and path.is_file()
+    ]
     return sorted(files, key=lambda path: natural_key(path.name))
 
 
@@ -186,7 +191,8 @@ class VideoSource:
 class PictureFolder:
     """A folder's pictures, in natural order.
 
-    Their numbers are those of their names where all are named by number alone (`0042.jpg` is 42), else 0, 1, 2, ...
+    Their numbers are those of their names where all are named by number alone (`0042.jpg` is 42), else 0, 1, 2, ...;
+    where some are, a note says so.
     Time is the number (from the first) by the frame rate.
     """
 
@@ -201,10 +207,7 @@ class PictureFolder:
         self.traits = VideoTraits(frame_rate=Fraction(fps).limit_denominator(1001))
         self.frame_rate: float | None = fps
         self.stated_frames: int | None = len(files)
-        named = [FRAME_NAME.fullmatch(path.name) for path in self._files]
-        numbers = [int(match[1]) for match in named if match]
-        by_name = len(set(numbers)) == len(self._files)
-        self._numbers = numbers if by_name else list(range(len(self._files)))
+        self._numbers, self._counted = _numbers_of(files)
         self._lost: list[str] = []
         self._start = 0
 
@@ -226,16 +229,35 @@ class PictureFolder:
             yield SourceFrame(number, time_s, lambda picture=picture: picture)  # type: ignore[misc]
 
     def notes(self) -> list[str]:
-        """Pictures that could not be read."""
+        """Why pictures with numbers were counted, and which could not be read."""
+        notes = [] if self._counted is None else [self._counted]
         if not self._lost:
-            return []
+            return notes
         return [
+            *notes,
             f"pictures that cannot be read, and have no row: {len(self._lost):,}",
             *shorten(self._lost, 5),
         ]
 
     def close(self) -> None:
         """Nothing is held."""
+
+
+def _numbers_of(files: Sequence[Path]) -> tuple[list[int], str | None]:
+    """The numbers of pictures, and why they are not those of their names where some have one."""
+    named = [FRAME_NAME.fullmatch(path.name) for path in files]
+    numbers = [int(match[1]) for match in named if match]
+    counted_up = list(range(len(files)))
+    if not numbers:
+        return counted_up, None
+    if len(numbers) < len(files):
+        other = files[named.index(None)].name
+        return counted_up, f"numbered 0, 1, 2, ... and not by their names: {other} has no number for a name"
+    if len(set(numbers)) < len(numbers):
+        # Natural order puts the same numbers side by side.
+        twice = next(number for number, after in pairwise(numbers) if number == after)
+        return counted_up, f"numbered 0, 1, 2, ... and not by their names: two are named {twice}"
+    return numbers, None
 
 
 class CameraSource:
