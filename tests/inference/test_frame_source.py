@@ -101,6 +101,24 @@ def test_pictures_in_natural_order_with_the_numbers_of_their_names(tmp_path: Pat
     assert source.notes() == ["numbered 0, 1, 2, ... and not by their names: two are named 3"]
 
 
+@pytest.mark.parametrize(
+    ("first", "step"), [(20261123120000000000, 1), (1_700_000_000_000, 33), (0, 33_366_700)]
+)
+def test_names_that_are_times_are_no_numbers(tmp_path: Path, first: int, step: int):
+    for number in range(3):
+        cv2.imwrite(str(tmp_path / f"{first + number * step}.png"), np.zeros((8, 12, 3), np.uint8))
+    source = open_frames(tmp_path, fps=50)
+    assert [(frame.number, frame.time_s) for frame in source] == [(0, 0.0), (1, 0.02), (2, 0.04)]
+    (told,) = source.notes()
+    assert told.endswith(f"{first} to {first + 2 * step} for 3 pictures are times, not frames")
+
+
+def test_names_far_apart_are_numbers(tmp_path: Path):
+    for number in (7, 90_000):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), np.zeros((8, 12, 3), np.uint8))
+    assert numbers(open_frames(tmp_path)) == [7, 90_000]
+
+
 def test_a_picture_that_cannot_be_read_leaves_a_gap_and_a_note(tmp_path: Path):
     for number in range(4):
         cv2.imwrite(str(tmp_path / f"shot{number}.jpg"), np.zeros((8, 12, 3), np.uint8))

@@ -24,6 +24,10 @@ from tracknet.utils.video import Video, VideoError, VideoTraits
 
 STDIN = "-"
 DEFAULT_FPS = 30.0
+# Stamps in ms, us or ns for names are no numbers of frames: they
+# would make every picture a stretch of its own, and 20 digits overflow int64.
+_NUMBERS_END = 1 << 31
+_SPAN_OF_FEW, _SPAN_PER_PICTURE = 100_000, 1000
 _LIVE_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "tcp", "udp", "rtp", "srt")
 
 
@@ -257,6 +261,12 @@ def _numbers_of(files: Sequence[Path]) -> tuple[list[int], str | None]:
         # Natural order puts the same numbers side by side.
         twice = next(number for number, after in pairwise(numbers) if number == after)
         return counted_up, f"numbered 0, 1, 2, ... and not by their names: two are named {twice}"
+    span = max(numbers) - min(numbers)
+    if max(numbers) >= _NUMBERS_END or span > max(_SPAN_OF_FEW, _SPAN_PER_PICTURE * len(files)):
+        return counted_up, (
+            f"numbered 0, 1, 2, ... and not by their names: {min(numbers)} to {max(numbers)} for "
+            f"{counted(len(files), 'picture')} are times, not frames"
+        )
     return numbers, None
 
 
