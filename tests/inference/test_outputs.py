@@ -61,6 +61,15 @@ def test_folders_of_videos_of_pictures_and_of_such_folders(tmp_path: Path):
     assert names([one, str(tmp_path / "match1"), one]) == ["9", "10"]
 
 
+def test_overlays_are_sources_only_where_they_are_named(tmp_path: Path):
+    (drawn,) = touch(tmp_path / "y.Overlay.mp4")
+    with pytest.raises(UserError, match="nothing was predicted"):
+        find_jobs([str(tmp_path)])
+    touch(tmp_path / "y.mp4")
+    assert names([str(tmp_path)]) == ["y"]
+    assert names([drawn]) == ["y.Overlay"]
+
+
 def test_what_of_a_folder_is_left_out_is_said(tmp_path: Path):
     mixed = tmp_path / "mixed"
     touch(mixed / "x.mp4", mixed / "sub" / "deep" / "two.mp4", mixed / "3.jpg", mixed / "4.jpg")

@@ -125,7 +125,7 @@ def _is_camera(source: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Folder:
-    """What lies in a folder, in natural order, but for what begins with a dot."""
+    """What lies in a folder, in natural order, but for what begins with a dot, and our overlays."""
 
     path: Path
     videos: tuple[Path, ...]
@@ -139,7 +139,9 @@ class _Folder:
         )
         return cls(
             path,
-            tuple(item for item in inside if item.is_file() and is_video(item)),
+            tuple(
+                item for item in inside if item.is_file() and is_video(item) and not _is_overlay(item.name)
+            ),
             tuple(item for item in inside if item.is_file() and item.suffix.lower() in IMAGE_SUFFIXES),
             tuple(item for item in inside if item.is_dir()),
         )
@@ -175,10 +177,15 @@ def _holds_sources(folder: Path) -> bool:
     """Whether a video or picture lies somewhere below; what may not be read holds none. Our overlays are neither."""
     for _, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if name[0] != "."]
-        names = (name.lower() for name in files if name[0] != ".")
-        if any(name.endswith(_SOURCE_SUFFIXES) and not name.endswith(OVERLAY_ENDING) for name in names):
+        names = (name for name in files if name[0] != "." and not _is_overlay(name))
+        if any(name.lower().endswith(_SOURCE_SUFFIXES) for name in names):
             return True
     return False
+
+
+def _is_overlay(name: str) -> bool:
+    """Whether a file is, by its name, one that we drew: it is predicted only where it is named itself."""
+    return name.lower().endswith(OVERLAY_ENDING)
 
 
 def _names(sources: Sequence[str]) -> list[str]:
