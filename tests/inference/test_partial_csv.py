@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.inference.test_predictions import block
-from tracknet.inference.partial_csv import PartialCsv
+from tracknet.inference.partial_csv import PartialCsv, set_aside
 from tracknet.inference.predictions import Predictions
 from tracknet.utils.errors import RunError
 
@@ -63,3 +63,14 @@ def test_nothing_stays_of_nothing_and_of_what_is_done(tmp_path: Path):
     with PartialCsv(tmp_path / "b.partial.csv"):
         pass
     assert not list(tmp_path.iterdir())
+
+
+def test_rows_that_cannot_come_again_are_set_aside(tmp_path: Path):
+    path = tmp_path / "stdin.partial.csv"
+    assert set_aside(path) is None
+    for count, name in ((3, "stdin.partial-2.csv"), (4, "stdin.partial-3.csv")):
+        with PartialCsv(path) as partial:
+            partial.write(rows(0, count))
+        assert set_aside(path) == tmp_path / name
+        assert len(Predictions.read(tmp_path / name)) == count
+    assert not path.exists()

@@ -115,6 +115,20 @@ def test_a_threshold_of_ones_own(model: str, video: str, tmp_path: Path):
     assert np.isnan(found.x).all()
 
 
+def test_rows_of_a_pipe_that_was_stopped_stay(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    kept = tmp_path / "stdin.partial.csv"
+    kept.write_text("frame,time_s,x,y,score,visible\n0,0.0,,,0.1,0\n")
+    before = kept.read_bytes()
+    with write_video(tmp_path / "a.ts", pictures(4)).open("rb") as pipe:
+        monkeypatch.setattr("sys.stdin", type("In", (), {"buffer": pipe}))
+        assert predict(model, "-", out=tmp_path) == 0
+    aside = tmp_path / "stdin.partial-2.csv"
+    assert aside.read_bytes() == before
+    assert f"which cannot be had again, are in {aside}" in capsys.readouterr().err
+
+
 def test_results_that_are_there(model: str, video: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     out = tmp_path / "out"
     predict(model, video, out=out)

@@ -12,6 +12,19 @@ from tracknet.inference.predictions import Predictions
 from tracknet.utils.errors import RunError
 
 
+def set_aside(path: Path) -> Path | None:
+    """Gives partial rows that are there a name of their own, `NAME.partial-2.csv` and so on, and returns it.
+
+    For rows of what cannot be read again: those of a file come again, and are written over.
+    """
+    if not path.exists():
+        return None
+    number = 2
+    while (aside := path.with_name(f"{path.stem}-{number}{path.suffix}")).exists():
+        number += 1
+    return path.rename(aside)
+
+
 class PartialCsv:
     """`NAME.partial.csv`: made with the first rows, cut back to whole rows whatever stops the writing.
 

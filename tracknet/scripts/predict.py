@@ -101,6 +101,7 @@ def _predict(
     import cv2
 
     from tracknet.inference.frame_source import open_frames
+    from tracknet.inference.partial_csv import set_aside
     from tracknet.inference.predictor import DEFAULT_BATCH, Predictor
     from tracknet.inference.run_job import run_job
 
@@ -126,6 +127,11 @@ def _predict(
     if predictor.precision.device.type == "cpu":
         # The model has all cores already: a resize by as many threads only interrupts them.
         cv2.setNumThreads(1)
+    if not source.repeatable and (aside := set_aside(job.partial(args.out))) is not None:
+        print(
+            f"note: {job.spec}: rows of an earlier run, which cannot be had again, are in {aside}",
+            file=sys.stderr,
+        )
     return run_job(
         job,
         source,
