@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import threading
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -127,6 +129,18 @@ def test_rows_of_a_pipe_that_was_stopped_stay(
     aside = tmp_path / "stdin.partial-2.csv"
     assert aside.read_bytes() == before
     assert f"which cannot be had again, are in {aside}" in capsys.readouterr().err
+
+
+def test_the_overlay_of_a_named_pipe_is_drawn_as_it_comes(model: str, tmp_path: Path):
+    content, pipe = write_video(tmp_path / "a.ts", pictures(6)).read_bytes(), tmp_path / "pipe.ts"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=lambda: pipe.write_bytes(content), daemon=True)
+    writer.start()
+    assert predict(model, str(pipe), "--overlay", out=tmp_path / "out") == 0
+    with Video(tmp_path / "out" / "pipe.overlay.mp4") as overlay:
+        assert len(list(overlay)) == 6
+    with pytest.raises(RunError, match="is a pipe, and what was read of it is gone"):
+        Predictions.read(tmp_path / "out" / "pipe.csv").draw(tmp_path / "b.mp4", pipe)
 
 
 def test_results_that_are_there(model: str, video: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -43,11 +43,16 @@ def draw_predictions(
 
     Raises:
         UserError: `path` is the source itself.
-        RunError: the source is another one, or breaks.
+        RunError: the source is another one, breaks, or is a pipe.
         OSError: the disk is full, or fails.
     """
     if not is_url(str(source)) and path.exists() and path.samefile(source):
         raise UserError(f"{path} is the source itself", remedy="give the overlay another name")
+    if not is_url(str(source)) and Path(source).is_fifo():
+        raise RunError(
+            f"{source} is a pipe, and what was read of it is gone",
+            remedy="draw while it is predicted: tracknet predict MODEL PIPE --overlay",
+        )
     heatmap_of = None if heatmaps is None else _one_by_one(heatmaps)
     if is_folder(source):
         _draw_folder(PictureFolder(Path(source), fps=fps), predictions, path, heatmap_of, progress)

@@ -149,7 +149,10 @@ class VideoSource:
         self.stated_frames = None if live else self._video.stated_frames
         self._clock = ForwardClock(self.frame_rate)
         self._ended = False
-        self.repeatable = isinstance(source, str | Path) and not live
+        # A named pipe, or a device, is no file.
+        self.repeatable = (
+            source.is_file() if isinstance(source, Path) else isinstance(source, str) and not live
+        )
         traits = self._video.traits
         self.traits = traits if self.repeatable else replace(traits, sound=None)
 

@@ -92,7 +92,7 @@ class Results:
             args.skip_existing
             and args.overlay
             and not args.heatmap
-            and Path(job.spec).exists()
+            and (Path(job.spec).is_file() or Path(job.spec).is_dir())
             and all(job.file(self._out, form).exists() for form in self.forms)
         )
 
