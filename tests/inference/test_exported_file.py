@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Callable
@@ -66,6 +67,38 @@ def check_names(path: Path) -> None:
         ("points_px", ["batch", 1, 2], "tensor(float)"),
         ("scores", ["batch", 1], "tensor(float)"),
     ]
+
+
+def check_metadata_of_another_graph(path: Path) -> None:
+    """Said at loading, with both, where the metadata were edited or copied from another file."""
+    import onnx
+
+    def told(**changed: Any) -> tuple[str, ...]:
+        graph = onnx.load(path)
+        (meta,) = (prop for prop in graph.metadata_props if prop.key == "tracknet")
+        plain = json.loads(meta.value)
+        plain["saved"]["model"]["heatmap"]["size"] = changed.pop(
+            "heatmap", plain["saved"]["model"]["heatmap"]["size"]
+        )
+        plain["batch"] = changed.pop("batch", plain["batch"])
+        plain["saved"].update(changed)
+        meta.value = json.dumps(plain)
+        onnx.save(graph, path.with_name("edited.onnx"))
+        with pytest.raises(UserError) as caught:
+            load_exported(path.with_name("edited.onnx"))
+        return caught.value.problems
+
+    takes = "it takes frames of [any, 3, 3, 28, 56], and by its metadata of "
+    assert told(input_size=[64, 32]) == (takes + "[any, 3, 3, 32, 64]",)
+    assert told(num_frames=5) == (takes + "[any, 5, 3, 28, 56]",)
+    assert told(heatmap=[32, 8]) == (
+        "it gives logits of [any, 1, 8, 16], and by its metadata of [any, 1, 8, 32]",
+    )
+    assert told(batch=4)[0] == takes + "[4, 3, 3, 28, 56]"
+    assert told(std=[0, 0, 0], frame_stride=0) == (
+        "frame_stride must be at least 1, got 0",
+        "std must be above 0, got [0.0, 0.0, 0.0]",
+    )
 
 
 # Format, backbone, patch, model options, export options.
@@ -140,6 +173,7 @@ def test_a_file_says_what_its_model_says(
     content = done.path.read_bytes()
     if how == {"dynamic_batch": True, "points": True}:
         check_names(done.path)
+        check_metadata_of_another_graph(done.path)
         check_the_documentation(done.path, monkeypatch)
     assert str(CHECKOUT).encode() not in content
     assert b"site-packages" not in content

@@ -132,6 +132,8 @@ def test_a_damaged_file_is_no_wrong_request(folder: Path) -> None:
     ("changes", "said"),
     [
         ({"format_version": 99}, "format version 99, this software reads 1"),
+        ({"std": [0, 0.2, 0.2]}, r"std must be above 0, got \[0.0, 0.2, 0.2\]"),
+        ({"frame_stride": 0}, "frame_stride must be at least 1, got 0"),
         ({"format": "other"}, "describes no TrackNet model"),
         ({"num_frames": "three"}, "num_frames: needs a whole number"),
         ({"surprise": 1}, "surprise: no such key"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -135,7 +135,8 @@ def load_exported(path: str | Path, device: str = "auto") -> ExportedModel:
         device: torch's name, or `auto`. For ONNX it says where onnxruntime computes: `cuda` needs its GPU build.
 
     Raises:
-        UserError: no such file, not written by `export`, another version, or a package or device is missing.
+        UserError: no such file, not written by `export`, another version, an ONNX graph that is not what its metadata
+            say, or a package or device is missing.
         RunError: the file is damaged.
     """
     path = Path(path).expanduser()
@@ -144,18 +145,60 @@ def load_exported(path: str | Path, device: str = "auto") -> ExportedModel:
             f"there is no exported model {path}", remedy="name the .onnx or .pt2 file that export wrote"
         )
     suffix = path.suffix.lower()
-    graph: Graph
     if suffix == SUFFIXES["onnx"]:
         onnx_graph = OnnxGraph(path, device)
-        graph, text = onnx_graph, onnx_graph.metadata
-    elif suffix == SUFFIXES["torch-export"]:
-        text = _program_metadata(path)
+        model = ExportedModel(onnx_graph, read_metadata(onnx_graph.metadata, str(path)))
+        _check_fit(onnx_graph, model, str(path))
+        return model
+    if suffix == SUFFIXES["torch-export"]:
         # First, so that no program of unknown origin is loaded.
-        read_metadata(text, str(path))
-        graph = ProgramGraph(path, device)
-    else:
-        raise UserError(f"{path} is no exported model: its name ends neither in .onnx nor in .pt2")
-    return ExportedModel(graph, read_metadata(text, str(path)))
+        metadata = read_metadata(_program_metadata(path), str(path))
+        return ExportedModel(ProgramGraph(path, device), metadata)
+    raise UserError(f"{path} is no exported model: its name ends neither in .onnx nor in .pt2")
+
+
+def _check_fit(graph: OnnxGraph, model: ExportedModel, where: str) -> None:
+    """Refuses a graph that takes or gives other things than its metadata say."""
+    metadata, size, cells = model.metadata, model.input_size, model.config.heatmap.size
+    batch, maps = metadata.batch, model.num_maps
+    outputs = {
+        "logits": (batch, maps, cells.height, cells.width),
+        "points_px": (batch, maps, 2),
+        "scores": (batch, maps),
+    }
+    problems = _misfits(
+        graph.inputs, {INPUT_NAME: (batch, model.num_frames, 3, size.height, size.width)}, "takes"
+    )
+    if set(graph.inputs) - {INPUT_NAME}:
+        problems.append(f"it takes {', '.join(graph.inputs)}, and its metadata know {INPUT_NAME} alone")
+    wanted = OUTPUT_NAMES if metadata.points else OUTPUT_NAMES[:1]
+    problems += _misfits(graph.outputs, {name: outputs[name] for name in wanted}, "gives")
+    if problems:
+        raise UserError(
+            f"the graph in {where} is not the one that its metadata describe",
+            problems=problems,
+            remedy="export the model again",
+        )
+
+
+def _misfits(
+    found: Mapping[str, tuple[Any, ...]], told: Mapping[str, tuple[int | None, ...]], verb: str
+) -> list[str]:
+    problems = []
+    for name, shape in told.items():
+        if name not in found:
+            problems.append(f"it {verb} {', '.join(found) or 'nothing'}, and by its metadata {name}")
+            continue
+        own = [side if isinstance(side, int) else None for side in found[name]]
+        # A batch of any size must be so in both; of other sides a graph need not say the size.
+        fits = len(own) == len(shape) and own[0] == shape[0]
+        if not fits or any(a not in (None, b) for a, b in zip(own[1:], shape[1:], strict=True)):
+            problems.append(f"it {verb} {name} of {_shape(own)}, and by its metadata of {_shape(shape)}")
+    return problems
+
+
+def _shape(sides: Sequence[int | None]) -> str:
+    return "[" + ", ".join("any" if side is None else str(side) for side in sides) + "]"
 
 
 def read_metadata(text: str | None, where: str) -> ExportMetadata:
@@ -180,7 +223,13 @@ def read_metadata(text: str | None, where: str) -> ExportMetadata:
 
 
 class OnnxGraph:
-    """An ONNX file run by onnxruntime."""
+    """An ONNX file run by onnxruntime.
+
+    Attributes:
+        metadata: what the file says of itself; `None` where it says nothing.
+        inputs: name -> shape, in which what is not a number is any size.
+        outputs: likewise.
+    """
 
     def __init__(self, path: Path, device: str) -> None:
         try:
@@ -207,6 +256,8 @@ class OnnxGraph:
                 f"{path} is damaged, or needs a newer onnxruntime: {first}", remedy="copy or export it again"
             ) from error
         self.metadata: str | None = self._session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+        self.inputs = {item.name: tuple(item.shape) for item in self._session.get_inputs()}
+        self.outputs = {item.name: tuple(item.shape) for item in self._session.get_outputs()}
 
     def run(self, frames: torch.Tensor, outputs: Sequence[str]) -> list[torch.Tensor]:
         """Only what the named outputs need is computed."""

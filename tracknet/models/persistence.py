@@ -9,8 +9,10 @@ FOLDER/
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -160,7 +162,27 @@ def read_description(plain: dict[str, Any], where: str) -> SavedModel:
             f"{where} has format version {version}, this software reads {FORMAT_VERSION}",
             remedy=f"use the tracknet version that wrote it ({plain.get('tracknet_version', 'unknown')})",
         )
-    return from_plain(SavedModel, plain, where=where)
+    saved = from_plain(SavedModel, plain, where=where)
+    if problems := list(_impossible(saved)):
+        raise UserError(
+            f"{where} describes a model that cannot be", problems=problems, remedy="copy the model again"
+        )
+    return saved
+
+
+def _impossible(saved: SavedModel) -> Iterator[str]:
+    for name in ("num_frames", "frame_stride"):
+        if (value := getattr(saved, name)) < 1:
+            yield f"{name} must be at least 1, got {value}"
+    if min(saved.input_size) < 1:
+        yield f"input_size must be at least 1x1, got {saved.input_size}"
+    if not all(math.isfinite(value) for value in saved.mean):
+        yield f"mean must be finite, got {list(saved.mean)}"
+    # Pixels are divided by it.
+    if not all(math.isfinite(value) and value > 0 for value in saved.std):
+        yield f"std must be above 0, got {list(saved.std)}"
+    if not 0 <= saved.score_threshold <= 1:
+        yield f"score_threshold must be from 0 to 1, got {saved.score_threshold:g}"
 
 
 def empty_backbone(saved: SavedModel) -> ViTBackbone | NoBackbone:
