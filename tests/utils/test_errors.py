@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import pickle
 import subprocess
 import sys
@@ -125,6 +126,21 @@ def test_a_reader_that_stops_reading_is_no_error() -> None:
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 1
+
+
+def test_a_name_that_is_not_utf8_can_be_told() -> None:
+    program = (
+        "import os, sys; from tracknet.utils.errors import UserError, cli_main\n"
+        "def run(argv): print(os.fsdecode(b'caf\\xe9')); raise UserError(os.fsdecode(b'\\xe9.mp4'))\n"
+        "sys.exit(cli_main(run, []))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        env={"PYTHONPATH": os.pathsep.join(sys.path), "PYTHONIOENCODING": "utf-8:strict"},
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (2, b"caf\\udce9\n", b"error: \\udce9.mp4\n")
 
 
 def test_what_nobody_foresaw_is_not_hidden() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 import traceback
@@ -72,6 +73,7 @@ def cli_main(run: Callable[[list[str]], int], argv: Sequence[str] | None = None)
         run: takes the arguments without the program's name and returns the exit code.
         argv: the arguments; `sys.argv[1:]` where none are given.
     """
+    _print_any_name()
     args = list(sys.argv[1:] if argv is None else argv)
     show_traceback = "--traceback" in args
     args = [arg for arg in args if arg != "--traceback"]
@@ -100,6 +102,13 @@ def cli_main(run: Callable[[list[str]], int], argv: Sequence[str] | None = None)
         advice = _ADVICE.get(error.errno or 0, "check that path, or choose another")
         print(f"error: {error.strerror}:{where}\n  remedy: {advice}", file=sys.stderr)
         return EXIT_FAILED
+
+
+def _print_any_name() -> None:
+    r"""Lets file names that are not UTF-8 be printed, as `caf\udce9.mp4`, where strict output would end the command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 _ADVICE = {
