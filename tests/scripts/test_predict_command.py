@@ -143,6 +143,24 @@ def test_the_overlay_of_a_named_pipe_is_drawn_as_it_comes(model: str, tmp_path: 
         Predictions.read(tmp_path / "out" / "pipe.csv").draw(tmp_path / "b.mp4", pipe)
 
 
+def test_names_that_are_not_utf8_or_look_like_a_protocol(
+    model: str, video: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for name in (b"caf\xe9.ts", b"12:30.mp4"):
+        (tmp_path / os.fsdecode(name)).write_bytes(
+            write_video(tmp_path / "b" / "a.mp4", pictures(3), sound=True).read_bytes()
+        )
+    monkeypatch.chdir(tmp_path)
+    code = cli_main(
+        lambda argv: predict(model, *argv, "--overlay", "--format", "csv,json,parquet", out=tmp_path / "out"),
+        [os.fsdecode(b"caf\xe9.ts"), "12:30.mp4"],
+    )
+    assert code == 0
+    assert len(Predictions.read(tmp_path / "out" / "caf_.parquet")) == 3
+    with Video(tmp_path / "out" / "12_30.overlay.mp4") as overlay:
+        assert overlay.has_audio
+
+
 def test_results_that_are_there(model: str, video: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     out = tmp_path / "out"
     predict(model, video, out=out)

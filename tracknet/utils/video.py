@@ -305,7 +305,7 @@ def _open(source: str | Path | BinaryIO, threads: int) -> tuple[Any, Any]:
     if isinstance(source, Path) and source.is_file() and not source.stat().st_size:
         raise VideoError("is empty (0 bytes)")
     try:
-        container = av.open(str(source) if isinstance(source, Path) else source)
+        container = av.open(openable(source) if isinstance(source, str | Path) else source)
     except av.error.FFmpegError as error:
         if isinstance(error, OSError):
             raise
@@ -322,6 +322,16 @@ def _open(source: str | Path | BinaryIO, threads: int) -> tuple[Any, Any]:
     if streams:
         raise VideoError("is of a codec that the installed PyAV cannot decode")
     raise VideoError("holds sound and no pictures" if has_audio else "holds no pictures")
+
+
+def openable(source: str | Path) -> str:
+    """A source as FFmpeg is to be given it: what is there by its absolute path, and so `12:30.mp4` is no protocol."""
+    path = Path(source)
+    try:
+        there = path.exists()
+    except (OSError, ValueError):  # a URL too long for a name
+        there = False
+    return str(path.absolute() if there or isinstance(source, Path) else source)
 
 
 def _is_pipe(source: str | Path | BinaryIO) -> bool:

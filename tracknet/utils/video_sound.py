@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
+from tracknet.utils.video import openable
+
 _COPIED = ("aac", "mp3", "opus", "flac")
 _AAC_RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 _BITS_PER_CHANNEL = 96_000
@@ -40,7 +42,7 @@ class Sound:
         self._next: tuple[Fraction, Any] | None = None
         self._input: Any = None
         try:
-            self._input = av.open(source)
+            self._input = av.open(openable(source))
             stream = self._input.streams.best("audio")
             if stream is None or stream.codec_context is None:
                 self.left_out = "of a codec that the installed PyAV does not know" if stream else None
