@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import tracknet
 from tests.videos import pictures, write_video
+from tracknet.inference import api
+from tracknet.inference.pipeline import FrameRange
 from tracknet.utils.errors import RunError, UserError
 
 
@@ -72,6 +75,35 @@ def test_what_makes_no_sense_is_refused(model_folder: Path, video: Path):
             tracknet.predict(video, model_folder, batch_size=size, device="cpu")
     with pytest.raises(UserError, match="-1 candidates"):
         tracknet.track(video, model_folder, candidates=-1, device="cpu")
+
+
+def test_arguments_that_are_none_are_told_with_the_remedy():
+    """Before anything is loaded: there is no such model."""
+    for fps in (0, -5, float("nan"), float("inf"), "25"):
+        with pytest.raises(UserError, match="fps must be above 0, got "):
+            tracknet.predict("a.mp4", "none", fps=fps)  # type: ignore[arg-type]
+    for frames in ((1,), (), 5, (0, 9, 2), slice(0, 9, 2), ("0", "3"), (None, 3), (0, True), "5", "a:b"):
+        with pytest.raises(UserError, match="is no range"):
+            tracknet.track("a.mp4", "none", frames=frames)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=r"^frames 5 is no range"):
+        tracknet.track("a.mp4", "none", frames="5")
+    for source in (["a.mp4", "b.mp4"], None, 1.5, True, -1):
+        with pytest.raises(UserError, match="is no source"):
+            tracknet.predict(source, "none")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "frames", [[0, 3], "0:3", ":3", slice(3), slice(0, 3, 1), (np.int64(0), np.int64(3))]
+)
+def test_ranges_in_every_form_that_says_one(frames: Any):
+    assert api._wanted(frames) == FrameRange(0, 3)
+
+
+def test_a_camera_by_its_number(monkeypatch: pytest.MonkeyPatch, model_folder: Path):
+    asked = []
+    monkeypatch.setattr(api, "open_frames", lambda spec, fps: asked.append(spec) or iter(()))
+    tracknet.track(0, model_folder, device="cpu")
+    assert asked == ["0"]
 
 
 def test_the_source_is_not_drawn_over(model_folder: Path, video: Path):

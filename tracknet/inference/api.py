@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import numbers
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypedDict, Unpack, get_args
@@ -20,6 +22,7 @@ from tracknet.utils.errors import RunError, UserError
 from tracknet.utils.settings import TrajectoryConfig
 
 CANDIDATES = 5
+Frames = tuple[int, int | None] | slice | str | None
 
 
 class Settings(TypedDict, total=False):
@@ -35,10 +38,10 @@ class Settings(TypedDict, total=False):
 
 
 def track(
-    source: str | Path,
+    source: str | Path | int,
     model: HeatmapModel | str | Path,
     *,
-    frames: tuple[int, int | None] | None = None,
+    frames: Frames = None,
     fps: float = DEFAULT_FPS,
     **settings: Unpack[Settings],
 ) -> Iterator[Ball]:
@@ -48,9 +51,9 @@ def track(
             print(ball.time_s, ball.x, ball.y, ball.score)
 
     Args:
-        source: a video, a folder of pictures, a camera (`"0"`), a URL, `"-"`: see `frame_source.open_frames`.
+        source: a video, a folder of pictures, a camera (`0`), a URL, `"-"`: see `frame_source.open_frames`.
         model: a model, or what `tracknet.scripts.predict` takes for one.
-        frames: only these, `(first, end)`; `None` as end is the source's own.
+        frames: only these, `(first, end)`, `slice(first, end)` or `"first:end"`; `None` as end is the source's own.
         fps: of a folder's pictures, which have no time of their own.
         settings: how the model is used: device, amp, batch_size, threshold, overlap, flip, candidates.
 
@@ -62,10 +65,10 @@ def track(
 
 
 def predict(
-    source: str | Path,
+    source: str | Path | int,
     model: HeatmapModel | str | Path,
     *,
-    frames: tuple[int, int | None] | None = None,
+    frames: Frames = None,
     fps: float = DEFAULT_FPS,
     smooth: bool | TrajectoryConfig = False,
     events: Sport | None = None,
@@ -126,18 +129,50 @@ def nothing_in(source: FrameSource, wanted: FrameRange) -> str:
 
 
 def _prepare(
-    source: str | Path,
+    source: str | Path | int,
     model: HeatmapModel | str | Path,
-    frames: tuple[int, int | None] | None,
+    frames: Frames,
     fps: float,
     settings: Settings,
 ) -> tuple[Predictor, FrameSource, FrameRange]:
+    spec, wanted = _spec(source), _wanted(frames)
+    rate: Any = fps
+    if not (isinstance(rate, numbers.Real) and math.isfinite(rate) and rate > 0):
+        raise UserError(f"fps must be above 0, got {fps!r}", remedy=f"fps={DEFAULT_FPS:g} is the default")
     device = settings.get("device", "auto")
     loaded = load_model(model, device=device) if isinstance(model, str | Path) else model
     chosen: Settings = {"candidates": CANDIDATES, **settings}
     predictor = Predictor(loaded, **chosen)
-    wanted = FrameRange(*(frames or (0, None)))
-    return predictor, open_frames(source, fps=fps), wanted
+    return predictor, open_frames(spec, fps=float(rate)), wanted
+
+
+def _spec(source: str | Path | int) -> str | Path:
+    if isinstance(source, int) and not isinstance(source, bool) and source >= 0:
+        return str(source)
+    if not isinstance(source, str | Path):
+        raise UserError(
+            f"{source!r} is no source",
+            remedy="give one file, folder, camera's number or URL; of several, each in a call of its own",
+        )
+    return source
+
+
+def _wanted(frames: Frames) -> FrameRange:
+    if frames is None:
+        return ALL_FRAMES
+    if isinstance(frames, str):
+        return FrameRange.parse(frames, "frames")
+    if isinstance(frames, slice) and frames.step in (None, 1):
+        frames = (frames.start or 0, frames.stop)
+    pair: tuple[Any, ...] = tuple(frames) if isinstance(frames, tuple | list) else ()
+    # numpy's whole numbers too, and no bool.
+    whole = [hasattr(end, "__index__") and not isinstance(end, bool) for end in pair]
+    if len(pair) != 2 or not whole[0] or not (whole[1] or pair[1] is None):
+        raise UserError(
+            f"frames={frames!r} is no range",
+            remedy="frames=(100, 200) is the frames 100 to 199, (100, None) all from 100 on",
+        )
+    return FrameRange(int(pair[0]), None if pair[1] is None else int(pair[1]))
 
 
 def _balls(predictor: Predictor, source: FrameSource, wanted: FrameRange) -> Iterator[Ball]:

@@ -43,8 +43,12 @@ class FrameRange:
             )
 
     @classmethod
-    def parse(cls, text: str) -> FrameRange:
+    def parse(cls, text: str, named: str = "--frames") -> FrameRange:
         """`A:B`, `A:` or `:B`, as Python's slices without steps and negative numbers.
+
+        Args:
+            text: the range.
+            named: what it was given as, for messages.
 
         Raises:
             UserError: it is none of these, or empty.
@@ -52,7 +56,7 @@ class FrameRange:
         match = re.fullmatch(r"(\d*):(\d*)", text.strip())
         if match is None:
             raise UserError(
-                f"--frames {text} is no range",
+                f"{named} {text} is no range",
                 remedy="write 100:200 for the frames 100 to 199, 100: for all from 100 on",
             )
         first, end = int(match[1] or 0), int(match[2]) if match[2] else None

@@ -52,7 +52,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--heatmap",
         action="store_true",
-        help="with --overlay: the model's heatmap in a corner; of files and folders the model runs twice for it",
+        help="with --overlay: the model's heatmap in a corner; the model still runs once",
     )
     parser.add_argument(
         "--smooth",
