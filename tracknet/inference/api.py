@@ -136,14 +136,15 @@ def _prepare(
     settings: Settings,
 ) -> tuple[Predictor, FrameSource, FrameRange]:
     spec, wanted = _spec(source), _wanted(frames)
-    rate: Any = fps
-    if not (isinstance(rate, numbers.Real) and math.isfinite(rate) and rate > 0):
+    given: Any = fps
+    rate = float(given) if isinstance(given, numbers.Real) else math.nan
+    if not (math.isfinite(rate) and rate > 0):
         raise UserError(f"fps must be above 0, got {fps!r}", remedy=f"fps={DEFAULT_FPS:g} is the default")
     device = settings.get("device", "auto")
     loaded = load_model(model, device=device) if isinstance(model, str | Path) else model
     chosen: Settings = {"candidates": CANDIDATES, **settings}
     predictor = Predictor(loaded, **chosen)
-    return predictor, open_frames(spec, fps=float(rate)), wanted
+    return predictor, open_frames(spec, fps=rate), wanted
 
 
 def _spec(source: str | Path | int) -> str | Path:
