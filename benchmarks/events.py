@@ -195,6 +195,8 @@ def head(
         "",
         f"TrackNet tennis labels, taken as {FRAME_RATE:g} frames/s. Trained on games 1-7 ({size(train)}); tested on "
         f"games 8-10 ({size(test)}). An event is found when one of its kind is reported within 2 frames, one to one. "
+        "What the labels mark on several rows running is one event, in their middle: the 142 and 153 rows of games 8-10"
+        " that say hit and bounce are 137 and 152 events. "
         "Per cent, in brackets 95 % intervals over clips (2,000 resamples).",
         "",
         f"Net: {members} members, {settings}. Thresholds {chosen}. Rule: {rule}, chosen on games 1-7. "
