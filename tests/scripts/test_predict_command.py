@@ -117,6 +117,16 @@ def test_a_threshold_of_ones_own(model: str, video: str, tmp_path: Path):
     assert np.isnan(found.x).all()
 
 
+def test_the_sound_that_a_pipe_takes_along_is_told(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    for sound in (True, False):
+        with write_video(tmp_path / "a.ts", pictures(4), sound=sound).open("rb") as pipe:
+            monkeypatch.setattr("sys.stdin", type("In", (), {"buffer": pipe}))
+            assert predict(model, "-", "--overlay", "--overwrite", out=tmp_path) == 0
+        assert ("note: standard input: the overlay lacks the sound" in capsys.readouterr().err) is sound
+
+
 def test_rows_of_a_pipe_that_was_stopped_stay(
     model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
@@ -275,7 +285,12 @@ def test_streams_that_were_joined_go_on(model: str, tmp_path: Path, capsys: pyte
     assert len(rows) >= 79  # the decoder may lose one at the seam
     assert np.diff(rows.time_s) == pytest.approx(np.full(len(rows) - 1, 1 / 30), abs=0.04)
     assert rows.time_s[-1] == pytest.approx(79 / 30, abs=0.04)
-    assert "time stamps begin anew once" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "time stamps begin anew once" in told
+    assert "the overlay lacks the sound, or the rest of it: from " in told
+    assert ".part" not in told
+    with pytest.warns(UserWarning, match="lacks the sound, or the rest of it: from "):
+        rows.draw(tmp_path / "again.mp4", joined)
     with Video(out / "joined.overlay.mp4") as overlay:
         assert len(list(overlay)) == len(rows)
 

@@ -39,7 +39,7 @@ def draw_predictions(
         progress: called with the number of frames written.
 
     Returns:
-        Why the sound, or the rest of it, is missing; `None` where it is not.
+        What is to be told of the sound; `None` where all of it is there.
 
     Raises:
         UserError: `path` is the source itself.
@@ -58,9 +58,10 @@ def draw_predictions(
         _draw_folder(PictureFolder(Path(source), fps=fps), predictions, path, heatmap_of, progress)
         return None
     try:
-        return draw_video(source, predictions, path, heatmap_of=heatmap_of, progress=progress)
+        lost = draw_video(source, predictions, path, heatmap_of=heatmap_of, progress=progress)
     except VideoError as error:
         raise RunError(f"{source} {error}") from None
+    return None if lost is None else f"the overlay lacks the sound, or the rest of it: {lost}"
 
 
 class LiveOverlay:

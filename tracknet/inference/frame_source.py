@@ -154,7 +154,9 @@ class VideoSource:
             source.is_file() if isinstance(source, Path) else isinstance(source, str) and not live
         )
         traits = self._video.traits
-        self.traits = traits if self.repeatable else replace(traits, sound=None)
+        if not self.repeatable:
+            traits = replace(traits, sound=None, sound_lost=self._video.has_audio)
+        self.traits = traits
 
     def start_at(self, number: int) -> None:
         """Does nothing: which frame is the `number`th is known once those before it are decoded."""

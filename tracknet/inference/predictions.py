@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -138,7 +139,7 @@ class Predictions:
         return pandas.DataFrame(self.table())
 
     def draw(self, path: str | Path, source: str | Path | None = None) -> Path:
-        """Writes a video of the source with the ball, its trail and the events marked.
+        """Writes a video of the source with the ball, its trail and the events marked; warns where its sound is lost.
 
         Args:
             path: of the MP4.
@@ -157,7 +158,9 @@ class Predictions:
         if path.suffix.lower() != ".mp4":
             raise UserError(f"{path}: what is drawn is an MP4", remedy=f"name it {path.stem}.mp4")
         path.parent.mkdir(parents=True, exist_ok=True)
-        draw_predictions(source, self, path, fps=self.about.get("frame_rate") or DEFAULT_FPS)
+        note = draw_predictions(source, self, path, fps=self.about.get("frame_rate") or DEFAULT_FPS)
+        if note is not None:
+            warnings.warn(f"{path}: {note}", stacklevel=2)
         return path
 
     @classmethod

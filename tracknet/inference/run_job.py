@@ -141,6 +141,10 @@ def run_job(
         notes = source.notes()
         if live and finish != NOTHING:
             notes.append("the overlay was drawn as the frames came, without --smooth and --events")
+        if live and source.traits.sound_lost:
+            notes.append(
+                "the overlay lacks the sound: the source can be read but once, and is read for its pictures"
+            )
         if overlay and not live:
             notes += draw_rows(job, predictions, out, fps, heatmaps)
     if overlay:

@@ -59,6 +59,7 @@ class VideoTraits:
         pixel_aspect: width of a pixel over its height, of the upright picture.
         sound: the file or URL whose sound belongs to it; `None` where there is none.
         start_s: time stamp of the first frame, where `time_s` is 0.
+        sound_lost: sound belongs to it, which was gone with the pictures when they were read.
 
     """
 
@@ -68,6 +69,7 @@ class VideoTraits:
     pixel_aspect: Fraction = Fraction(1)
     sound: str | None = None
     start_s: Fraction = Fraction(0)
+    sound_lost: bool = False
 
 
 class VideoFrame:

@@ -54,7 +54,7 @@ class Sound:
                 self._track = _add_aac(out, stream)
                 self._pieces = self._encoded(stream)
         except (av.error.FFmpegError, ValueError) as error:
-            self.left_out = str(error)
+            self.left_out = _reason(error)
 
     def write_up_to(self, time_s: Fraction) -> None:
         """Writes what begins before a time, counted from the first picture."""
@@ -68,7 +68,10 @@ class Sound:
                 if isinstance(error, OSError):
                     raise
                 # Stamps that run backwards, as where streams were joined: the pictures go on without the rest.
-                self.left_out, self._pieces = str(error), iter(())
+                self.left_out = (
+                    f"from {float(piece[0]):.2f} s on its time stamps do not go on ({_reason(error)})"
+                )
+                self._pieces = iter(())
 
     def finish(self, end_s: Fraction | None) -> None:
         """Writes the rest: what begins before `end_s`, or all of it."""
@@ -87,7 +90,7 @@ class Sound:
         except (
             FFmpegError
         ) as error:  # the source breaks off: so do its pictures, and whoever reads them says so
-            self.left_out = str(error)
+            self.left_out = _reason(error)
             self._pieces, self._next = iter(()), None
         return self._next
 
@@ -133,6 +136,11 @@ class Sound:
             except FFmpegError:  # a scratch: silence of a few milliseconds
                 continue
             yield from (frame for frame in frames if frame.pts is not None)
+
+
+def _reason(error: Exception) -> str:
+    """FFmpeg's own words, without the hidden name of the file that was being written."""
+    return getattr(error, "strerror", None) or str(error)
 
 
 def _add_aac(out: Any, stream: Any) -> Any:
