@@ -8,7 +8,6 @@ from torch.nn import functional as F
 
 from tracknet.utils.settings import FusionConfig
 
-
 # Sequences of one call. CUDA's grids end at 65,535 along two of their axes, and torch's fused kernels count sequences,
 # or sequences times heads (8 at most), along one: beyond it they fail with "invalid configuration argument".
 _MOST_AT_ONCE = 65_535 // 8
