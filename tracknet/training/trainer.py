@@ -19,6 +19,7 @@ from tracknet.models.model import TrackNet
 from tracknet.models.precision import Precision
 from tracknet.models.window_overlap import resolve_overlap
 from tracknet.training.checkpoint import TrainingState, save_checkpoint
+from tracknet.training.device_memory import memory_of
 from tracknet.training.distributed import Ranks
 from tracknet.training.evaluation import own_frames, predict_split
 from tracknet.training.evaluation_parts import EvaluationParts
@@ -117,6 +118,7 @@ class Trainer:
         # A part's size is its own: without gradients more windows fit than in training, and no rank waits for another.
         windows_each = val.stream.batch_size if val is not None else 1
         self._val_micro = MicroBatches(training.micro_batch, windows_each)
+        self._memory = memory_of(precision.device)
         self._watch = EmptyMapWatch(
             min(training.empty_map_steps, self.total_steps), training.loss, config.model.decoder.skip
         )
@@ -171,8 +173,8 @@ class Trainer:
         except torch.OutOfMemoryError as error:
             reason = str(error).splitlines()[0]
         # Here and not above: an exception that is being handled holds the tensors of what raised it.
-        if self.learner.memory is not None:
-            self.learner.memory.release()
+        if self._memory is not None:
+            self._memory.release()
         size = self.config.training.micro_batch
         now = size if isinstance(size, int) else self.train.stream.batch_size
         raise RunError(
@@ -278,7 +280,7 @@ class Trainer:
                     ranks=ranks,
                     parts=EvaluationParts(
                         self._val_micro,
-                        self.learner.memory,
+                        self._memory,
                         set_windows=self._fewer_windows,
                         note=log.warning,
                     ),
