@@ -60,7 +60,7 @@ def _attended(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> to
     """Scaled dot product attention of so many short sequences that one call would not take them: `[N, heads, T, D]`."""
     if len(query) <= _MOST_AT_ONCE:
         return F.scaled_dot_product_attention(query, key, value)
-    parts = zip(*(tensor.split(_MOST_AT_ONCE) for tensor in (query, key, value)), strict=True)
+    parts = zip(*(torch.split(tensor, _MOST_AT_ONCE) for tensor in (query, key, value)), strict=True)
     return torch.cat([F.scaled_dot_product_attention(*part) for part in parts])
 
 
