@@ -397,3 +397,30 @@ def test_what_can_be_evaluated_is_measured_where_memory_is_counted() -> None:
     # (0.95 * 10 - 1) / 0.5 = 17 windows.
     assert error.remedy == "set --batch-size 17"
     assert "so 32 about 17.00 GiB of 10.00 GiB (full)" in error.what
+
+
+@pytest.mark.parametrize("setting", ["auto", "null"])
+def test_a_rank_that_cannot_validate_ends_all_with_a_checkpoint_or_halves(
+    small_train_args: list[str], tmp_path: Path, run_ranks: RunRanks, setting: str
+) -> None:
+    args = [*small_train_args, "training.max_steps=2", f"training.micro_batch={setting}", "--name", "two"]
+
+    def little(rank: int) -> int:
+        forward = TrackNet.forward
+
+        def limited(
+            self: TrackNet, frames: torch.Tensor, features: torch.Tensor | None = None
+        ) -> torch.Tensor:
+            if rank == 1 and not self.training and len(frames) > 1:
+                raise torch.OutOfMemoryError("CUDA out of memory.")
+            return forward(self, frames, features)
+
+        TrackNet.forward = limited  # type: ignore[method-assign]
+        return cli_main(train.run, args)
+
+    code = 0 if setting == "auto" else EXIT_FAILED
+    said = run_ranks(little), (tmp_path / "rank_0.out").read_text()
+    assert said[0] == [code, code], said[1]
+    assert ("remedy: set training.micro_batch=1 or auto, and go on with --resume" in said[1]) == (code != 0)
+    (saved,) = (tmp_path / "runs" / "two" / "checkpoints").glob("step_*")
+    assert saved.name.endswith("2")
