@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 
@@ -10,23 +11,36 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from tracknet.models.model import TrackNet
 
-# Dense bf16, from NVIDIA's data sheets (which print the doubled figure of sparse matrices beside it).
-_DATA_SHEET = {"H200": 989e12, "H100 80GB HBM3": 989e12, "A100": 312e12}
+# Dense bf16, from NVIDIA's data sheets (which print the doubled figure of sparse matrices beside it), by the device's
+# whole name: an H200 NVL, or a MIG part of an H200, is another thing.
+_DATA_SHEET = {"H200": 989e12, "H100 80GB HBM3": 989e12, r"A100-(SXM4|PCIE)-\d+GB": 312e12}
 
 
-def peak_flops(device: torch.device) -> tuple[float, str]:
-    """Operations per second at most, and where that is from."""
+def data_sheet_flops(name: str) -> float | None:
+    """Operations per second at most in bf16 of a GPU by its name; `None` where no data sheet is known here."""
+    for product, flops in _DATA_SHEET.items():
+        if re.fullmatch(f"(NVIDIA )?{product}", name):
+            return flops
+    return None
+
+
+def peak_flops(device: torch.device, dtype: torch.dtype) -> tuple[float, str]:
+    """Operations per second at most, and where that is from.
+
+    Args:
+        device: a GPU's peak is that of bf16, whatever the dtype: what it could do.
+        dtype: a CPU's peak is that of this one, which some have units for and others emulate.
+    """
     if device.type == "cuda":
         name = torch.cuda.get_device_name(device)
-        for part, flops in _DATA_SHEET.items():
-            if part in name:
-                return flops, f"{flops / 1e12:.0f} TFLOP/s, dense bf16 by NVIDIA's data sheet of the {name}"
+        if known := data_sheet_flops(name):
+            return known, f"{known / 1e12:.0f} TFLOP/s, dense bf16 by NVIDIA's data sheet of the {name}"
         measured = matmul_flops(device, torch.bfloat16, 8192)
         return measured, f"{measured / 1e12:.0f} TFLOP/s, a bf16 product of 8192x8192 matrices, measured here"
-    measured = matmul_flops(device, torch.float32, 2048)
+    measured = matmul_flops(device, dtype, 2048)
     return measured, (
-        f"{measured / 1e9:.0f} GFLOP/s, a float32 product of 2048x2048 matrices, measured here on "
-        f"{torch.get_num_threads()} thread(s)"
+        f"{measured / 1e9:.0f} GFLOP/s, a {str(dtype).removeprefix('torch.')} product of 2048x2048 matrices, measured "
+        f"here on {torch.get_num_threads()} thread(s)"
     )
 
 

@@ -13,7 +13,7 @@ windows/s    median over the rounds, in brackets the least and the most; on a CP
 x base       of the first row's, median of the rounds' ratios
 data wait    share of the time that was spent waiting for the loader
 of peak      operations of forward and backward of the model (torch's counter; none for what is computed again),
-             over the device's peak
+             over the device's peak: a GPU's in bf16, a CPU's in what the row computes in
 memory       GPU: the most that is allocated in a step. CPU: what a step keeps for its backward pass
 loss         of the last step: the same but for rounding wherever nothing is wrong
 """
@@ -119,17 +119,19 @@ def measure(args: argparse.Namespace, model: str, shards: str, size: Size) -> li
         for row in rows:
             row.note_kept()
     taken = in_turns(rows, args.rounds, args.steps, args.warm_up, until=began + args.limit_s)
-    peak, peak_from = device_speed.peak_flops(args.device)
+    dtypes = {row.dtype for row in rows if not row.problem}
+    peaks = {dtype: device_speed.peak_flops(args.device, dtype) for dtype in sorted(dtypes, key=str)}
+    said = dict.fromkeys(text for _, text in peaks.values())
     lines = [
         f"## {model}: {parameters / 1e6:.1f} M parameters, {args.resize[0]}x{args.resize[1]}, "
         f"T={frames}, {args.batch} windows a step",
         "",
         f"{taken} rounds of {args.steps} timed steps after {args.warm_up} others; {flops / 1e9:.1f} GFLOP a window; "
-        f"peak {peak_from}.",
+        f"peak {'; '.join(said) or 'not measured'}.",
         "",
         "| row | windows/s | x base | data wait | of peak | memory | loss |",
         "|---|---|---|---|---|---|---|",
-        *(line_of(row, first, flops, peak) for row in rows),
+        *(line_of(row, first, flops, peaks) for row in rows),
         "",
         *goals(rows, args.device),
     ]
@@ -143,13 +145,14 @@ def measure(args: argparse.Namespace, model: str, shards: str, size: Size) -> li
     return lines
 
 
-def line_of(row: Row, first: Row, flops: int, peak: float) -> str:
+def line_of(row: Row, first: Row, flops: int, peaks: dict[torch.dtype, tuple[float, str]]) -> str:
     if row.problem or not row.turns:
         return f"| {row.name} | not had: {row.problem or 'no turn was taken'} | | | | | |"
     rates = [turn.windows_per_s for turn in row.turns]
     pairs = zip(row.turns, first.turns, strict=False)
     ratios = [own.windows_per_s / base.windows_per_s for own, base in pairs]
     ratio = f"{statistics.median(ratios):.2f}" if ratios else ""
+    peak, _ = peaks[row.dtype]
     return (
         f"| {row.name} | {row.of_turns('windows_per_s'):.2f} ({min(rates):.2f}-{max(rates):.2f}) | {ratio} | "
         f"{row.data_share:.1%} | {row.of_turns('windows_per_s') * flops / peak:.1%} | "

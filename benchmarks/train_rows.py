@@ -105,6 +105,8 @@ class Row:
             self.config, setup.model, setup.shards, setup.train, None, setup.precision, run=None
         )
         self.device = setup.precision.device
+        # Of the model's products; float32 where amp is off.
+        self.dtype = setup.precision.dtype or torch.float32
         self._step = self._epoch = 0
 
     def turn(self, steps: int, warm_up: int) -> None:

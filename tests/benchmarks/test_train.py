@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from benchmarks import train
-from benchmarks.device_speed import flops_per_window, kept_for_backward
+from benchmarks.device_speed import data_sheet_flops, flops_per_window, kept_for_backward
 from benchmarks.train_rows import CPU_ROWS, GPU_ROWS, overrides_of
 from tests.conftest import SMALL
 from tracknet.models.model import TrackNet
@@ -60,6 +60,40 @@ def test_operations_are_the_layers_own() -> None:
     # the first one, whose input needs no gradient.
     stem, up, stage, head = 3 * 4 * 9 * 16**2, 4 * 4 * 16**2, (4 + 4) * 4 * 9 * 16**2, 4 * 16**2
     assert flops_per_window(model) == 2 * (2 * stem + 3 * (up + stage + head))
+
+
+@pytest.mark.parametrize(
+    ("name", "flops"),
+    [
+        ("NVIDIA H200", 989e12),
+        ("NVIDIA H100 80GB HBM3", 989e12),
+        ("NVIDIA A100-SXM4-80GB", 312e12),
+        ("A100-PCIE-40GB", 312e12),
+        ("NVIDIA H200 NVL", None),
+        ("NVIDIA H200 MIG 1g.18gb", None),
+        ("NVIDIA A100-SXM4-80GB MIG 1g.10gb", None),
+    ],
+)
+def test_a_data_sheet_is_of_the_product_of_that_name(name: str, flops: float | None) -> None:
+    assert data_sheet_flops(name) == flops
+
+
+def test_a_row_is_measured_by_the_peak_of_what_it_computes_in(
+    small_shards: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peaks = {torch.float32: 1e9, torch.bfloat16: 4e9}
+    monkeypatch.setattr("benchmarks.device_speed.matmul_flops", lambda device, dtype, size: peaks[dtype])
+    args = train.parse(
+        ["--shards", str(small_shards), "--rows", "base,base+bf16", "--resize", "96", "48", *TOY]
+    )
+    args.device, args.batch, args.rounds, args.steps, args.workers = torch.device("cpu"), 2, 1, 1, 0
+    lines = train.measure(args, "vit_tiny", str(small_shards), train.SIZES["small"])
+    (head,) = (line for line in lines if "GFLOP a window" in line)
+    assert "4 GFLOP/s, a bfloat16 product" in head and "1 GFLOP/s, a float32 product" in head
+    cells = [[cell.strip() for cell in line.split("|")] for line in lines if line.startswith("| base")]
+    # The same operations a window: what a share says of a window/s is the peak's inverse.
+    base, bf16 = (float(share.rstrip("%")) / float(rate.split()[0]) for _, _, rate, _, _, share, *_ in cells)
+    assert base / bf16 == pytest.approx(4, rel=0.02)
 
 
 def test_a_run_of_seconds(small_shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -102,7 +103,7 @@ def test_pictures_show_the_maps_that_were_scored(material: tuple[TrackNet, Path,
     )
     assert (made.origin.overlap, made.origin.flip) == ("weighted", True)
     rows = [0, 9, 15, 16, 31]
-    views = frame_views(shards, made.predictions, rows, made, batch_size=3)
+    views = frame_views(shards, made.predictions, rows, replace(made, batch_size=3))
     shown = [float(view.heatmap.max()) for view in views if view.heatmap is not None]
     assert shown == pytest.approx(made.predictions.score[rows].tolist(), abs=1e-5)
     plain = run_model(folder, shards, batch_size=8, workers=0, device="cpu", amp="off")

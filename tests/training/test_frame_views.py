@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,7 @@ def evaluated(small_shards: Path, tmp_path_factory: pytest.TempPathFactory) -> t
 def test_views_are_of_the_frames_asked_for(evaluated: tuple[ShardSet, ModelRun]):
     shards, made = evaluated
     rows = [17, 0, 3, 15, 31]  # first and last of a clip, and one without a ball
-    views = frame_views(shards, made.predictions, rows, made, batch_size=3)
+    views = frame_views(shards, made.predictions, rows, replace(made, batch_size=3))
     assert [view.key for view in views] == [shards.table.keys[row] for row in rows]
     for row, view in zip(rows, views, strict=True):
         assert view.frame.shape == (48, 96, 3)
@@ -60,6 +61,6 @@ def test_only_what_is_needed_goes_through_the_model(evaluated: tuple[ShardSet, M
     monkeypatch.setattr(
         made.model, "forward", lambda frames, *more: seen.append(len(frames)) or forward(frames, *more)
     )
-    frame_views(shards, made.predictions, [8], made, batch_size=1)
+    frame_views(shards, made.predictions, [8], replace(made, batch_size=1))
     # Two frames to either side of it hold every window of three that holds it.
     assert sum(seen) == 5

@@ -16,10 +16,12 @@ from hypothesis import strategies as st
 from tests.training.conftest import RunRanks, take_steps
 from tracknet.datasets.batch import Batch
 from tracknet.models.model import TrackNet
-from tracknet.scripts import train
+from tracknet.scripts import evaluate, train
+from tracknet.training import weight_update
 from tracknet.training.kept_statistics import KeptStatistics
-from tracknet.training.micro_batches import MicroBatches, too_many
+from tracknet.training.micro_batches import MicroBatches, too_many, too_many_to_predict
 from tracknet.training.trainer import Trainer
+from tracknet.training.weight_update import HalfChanged
 from tracknet.utils.errors import EXIT_FAILED, RunError, UserError, cli_main
 
 GIB = 2**30
@@ -265,3 +267,160 @@ def test_an_impossible_size_is_refused(small_train_args: list[str]) -> None:
         with pytest.raises(UserError, match="1 problem") as refused:
             train.run([*small_train_args, f"training.micro_batch={value}"])
         assert refused.value.problems == (f"training.micro_batch (command line): {says}",)
+
+
+# ---------------------------------------------------------------- where nothing is learned: validation, AdamW, evaluate
+
+
+@pytest.fixture
+def little_to_evaluate(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Models in evaluation run out of memory above 2 windows; the windows of every pass of one."""
+    seen: list[int] = []
+    forward = TrackNet.forward
+
+    def limited(self: TrackNet, frames: torch.Tensor, features: torch.Tensor | None = None) -> torch.Tensor:
+        if not self.training:
+            seen.append(len(frames))
+            if len(frames) > 2:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nmore")
+        return forward(self, frames, features)
+
+    monkeypatch.setattr(TrackNet, "forward", limited)
+    return seen
+
+
+def validations(run: Path) -> list[dict[str, float]]:
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [line for line in lines if line["kind"] == "val"]
+
+
+def test_validation_goes_in_parts_as_training_does(
+    small_train_args: list[str], tmp_path: Path, request: pytest.FixtureRequest, capsys
+) -> None:
+    args = [*small_train_args, "training.max_steps=2", "model.backbone.config.hidden_dropout_prob=0"]
+    assert cli_main(train.run, [*args, "--name", "whole"]) == 0
+    seen = request.getfixturevalue("little_to_evaluate")
+    for setting, passes in (("2", []), ("auto", [4])):
+        seen.clear()
+        capsys.readouterr()
+        assert cli_main(train.run, [*args, "--name", setting, f"training.micro_batch={setting}"]) == 0
+        # `auto` finds out at the first batch, once.
+        assert seen[: len(passes)] == passes and max(seen[len(passes) :]) == 2
+        told = "warning: 4 windows at once do not fit into memory: evaluating 2 at a time from here on"
+        assert (told in capsys.readouterr().out) == (setting == "auto")
+        (whole,), (parts,) = (validations(tmp_path / "runs" / name) for name in ("whole", setting))
+        assert parts["pck@10px"] == pytest.approx(whole["pck@10px"], abs=1e-6)
+        assert parts["l2_mean_px"] == pytest.approx(whole["l2_mean_px"], rel=1e-4)
+
+
+def test_a_validation_that_does_not_fit_loses_no_step(
+    small_train_args: list[str], tmp_path: Path, little_to_evaluate: list[int], capsys
+) -> None:
+    run = tmp_path / "runs" / "big"
+    assert cli_main(train.run, [*small_train_args, "training.epochs=1", "--name", "big"]) == EXIT_FAILED
+    said = capsys.readouterr().err
+    assert said.startswith("error: 4 windows at once do not fit into memory: CUDA out of memory")
+    assert f"remedy: set training.micro_batch=2 or auto, and go on with --resume {run}" in said
+    (saved,) = (run / "checkpoints").glob("step_*")
+    steps = int(saved.name.removeprefix("step_"))
+    assert steps > 1 and not validations(run)
+    assert cli_main(train.run, ["--resume", str(run), "training.micro_batch=2"]) == 0
+    assert [line["step"] for line in validations(run)] == [steps]
+
+
+def test_no_room_for_the_moments_changes_no_weight(
+    small_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(weights: list[torch.Tensor]) -> None:
+        if weights:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nmore")
+
+    trainer = small_trainer()
+    before = {name: value.clone() for name, value in trainer.model.state_dict().items()}
+    with monkeypatch.context() as patch:
+        patch.setattr(weight_update, "reserve_moments", full)
+        with pytest.raises(
+            RunError, match=r"optimizer's 2 moments of .* weights .* CUDA out of memory"
+        ) as told:
+            take_steps(trainer, 1)
+    assert not isinstance(told.value, HalfChanged) and "model.backbone.freeze=true" in str(told.value.remedy)
+    assert all(torch.equal(value, before[name]) for name, value in trainer.model.state_dict().items())
+    # Moments that are there need no room.
+    take_steps(trainer, 1)
+    monkeypatch.setattr(weight_update, "reserve_moments", full)
+    take_steps(trainer, 1)
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_memory_that_runs_out_after_some_steps(
+    small_train_args: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, half: bool, capsys
+) -> None:
+    """Weights that are half changed are not kept; anything else is."""
+    place, name = (torch.optim.AdamW, "step") if half else (torch.nn.utils, "clip_grad_norm_")
+    real, calls = getattr(place, name), []
+
+    def limited(*args: object, **how: object) -> object:
+        calls.append(name)
+        if len(calls) == 3:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return real(*args, **how)
+
+    monkeypatch.setattr(place, name, limited)
+    settings = [
+        "training.max_steps=4",
+        "training.ckpt_every_steps=1" if half else "training.micro_batch=auto",
+    ]
+    assert cli_main(train.run, [*small_train_args, *settings, "--name", "a"]) == EXIT_FAILED
+    said = capsys.readouterr().err
+    assert ("some of the weights changed" in said) == half
+    assert half or "error: memory ran out at step 2: CUDA out of memory." in said
+    assert max(path.name for path in (tmp_path / "runs" / "a" / "checkpoints").glob("step_*")).endswith("2")
+
+
+def test_evaluate_says_the_batch_that_fits(
+    small_train_args: list[str], small_shards: Path, tmp_path: Path, request: pytest.FixtureRequest, capsys
+) -> None:
+    assert cli_main(train.run, [*small_train_args, "training.max_steps=1", "--name", "a"]) == 0
+    request.getfixturevalue("little_to_evaluate")
+    args = [str(tmp_path / "runs" / "a"), "--shards", str(small_shards), "--batch-size"]
+    assert cli_main(evaluate.run, [*args, "4"]) == EXIT_FAILED
+    said = capsys.readouterr().err
+    assert "4 windows at once do not fit into memory: CUDA" in said and "remedy: set --batch-size 2" in said
+    assert cli_main(evaluate.run, [*args, "2"]) == 0
+
+
+def test_what_can_be_evaluated_is_measured_where_memory_is_counted() -> None:
+    memory = Memory()
+    error = too_many_to_predict(
+        "full", 32, memory=memory, run=memory.run, set_windows="--batch-size {}".format
+    )
+    # (0.95 * 10 - 1) / 0.5 = 17 windows.
+    assert error.remedy == "set --batch-size 17"
+    assert "so 32 about 17.00 GiB of 10.00 GiB (full)" in error.what
+
+
+@pytest.mark.parametrize("setting", ["auto", "null"])
+def test_a_rank_that_cannot_validate_ends_all_with_a_checkpoint_or_halves(
+    small_train_args: list[str], tmp_path: Path, run_ranks: RunRanks, setting: str
+) -> None:
+    args = [*small_train_args, "training.max_steps=2", f"training.micro_batch={setting}", "--name", "two"]
+
+    def little(rank: int) -> int:
+        forward = TrackNet.forward
+
+        def limited(
+            self: TrackNet, frames: torch.Tensor, features: torch.Tensor | None = None
+        ) -> torch.Tensor:
+            if rank == 1 and not self.training and len(frames) > 1:
+                raise torch.OutOfMemoryError("CUDA out of memory.")
+            return forward(self, frames, features)
+
+        TrackNet.forward = limited  # type: ignore[method-assign]
+        return cli_main(train.run, args)
+
+    code = 0 if setting == "auto" else EXIT_FAILED
+    said = run_ranks(little), (tmp_path / "rank_0.out").read_text()
+    assert said[0] == [code, code], said[1]
+    assert ("remedy: set training.micro_batch=1 or auto, and go on with --resume" in said[1]) == (code != 0)
+    (saved,) = (tmp_path / "runs" / "two" / "checkpoints").glob("step_*")
+    assert saved.name.endswith("2")

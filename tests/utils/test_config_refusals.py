@@ -205,6 +205,39 @@ def test_all_faults_come_at_once_each_with_its_file(tmp_path: Path) -> None:
             "data.augment.enabled (command line): false switches paste and mixup off too",
         ),
         (
+            ["data.augment.streak.prob=0.5", "data.sequence.length=1"],
+            "data.augment.streak.prob (command line): blurs a ball along its way",
+        ),
+        (
+            ["training.loss.hard_fraction=0.5", "training.batch_size=1"],
+            "0.5 of a batch of 1 is all of it: set 1, or training.batch_size=2 or more",
+        ),
+        (
+            # ceil(0.9 * 8) = 8
+            ["training.loss.hard_fraction=0.9", "training.batch_size=8"],
+            "0.9 of a batch of 8 is all of it: set at most 0.875",
+        ),
+        (
+            ["model.backbone.name=none", "model.backbone.freeze=true"],
+            "model.backbone.freeze (command line): there is no backbone",
+        ),
+        (
+            ["model.backbone.name=none", "model.fusion.kind=attention"],
+            "model.fusion.kind (command line): attention is of a backbone's tokens",
+        ),
+        (
+            ["model.backbone.name=none", "training.optimizer.backbone_lr=1e-4"],
+            "training.optimizer.backbone_lr (command line): there is no backbone to learn at it",
+        ),
+        (
+            ["training.loss.name=mse", "training.loss.focal_alpha=1"],
+            "training.loss.focal_alpha (command line): is of the focal losses, and mse has none: leave it at 2",
+        ),
+        (
+            ["training.loss.name=wbce", "training.loss.focal_beta=2"],
+            "training.loss.focal_beta (command line): is of the focal losses, and wbce has none: leave it at 4",
+        ),
+        (
             ["data.augment.mixup.prob=0.5", "training.loss.name=focal"],
             "training.loss.name (command line): focal takes the highest cell alone for a ball",
         ),

@@ -126,7 +126,7 @@ def _move(frame: Frame, move: WholeMove, out: Frame) -> None:
     first = width - right + x if flip else left - x
     seen = frame[top - y : bottom - y, first : first + right - left]
     if flip:
-        seen = cv2.flip(seen, 1)
+        seen = np.asarray(cv2.flip(seen, 1), np.uint8)
     border = (top, height - bottom, left, width - right)
     cv2.copyMakeBorder(seen, *border, cv2.BORDER_CONSTANT, dst=out, value=NOTHING_RGB)
 

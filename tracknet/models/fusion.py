@@ -8,6 +8,10 @@ from torch.nn import functional as F
 
 from tracknet.utils.settings import FusionConfig
 
+# Sequences of one call. CUDA's grids end at 65,535 along two of their axes, and torch's fused kernels count sequences,
+# or sequences times heads (8 at most), along one: beyond it they fail with "invalid configuration argument".
+_MOST_AT_ONCE = 65_535 // 8
+
 
 class ConcatFusion(nn.Module):
     """All frames side by side through one 1x1 convolution: `[B, T, C, Hp, Wp]` to `[B, C, Hp, Wp]`."""
@@ -46,10 +50,18 @@ class AttentionFusion(nn.Module):
         tokens = features.permute(0, 3, 4, 1, 2).flatten(0, 2)  # [B*Hp*Wp, T, C]
         qkv = self.qkv(self.norm(tokens + self.time)).unflatten(-1, (3, self.heads, -1))
         query, key, value = qkv.permute(2, 0, 3, 1, 4)  # each [B*Hp*Wp, heads, T, C/heads]
-        seen = F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
+        seen = _attended(query, key, value).transpose(1, 2).flatten(2)
         tokens = tokens + self.out(seen)
         fused: torch.Tensor = self.merge(tokens.unflatten(0, (batch, rows, columns)).permute(0, 3, 4, 1, 2))
         return fused
+
+
+def _attended(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    """Scaled dot product attention of so many short sequences that one call would not take them: `[N, heads, T, D]`."""
+    if len(query) <= _MOST_AT_ONCE:
+        return F.scaled_dot_product_attention(query, key, value)
+    parts = zip(*(torch.split(tensor, _MOST_AT_ONCE) for tensor in (query, key, value)), strict=True)
+    return torch.cat([F.scaled_dot_product_attention(*part) for part in parts])
 
 
 class FirstFrame(nn.Module):

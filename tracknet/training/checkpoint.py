@@ -181,7 +181,8 @@ def _differences(
             if key == "ball_px":
                 continue
             if key == "warp_prob":
-                yield f"{where}{key}", *(1.0 if one == _NOT_STATED else one for one in pair)
+                mine, theirs = (1.0 if one == _NOT_STATED else one for one in pair)
+                yield f"{where}{key}", mine, theirs
                 continue
             if any(isinstance(one, dict) and "prob" in one for one in pair):
                 mine, theirs = (one["prob"] if isinstance(one, dict) else 0.0 for one in pair)

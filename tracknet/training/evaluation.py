@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from functools import partial
+from typing import TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,7 @@ from tracknet.models.model import TrackNet
 from tracknet.models.precision import Precision
 from tracknet.models.window_overlap import FrameMaps, resolve_overlap
 from tracknet.training.distributed import Ranks
+from tracknet.training.evaluation_parts import EvaluationParts
 from tracknet.training.metrics.predictions import Predictions
 from tracknet.utils.geometry import Size, scaling, transform_points
 from tracknet.utils.heatmap import DECODERS, blob_score, peak_score
@@ -80,6 +82,7 @@ def predict_split(
     on_batch: OnBatch | None = None,
     on_maps: OnMaps | None = None,
     ranks: Ranks | None = None,
+    parts: EvaluationParts | None = None,
 ) -> dict[str, Predictions]:
     """Predictions for every frame of an evaluation stream.
 
@@ -97,12 +100,14 @@ def predict_split(
         on_batch: called with (step, batch on the CPU, logits of its windows) after each batch; may raise to stop.
         on_maps: called with (rows of the stream's table `[n]`, logits `[n, h, w]`): what points are read from.
         ranks: who else predicts parts of the split; all get the whole.
+        parts: how batches are cut for the model, and what is said if memory runs out; `None` takes them whole.
 
     Returns:
         Decoder name -> predictions.
 
     Raises:
         UserError: windows are to be combined that have one map each.
+        RunError: a part of a batch does not fit into memory (with `parts`).
     """
     ranks = ranks or Ranks()
     combined = FrameMaps(resolve_overlap(overlap, model.num_maps), model.sequence, model.map_frames)
@@ -130,17 +135,19 @@ def predict_split(
             cells = DECODERS[name](maps, heatmap.sigma).cpu().double().numpy()
             points[name].append(_cells_to_frame(cells, heatmap.size, table.source_size[found]))
 
+    def forward(part: Batch) -> torch.Tensor:
+        moved = part.to(precision.device)
+        with precision.autocast():
+            made = mirrored_average(model, moved.frames) if flip else model(moved.frames, moved.features)
+        return cast(torch.Tensor, made)
+
     was_training, logits = model.training, None
     model.eval()
     try:
         batches = loader.epoch()
         for step in range(loader.num_steps):
             batch = ranks.agreed(lambda: next(batches))
-            moved = batch.to(precision.device)
-            with precision.autocast():
-                logits = (
-                    mirrored_average(model, moved.frames) if flip else model(moved.frames, moved.features)
-                )
+            logits = forward(batch) if parts is None else ranks.agreed(partial(parts.logits, batch, forward))
             if on_batch is not None:
                 on_batch(step, batch, logits)
             keep = batch.valid.numpy()

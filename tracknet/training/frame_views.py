@@ -47,7 +47,6 @@ def frame_views(
     rows: Sequence[int],
     made: ModelRun | None = None,
     *,
-    batch_size: int = 8,
     workers: int = 0,
 ) -> list[FrameView]:
     """Reads some frames, and runs the model again on what it needs for their heatmaps and no more.
@@ -56,14 +55,13 @@ def frame_views(
         shards: the whole split.
         predictions: of that split's frames, in its order.
         rows: of `predictions`, the frames wanted.
-        made: the model; without one there are no heatmaps.
-        batch_size: windows at once.
+        made: the model, whose batch size fits into memory; without one there are no heatmaps.
         workers: loading processes.
 
     Raises:
         RunError: a shard is damaged.
     """
-    heatmaps = {} if made is None or not rows else _heatmaps(shards, rows, made, batch_size, workers)
+    heatmaps = {} if made is None or not rows else _heatmaps(shards, rows, made, workers)
     reader, views = ShardReader(shards), []
     for row in rows:
         frame = reader.read(row)
@@ -86,11 +84,11 @@ def frame_views(
 
 
 def _heatmaps(
-    shards: ShardSet, rows: Sequence[int], made: ModelRun, batch_size: int, workers: int
+    shards: ShardSet, rows: Sequence[int], made: ModelRun, workers: int
 ) -> dict[int, npt.NDArray[np.float32]]:
     model = made.model
     needed = _with_neighbours(shards.table, rows, (model.sequence.length - 1) * model.sequence.stride)
-    stream = evaluation_stream(shards.take(needed), evaluation_spec(model), batch_size=batch_size)
+    stream = evaluation_stream(shards.take(needed), evaluation_spec(model), batch_size=made.batch_size)
     wanted = set(rows)
     found: dict[int, npt.NDArray[np.float32]] = {}
 

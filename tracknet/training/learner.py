@@ -21,8 +21,9 @@ from tracknet.training.own_weights import beside_saved, copied
 from tracknet.training.run_log import StepReport
 from tracknet.training.step_gradients import StepGradients
 from tracknet.training.watch import stop_if_not_finite
+from tracknet.training.weight_update import update_weights
 from tracknet.utils.config import to_plain
-from tracknet.utils.errors import UserError
+from tracknet.utils.errors import RunError, UserError
 from tracknet.utils.settings import Config
 
 # Of fp16 gradients, in a row: the scaler halves its scale at each, so 2^20 are more than it starts with.
@@ -104,6 +105,7 @@ class Learner:
         Raises:
             RunError: damaged data, loss or gradients that are not finite, on any rank, or too little memory; the
                 weights are as before.
+            HalfChanged: memory ran out while the weights were being changed.
         """
         training, ranks = self._training, self._ranks
         self._thaw_if_due()
@@ -142,7 +144,11 @@ class Learner:
         if not self._scaler.is_enabled():
             self._stop_if_not_finite(norm, "gradient norm", keys, step=number, lr=lr)
         scale_before = self._scaler.get_scale()
-        self._scaler.step(self._optimizer)
+        try:
+            update_weights(self._optimizer, self._scaler)
+        except RunError:
+            self.gradients.restore_statistics()
+            raise
         self._scaler.update()
         # With fp16 an overflow is expected now and then: the scaler leaves the step out and lowers its scale.
         skipped = self._scaler.get_scale() < scale_before

@@ -80,36 +80,19 @@ def too_many(
         still_to_come_bytes: what a training will hold that is not there yet (the optimizer's moments).
         in_parts: batches may be cut; otherwise a smaller one is what helps.
     """
-    peaks: list[int] = []
-    if memory is not None:
-        for windows in (1, 2)[:size]:
-            try:
-                peaks.append(memory.peak_bytes(lambda windows=windows: run(windows)) + still_to_come_bytes)  # type: ignore[misc]
-            except torch.OutOfMemoryError:
-                break
-            finally:
-                memory.release()
-    whole = f"{counted(size, 'window')} at once {'do' if size > 1 else 'does'} not fit into memory"
+    whole = _whole(size)
     less = (
         "less memory is taken with training.gradient_checkpointing=true, training.amp=bf16, "
         "model.backbone.freeze=true or a smaller data.resize"
     )
-    if memory is None or size == 1 or not peaks:
+    fit = _what_fits(size, memory, run, still_to_come_bytes)
+    if fit is None:
         smaller = (
             f"training.micro_batch={size // 2} or auto" if in_parts else f"training.batch_size={size // 2}"
         )
         remedy = less if size == 1 or memory is not None else f"set {smaller}"
         return RunError(f"{whole}: {reason}", remedy=remedy)
-    if len(peaks) == 1:
-        fits, measured = 1, f"one takes {_gib(peaks[0])}, two are too many"
-    else:
-        each = max(1, peaks[1] - peaks[0])
-        rest, limit = peaks[0] - each, memory.limit_bytes()
-        fits = max(1, min(size - 1, int((_USABLE * limit - rest) // each)))
-        measured = (
-            f"one takes {_gib(peaks[0])}, two {_gib(peaks[1])}, so {size} about {_gib(rest + size * each)} of "
-            f"{_gib(limit)}"
-        )
+    fits, measured = fit
     if not in_parts:
         return RunError(
             f"{whole}: {measured} ({reason})",
@@ -125,6 +108,63 @@ def too_many(
         remedy=f"set training.micro_batch={fits} (the same step of {batch} windows in {parts} parts), or auto; "
         f"{less}",
     )
+
+
+def too_many_to_predict(
+    reason: str,
+    size: int,
+    *,
+    memory: DeviceMemory | None,
+    run: Callable[[int], object],
+    set_windows: Callable[[int], str],
+) -> RunError:
+    """What to say of an out-of-memory of a model that is evaluated; arguments as of `too_many`.
+
+    Args:
+        reason: torch's own words.
+        size: windows that went through the model at once.
+        memory: of the device.
+        run: takes so many windows through the model.
+        set_windows: so many windows at once -> how a person asks for them, after "set".
+    """
+    fit = _what_fits(size, memory, run, 0)
+    if fit is not None:
+        return RunError(f"{_whole(size)}: {fit[1]} ({reason})", remedy=f"set {set_windows(fit[0])}")
+    if size == 1 or memory is not None:
+        # Not even one.
+        less = "less memory is taken in bf16, by a model of a smaller data.resize, or on the CPU"
+        return RunError(f"{_whole(size)}: {reason}", remedy=less)
+    return RunError(f"{_whole(size)}: {reason}", remedy=f"set {set_windows(size // 2)}")
+
+
+def _what_fits(
+    size: int, memory: DeviceMemory | None, run: Callable[[int], object], still_to_come_bytes: int
+) -> tuple[int, str] | None:
+    """How many windows fit, fewer than `size`, and what was measured; `None` where nothing could be."""
+    if memory is None or size == 1:
+        return None
+    peaks: list[int] = []
+    for windows in (1, 2):
+        try:
+            peaks.append(memory.peak_bytes(lambda windows=windows: run(windows)) + still_to_come_bytes)  # type: ignore[misc]
+        except torch.OutOfMemoryError:
+            break
+        finally:
+            memory.release()
+    if not peaks:
+        return None
+    if len(peaks) == 1:
+        return 1, f"one takes {_gib(peaks[0])}, two are too many"
+    each = max(1, peaks[1] - peaks[0])
+    rest, limit = peaks[0] - each, memory.limit_bytes()
+    fits = max(1, min(size - 1, int((_USABLE * limit - rest) // each)))
+    return fits, (
+        f"one takes {_gib(peaks[0])}, two {_gib(peaks[1])}, so {size} about {_gib(rest + size * each)} of {_gib(limit)}"
+    )
+
+
+def _whole(size: int) -> str:
+    return f"{counted(size, 'window')} at once {'do' if size > 1 else 'does'} not fit into memory"
 
 
 def _gib(count: float) -> str:

@@ -18,13 +18,16 @@ from tracknet.datasets.shard_streams import check_stored_size, evaluation_stream
 from tracknet.models.model import TrackNet
 from tracknet.models.precision import Precision, resolve_device
 from tracknet.models.window_overlap import resolve_overlap
+from tracknet.training.device_memory import memory_of
 from tracknet.training.distributed import Ranks
 from tracknet.training.evaluation import evaluation_spec, own_frames, predict_split
+from tracknet.training.evaluation_parts import EvaluationParts
 from tracknet.training.metrics import PredictionOrigin, Predictions, Protocol, ThresholdOrigin, best_threshold
+from tracknet.training.micro_batches import MicroBatches
 from tracknet.training.pictures import OverlayCollector
 from tracknet.training.stored_features import feature_opener
 from tracknet.utils.environment import describe_environment
-from tracknet.utils.errors import UserError
+from tracknet.utils.errors import RunError, UserError
 from tracknet.utils.heatmap import DECODERS
 from tracknet.utils.naming import listed
 from tracknet.utils.progress import Progress
@@ -42,6 +45,7 @@ class ModelRun:
         origin: what made them; the model's own decoder is `origin.decode`.
         overlays: a few frames with their heatmaps, uint8 RGB `[H, W + 3 H, 3]`.
         environment: machine, versions and arithmetic.
+        batch_size: windows that went through it at once, in each process.
     """
 
     model: TrackNet
@@ -50,6 +54,7 @@ class ModelRun:
     origin: PredictionOrigin
     overlays: list[npt.NDArray[np.uint8]]
     environment: dict[str, Any]
+    batch_size: int
 
     @property
     def predictions(self) -> Predictions:
@@ -90,6 +95,7 @@ def run_model(
 
     Raises:
         UserError: model, shards and features do not fit, or the model has nothing to combine.
+        RunError: the windows do not fit into memory, with how many would.
     """
     everyone = ranks or Ranks()
 
@@ -130,7 +136,18 @@ def run_model(
                 flip=flip,
                 on_batch=on_batch,
                 ranks=everyone,
+                parts=EvaluationParts(
+                    MicroBatches(None, batch_size),
+                    memory_of(precision.device),
+                    set_windows=lambda windows: f"--batch-size {windows}",
+                ),
             )
+        except torch.OutOfMemoryError as error:
+            # Not of the model's pass, but of what is read from its maps.
+            raise RunError(
+                f"memory ran out: {str(error).splitlines()[0]}",
+                remedy=f"set --batch-size {max(1, batch_size // 2)}",
+            ) from None
         finally:
             loader.close()
     origin = PredictionOrigin(
@@ -147,7 +164,7 @@ def run_model(
     environment = {**describe_environment(), "device": str(precision.device), "precision": precision.name}
     if not everyone.alone:
         environment["processes"] = everyone.topology.world_size
-    return ModelRun(model, precision, by_decoder, origin, overlays.images(everyone), environment)
+    return ModelRun(model, precision, by_decoder, origin, overlays.images(everyone), environment, batch_size)
 
 
 def only_clips(shards: ShardSet, names: Sequence[str]) -> ShardSet:

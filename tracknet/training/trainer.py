@@ -19,8 +19,10 @@ from tracknet.models.model import TrackNet
 from tracknet.models.precision import Precision
 from tracknet.models.window_overlap import resolve_overlap
 from tracknet.training.checkpoint import TrainingState, save_checkpoint
+from tracknet.training.device_memory import memory_of
 from tracknet.training.distributed import Ranks
 from tracknet.training.evaluation import own_frames, predict_split
+from tracknet.training.evaluation_parts import EvaluationParts
 from tracknet.training.learner import Learner
 from tracknet.training.look_ahead import batches_on
 from tracknet.training.metrics import (
@@ -32,13 +34,15 @@ from tracknet.training.metrics import (
     monitored_figure,
     summarise,
 )
+from tracknet.training.micro_batches import MicroBatches
 from tracknet.training.pictures import OverlayCollector
 from tracknet.training.run_folder import RunFolder
 from tracknet.training.run_log import RunLog, StreamCounts
 from tracknet.training.served import ServedWindows
 from tracknet.training.stop import StopRequest
 from tracknet.training.watch import EmptyMapWatch
-from tracknet.utils.errors import Interrupted, UserError
+from tracknet.training.weight_update import HalfChanged
+from tracknet.utils.errors import Interrupted, RunError, UserError
 from tracknet.utils.files import finite_or_none
 from tracknet.utils.progress import Progress
 from tracknet.utils.settings import Config
@@ -111,6 +115,10 @@ class Trainer:
             best_of=monitored_figure(training.metrics),
         )
         self.last_validation: dict[str, Any] = {}
+        # A part's size is its own: without gradients more windows fit than in training, and no rank waits for another.
+        windows_each = val.stream.batch_size if val is not None else 1
+        self._val_micro = MicroBatches(training.micro_batch, windows_each)
+        self._memory = memory_of(precision.device)
         self._watch = EmptyMapWatch(
             min(training.empty_map_steps, self.total_steps), training.loss, config.model.decoder.skip
         )
@@ -134,16 +142,18 @@ class Trainer:
 
         Raises:
             Interrupted: Ctrl-C or SIGTERM came; a checkpoint was written first.
-            RunError: the loss is no number, data is damaged, or another process was lost; a checkpoint is there then.
+            RunError: the loss is no number, data is damaged, memory ran out, or another process was lost; a checkpoint
+                is there then.
         """
         assert self.run is not None, "a training without a run folder has nowhere to save"
         written = self.run if self.ranks.is_main else None
         with self._stop:
             try:
                 with RunLog(written, self.state, self.total_steps, self.say) as log:
-                    while not self.complete:
-                        self._train_epoch(log)
-                        self._end_epoch(log)
+                    self._take_epochs(log)
+            except HalfChanged:
+                # The weights are of no step.
+                raise
             except (UserError, Interrupted, OSError):
                 # Damaged data, a loss that is no number, a lost rank, a full disk, a cache that holds no shard of the
                 # validation, a stop while data was waited for: the weights are those of the last good step.
@@ -153,6 +163,34 @@ class Trainer:
                 for loader in (self.train, self.val):
                     if loader is not None:
                         loader.close()
+
+    def _take_epochs(self, log: RunLog) -> None:
+        try:
+            while not self.complete:
+                self._train_epoch(log)
+                self._end_epoch(log)
+            return
+        except torch.OutOfMemoryError as error:
+            reason = str(error).splitlines()[0]
+        # Here and not above: an exception that is being handled holds the tensors of what raised it.
+        if self._memory is not None:
+            self._memory.release()
+        size = self.config.training.micro_batch
+        now = size if isinstance(size, int) else self.train.stream.batch_size
+        raise RunError(
+            f"memory ran out at step {self.state.step}: {reason}",
+            remedy=f"set {self._fewer_windows(max(1, now // 2))}",
+        )
+
+    def _fewer_windows(self, windows: int) -> str:
+        """How a person asks for so many of a rank's windows at once, and goes on."""
+        assert self.run is not None
+        setting = f"training.micro_batch={windows} or auto"
+        if self.config.training.loss.hard_fraction < 1.0:
+            setting = f"training.batch_size={windows * self.ranks.topology.world_size}"
+        return (
+            f"{setting}, and go on with --resume {quote(str(self.run.path))}: its checkpoint is of this step"
+        )
 
     def _train_epoch(self, log: RunLog) -> None:
         """Goes on in the epoch to its end, or to the training's."""
@@ -234,7 +272,18 @@ class Trainer:
 
             with self.learner.weights_to_keep(agreed=True):
                 by_decoder = predict_split(
-                    self.model, val, self.precision, decoders=[decode], on_batch=on_batch, ranks=ranks
+                    self.model,
+                    val,
+                    self.precision,
+                    decoders=[decode],
+                    on_batch=on_batch,
+                    ranks=ranks,
+                    parts=EvaluationParts(
+                        self._val_micro,
+                        self._memory,
+                        set_windows=self._fewer_windows,
+                        note=log.warning,
+                    ),
                 )
         predictions = by_decoder[decode]
         threshold = best_threshold(predictions, design(metrics.distance_px))
@@ -315,7 +364,10 @@ class Trainer:
         """Asks no other rank, which may be gone; what the others served is not known then."""
         if self.state.step > self._saved_step:
             known = self.ranks.alone and self.state.batch
-            self._write_checkpoint(self._served.state(self.ranks) if known else None)
+            try:
+                self._write_checkpoint(self._served.state(self.ranks) if known else None)
+            except torch.OutOfMemoryError:
+                self.say(f"warning: no memory for a checkpoint of step {self.state.step} either")
 
     def _stop_if_asked(self) -> None:
         """Stops all ranks at the same step, whichever of them was asked."""

@@ -200,7 +200,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return typing.cast(dict[str, Any], loaded)
 
 
-def _set_default(tree: dict[str, Any], key: str, value: str | bool) -> None:
+def _set_default(tree: dict[str, Any], key: str, value: str | bool | float) -> None:
     """Sets a dotted key where it is missing. What is no mapping on the way there is left to the checks."""
     *parents, last = key.split(".")
     place: Any = tree

@@ -86,8 +86,8 @@ class Config:
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
     def problems(self) -> Iterator[tuple[str, str]]:
-        """What is asked of a backbone that is not there or never learns, features in place of one that does, and
-        targets that a loss does not know.
+        """What is asked of a backbone that is not there or never learns, features in place of one that does, targets
+        that a loss does not know, and the way of a ball in one frame.
         """
         backbone, training = self.model.backbone, self.training
         augment, loss = self.data.augment, training.loss
@@ -97,6 +97,25 @@ class Config:
                 "focal takes the highest cell alone for a ball, and data.augment.mixup asks for two, by shares: "
                 "set quality_focal, mse or wbce, or data.augment.mixup.prob=0",
             )
+        if augment.enabled and augment.streak.prob > 0 and self.data.sequence.length == 1:
+            yield (
+                "data.augment.streak.prob",
+                "blurs a ball along its way from frame to frame, and data.sequence.length=1 shows none: set it to 0",
+            )
+        if backbone.is_none:
+            # Here and not under model: a saved model may have been made with them.
+            if backbone.freeze:
+                yield (
+                    "model.backbone.freeze",
+                    "there is no backbone (model.backbone.name=none): set it to false",
+                )
+            if self.model.fusion.kind != "concat":
+                yield (
+                    "model.fusion.kind",
+                    f"{self.model.fusion.kind} is of a backbone's tokens, and there is none: set it to concat",
+                )
+            if training.optimizer.backbone_lr is not None:
+                yield "training.optimizer.backbone_lr", "there is no backbone to learn at it: set it to null"
         never_learns = backbone.is_none or (backbone.freeze and training.unfreeze_at is None)
         if training.optimizer.layer_decay < 1.0 and never_learns:
             yield (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
@@ -72,7 +73,11 @@ class LossConfig:
     """Share of a batch's windows, those of the largest loss, that are learned from; 1 takes all."""
 
     def problems(self) -> Iterator[tuple[str, str]]:
-        """Weights of classes that do not exist, or below zero."""
+        """Weights of classes that do not exist, or below zero; exponents of another loss."""
+        if self.name in ("mse", "wbce"):
+            for name, usual in (("focal_alpha", 2.0), ("focal_beta", 4.0)):
+                if getattr(self, name) != usual:
+                    yield name, f"is of the focal losses, and {self.name} has none: leave it at {usual:g}"
         for code, weight in self.visibility_weights.items():
             if code not in (0, 1, 2, 3):
                 yield "visibility_weights", f"there is no visibility {code}: use 0, 1, 2 or 3"
@@ -153,7 +158,15 @@ class TrainingConfig:
     speed: SpeedConfig = field(default_factory=SpeedConfig)
 
     def problems(self) -> Iterator[tuple[str, str]]:
-        """A part of a batch that holds nothing, and hard windows of parts."""
+        """A part of a batch that holds nothing, hard windows of parts, and a share that is all of a batch."""
+        hard = self.loss.hard_fraction
+        if hard < 1.0 and math.ceil(hard * self.batch_size - 1e-9) >= self.batch_size:
+            most = (
+                f"at most {math.floor(1000 * (1 - 1 / self.batch_size)) / 1000:g}"
+                if self.batch_size > 1
+                else "1, or training.batch_size=2 or more"
+            )
+            yield "loss.hard_fraction", f"{hard:.4g} of a batch of {self.batch_size} is all of it: set {most}"
         if isinstance(self.micro_batch, int) and self.micro_batch < 1:
             yield "micro_batch", f"must be at least 1, got {self.micro_batch}"
         elif self.may_split and self.loss.hard_fraction < 1.0:
