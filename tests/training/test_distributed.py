@@ -336,6 +336,34 @@ def test_wrong_requests_are_refused_once(
     assert not (tmp_path / "runs").exists()
 
 
+def test_ranks_that_read_other_data_are_refused(
+    small_train_args: list[str], small_shards: Path, tmp_path: Path, run_ranks: RunRanks
+) -> None:
+    """Another build of the same frames, or fewer of its shards: no run begins, and nobody waits."""
+    other = tmp_path / "other"
+    shutil.copytree(small_shards, other)
+    manifest = json.loads((other / "manifest.json").read_text())
+    (other / "manifest.json").write_text(json.dumps({**manifest, "build_id": "f" * 64}))
+    of_rank = [[], [f"data.shards={other}"]]
+    codes = run_ranks(lambda rank: cli_main(train.run, [*small_train_args, "--name", "two", *of_rank[rank]]))
+    assert codes == [EXIT_WRONG_REQUEST] * 2
+    assert "error: the processes do not read the same data" in said(tmp_path, 0)
+    built = manifest["build_id"][:12]
+    assert f"rank 1: the build of the shards is {'f' * 12}, rank 0 has {built}" in said(tmp_path, 0)
+    assert said(tmp_path, 1) == ""
+    assert not (tmp_path / "runs").exists()
+    # Of an evaluation too, by ranks of which one sees a part.
+    config = load_config(data="tracknet", model="vit_tiny", training="cpu", overrides=small_train_args[4:])
+    prepare(config, say=lambda line: None).model.save_pretrained(tmp_path / "model")
+    args = [str(tmp_path / "model"), "--split", "val", "--batch-size", "4", "--workers", "0", "--shards"]
+    folders = [str(small_shards), str(other)]
+    codes = run_ranks(
+        lambda rank: cli_main(evaluate.run, [*args, folders[rank], "--out", str(tmp_path / "e")])
+    )
+    assert codes == [EXIT_WRONG_REQUEST] * 2, said(tmp_path, 0)
+    assert f"rank 1: the build of the shards is {'f' * 12}" in said(tmp_path, 0)
+
+
 def test_the_dry_run_says_what_each_process_does(
     small_train_args: list[str], tmp_path: Path, run_ranks: RunRanks
 ) -> None:
