@@ -335,6 +335,11 @@ class Trainer:
 
     def _interrupted(self, asked: Signals) -> Interrupted:
         assert self.run is not None
+        if self.state.step == 0:
+            return Interrupted(
+                f"{asked.name} before the first step: nothing was trained and no checkpoint is written. Start it again "
+                f"under another name, or remove {self.run.path} first"
+            )
         return Interrupted(
             f"{asked.name} at step {self.state.step}; a checkpoint is written. Go on with: "
             f"python -m tracknet.scripts.train --resume {quote(str(self.run.path))}"
