@@ -287,7 +287,11 @@ def test_bad_frames_are_skipped_and_counted_over_all_ranks(
     assert ends[0][0]["windows_seen"] < 32 - 3
     steps = [[r["masked"] for r in records(tmp_path / "runs" / name, "train")] for name in ("one", "two")]
     assert steps[0] == steps[1]
-    # One too many on either rank ends both.
+    # One too many on either rank ends both, and so does one too many over both.
+    some = [*args, "--name", "some", "data.loader.max_bad_frames=2"]
+    assert run_ranks(lambda rank: cli_main(train.run, some)) == [EXIT_FAILED] * 2
+    over = "3 bad frames(, over all 2 processes,)? are more than data.loader.max_bad_frames=2"
+    assert re.search(over, said(tmp_path, 0)), said(tmp_path, 0)
     few = [*args, "--name", "few", "data.loader.max_bad_frames=1"]
     assert run_ranks(lambda rank: cli_main(train.run, few)) == [EXIT_FAILED] * 2
     assert "2 bad frames are more than data.loader.max_bad_frames=1" in said(tmp_path, 0)
