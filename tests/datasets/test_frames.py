@@ -54,8 +54,9 @@ def assert_same_sample(streamed: Batch, raw: Batch, what: str) -> None:
     assert error.max() <= LARGEST_ERROR, what
 
 
-# Of JPEG at quality 95 on these frames, in grey levels; measured: at most 1.42 and 17.
-MEAN_ERROR, LARGEST_ERROR = 1.6, 20
+# Of JPEG at quality 95 on these frames, in grey levels, where contrast is raised most and nothing is resampled;
+# measured: at most 1.72 and 24.
+MEAN_ERROR, LARGEST_ERROR = 1.9, 27
 
 
 def window(batch: Batch, slot: int) -> Batch:

@@ -8,6 +8,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.datasets import http_server
@@ -159,12 +160,30 @@ def test_a_shard_that_is_lost_in_other_words_each_time_is_named_once(
     assert problem.endswith(" (6 frames so far)")
 
 
-def test_a_flaw_in_the_cache_is_found_and_says_what_to_delete(
-    site: Site, tmp_path: Path, spec: SampleSpec
+@pytest.mark.parametrize("cut", [False, True])
+def test_a_damaged_copy_in_the_cache_is_fetched_anew(
+    site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str], cut: bool
 ) -> None:
+    shards = remote(site, tmp_path)
+    frame = ShardReader(shards).read(0)
+    path = next(tmp_path.rglob("*.tar"))
+    whole = path.read_bytes()
+    at = int(shards.offset[0]) + 100
+    path.write_bytes(whole[:at] if cut else whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+    assert np.array_equal(ShardReader(shards).read(0), frame)
+    assert path.read_bytes() == whole
+    assert capsys.readouterr().err.count("is damaged; it is fetched anew") == 1
+    assert not list(tmp_path.rglob("*.part"))
+
+
+def test_a_flaw_in_the_cache_that_cannot_be_mended_says_what_to_delete(
+    site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One frame is lost for it, not the shard."""
     shards = remote(site, tmp_path)
     reader = ShardReader(shards)
     reader.read(0)
+    site.files.clear()
     path = next(tmp_path.rglob("*.tar"))
     at = int(shards.offset[0]) + 100
     content = bytearray(path.read_bytes())
@@ -173,3 +192,9 @@ def test_a_flaw_in_the_cache_is_found_and_says_what_to_delete(
     with pytest.raises(RunError, match="damaged") as caught:
         reader.read(0)
     assert caught.value.remedy == f"delete {path}: it is fetched again when it is needed"
+    assert "the damaged copy stays: " in capsys.readouterr().err
+    assert reader.read(1).any()
+    # It is tried once.
+    with pytest.raises(RunError, match="damaged"):
+        reader.read(0)
+    assert capsys.readouterr().err == ""

@@ -58,12 +58,24 @@ def test_the_usual_cache_is_the_users(monkeypatch: pytest.MonkeyPatch, tmp_path:
 def test_what_a_server_gives_is_checked_before_it_is_used(site: Site, tmp_path: Path) -> None:
     whole = site.files["/shards/index.parquet"]
     site.files["/shards/index.parquet"] = whole[:-9] + bytes(9)
-    with pytest.raises(RunError, match=r"/shards/index\.parquet is not the index that its manifest"):
+    with pytest.raises(
+        RunError, match=r"/shards/index\.parquet is not the index that its manifest"
+    ) as caught:
         remote(site, tmp_path)
+    again = "try again; if it stays so, have the whole folder of the build uploaded anew, its manifest last"
+    assert caught.value.remedy == again
     del site.files["/shards/index.parquet"]
     with pytest.raises(RunError, match=r"/shards/index\.parquet is missing"):
         remote(site, tmp_path)
     manifest = site.files["/shards/manifest.json"].decode()
+    for wrong, said in (
+        (manifest[:40], "is damaged"),
+        (manifest.replace("build_id", "b"), "lacks or garbles"),
+    ):
+        site.files["/shards/manifest.json"] = wrong.encode()
+        with pytest.raises(UserError, match=said) as refused:
+            remote(site, tmp_path)
+        assert refused.value.remedy == again
     site.files["/shards/manifest.json"] = manifest.replace('"sha256": "', '"sha256": "../', 1).encode()
     with pytest.raises(RunError, match=r"its manifest gives it the hash '\.\./"):
         remote(site, tmp_path)

@@ -38,6 +38,25 @@ def test_dry_run_reports_and_writes_nothing(small_train_args: list[str], tmp_pat
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_a_dry_run_counts_decodes_of_every_second_window(small_train_args: list[str], capsys):
+    """16 windows of 3 frames bring 2 new ones each, and share 1 that a cut makes be read again; never more than 3."""
+    plan = ["data.filter.every=2", "data.loader.run_length=8", "data.loader.lanes=1"]
+    assert train.run([*small_train_args, *plan, "--dry-run"]) == EXIT_DONE
+    # 2 + 1 * (1/8 + 1 * 4 / 16)
+    assert "about 2.38 decodes per window" in capsys.readouterr().out
+
+
+def test_batch_norm_says_of_how_many_windows_its_statistics_are(small_train_args: list[str], capsys):
+    args = [arg for arg in small_train_args if not arg.startswith("model.")]
+    args[args.index("vit_tiny")] = "wasb"
+    args += ["model.heatmap.size=[96,48]", "data.resize=[96,48]", "--dry-run"]
+    note = "note: wasb has batch norm, whose statistics are of 2 windows at a time here and not of a step's 4"
+    assert train.run([*args, "training.micro_batch=2"]) == EXIT_DONE
+    assert note in capsys.readouterr().out
+    assert train.run(args) == EXIT_DONE
+    assert "batch norm" not in capsys.readouterr().out
+
+
 def test_shards_may_be_named_as_files(small_train_args: list[str], small_shards: Path, capsys):
     count = len(list(small_shards.glob("train-*.tar")))
     for pattern in (

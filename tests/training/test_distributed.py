@@ -191,8 +191,9 @@ def test_a_loss_that_is_no_number_on_one_rank_stops_all(
 
         def step(self: Learner, batches: object, number: int) -> StepReport:
             if rank == 1 and number == 3:
-                loss = self.loss.per_map
-                self.loss.per_map = lambda *given: loss(*given) * float("nan")  # type: ignore[method-assign]
+                loss = self.gradients.loss
+                per_map = loss.per_map
+                loss.per_map = lambda *given: per_map(*given) * float("nan")  # type: ignore[method-assign]
             return take(self, batches, number)  # type: ignore[arg-type]
 
         Learner.step = step  # type: ignore[method-assign,assignment]
@@ -287,7 +288,11 @@ def test_bad_frames_are_skipped_and_counted_over_all_ranks(
     assert ends[0][0]["windows_seen"] < 32 - 3
     steps = [[r["masked"] for r in records(tmp_path / "runs" / name, "train")] for name in ("one", "two")]
     assert steps[0] == steps[1]
-    # One too many on either rank ends both.
+    # One too many on either rank ends both, and so does one too many over both.
+    some = [*args, "--name", "some", "data.loader.max_bad_frames=2"]
+    assert run_ranks(lambda rank: cli_main(train.run, some)) == [EXIT_FAILED] * 2
+    over = "3 bad frames(, over all 2 processes,)? are more than data.loader.max_bad_frames=2"
+    assert re.search(over, said(tmp_path, 0)), said(tmp_path, 0)
     few = [*args, "--name", "few", "data.loader.max_bad_frames=1"]
     assert run_ranks(lambda rank: cli_main(train.run, few)) == [EXIT_FAILED] * 2
     assert "2 bad frames are more than data.loader.max_bad_frames=1" in said(tmp_path, 0)
@@ -334,6 +339,34 @@ def test_wrong_requests_are_refused_once(
     assert "set training.batch_size to 4 or 6" in said(tmp_path, 0)
     assert said(tmp_path, 1) == ""
     assert not (tmp_path / "runs").exists()
+
+
+def test_ranks_that_read_other_data_are_refused(
+    small_train_args: list[str], small_shards: Path, tmp_path: Path, run_ranks: RunRanks
+) -> None:
+    """Another build of the same frames, or fewer of its shards: no run begins, and nobody waits."""
+    other = tmp_path / "other"
+    shutil.copytree(small_shards, other)
+    manifest = json.loads((other / "manifest.json").read_text())
+    (other / "manifest.json").write_text(json.dumps({**manifest, "build_id": "f" * 64}))
+    of_rank = [[], [f"data.shards={other}"]]
+    codes = run_ranks(lambda rank: cli_main(train.run, [*small_train_args, "--name", "two", *of_rank[rank]]))
+    assert codes == [EXIT_WRONG_REQUEST] * 2
+    assert "error: the processes do not read the same data" in said(tmp_path, 0)
+    built = manifest["build_id"][:12]
+    assert f"rank 1: the build of the shards is {'f' * 12}, rank 0 has {built}" in said(tmp_path, 0)
+    assert said(tmp_path, 1) == ""
+    assert not (tmp_path / "runs").exists()
+    # Of an evaluation too, by ranks of which one sees a part.
+    config = load_config(data="tracknet", model="vit_tiny", training="cpu", overrides=small_train_args[4:])
+    prepare(config, say=lambda line: None).model.save_pretrained(tmp_path / "model")
+    args = [str(tmp_path / "model"), "--split", "val", "--batch-size", "4", "--workers", "0", "--shards"]
+    folders = [str(small_shards), str(other)]
+    codes = run_ranks(
+        lambda rank: cli_main(evaluate.run, [*args, folders[rank], "--out", str(tmp_path / "e")])
+    )
+    assert codes == [EXIT_WRONG_REQUEST] * 2, said(tmp_path, 0)
+    assert f"rank 1: the build of the shards is {'f' * 12}" in said(tmp_path, 0)
 
 
 def test_the_dry_run_says_what_each_process_does(

@@ -141,6 +141,24 @@ def test_a_stop_does_not_wait_for_data_that_does_not_come(
     assert records(run, "epoch")[0]["since_step"] == 0
 
 
+def test_a_stop_before_the_first_step_promises_no_checkpoint(
+    small_train_args: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    def silent(self: ShardReader, row: int) -> Frame:
+        os.kill(os.getpid(), signal.SIGINT)
+        while True:
+            self.check_stop()
+            time.sleep(0.05)
+
+    monkeypatch.setattr(ShardReader, "read", silent)
+    with pytest.raises(Interrupted, match="SIGINT before the first step: nothing was trained") as caught:
+        train.run([*small_train_args, "--name", "early", "data.loader.workers=0"])
+    run = runs_of(small_train_args) / "early"
+    assert "--resume" not in str(caught.value)
+    assert f"remove {run} first" in str(caught.value)
+    assert not list(run.glob("checkpoints/step_*"))
+
+
 def test_a_longer_max_steps_goes_on_within_the_epoch(small_train_args: list[str]):
     constant = [
         "training.scheduler.name=constant",

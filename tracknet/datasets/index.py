@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from tracknet.datasets.index_file import BUILD_AGAIN, Columns, read_index
 from tracknet.datasets.remote_file import RemoteFile
-from tracknet.datasets.remote_path import RemotePath
+from tracknet.datasets.remote_path import UPLOAD_AGAIN, RemotePath
 from tracknet.datasets.schema import INDEX_NAME, MANIFEST_NAME, Manifest, ShardEntry
 from tracknet.datasets.shard_cache import ShardCache
 from tracknet.datasets.shard_names import read_manifest
@@ -28,7 +28,6 @@ _COLUMNS = (
     *("x_px", "y_px", "visibility", "status", "source_width", "source_height"),
 )
 _DO_NOT_USE = "do not use this folder: its index was damaged, or made to mislead; build it again"
-_UPLOAD_AGAIN = "upload the whole folder of the build again, its manifest last"
 
 
 @dataclass(frozen=True)
@@ -362,4 +361,4 @@ def _check_files(
 
 
 def _make_whole(folder: Path | RemotePath) -> str:
-    return _UPLOAD_AGAIN if isinstance(folder, RemotePath) else BUILD_AGAIN
+    return UPLOAD_AGAIN if isinstance(folder, RemotePath) else BUILD_AGAIN

@@ -53,6 +53,8 @@ class ShardReader:
         self.check_stop: Callable[[], None] = lambda: None
         self._files: OrderedDict[int, int] = OrderedDict()
         self._size = shards.manifest.image_size
+        # Shards of the cache that had a damaged frame.
+        self._looked_at: set[int] = set()
 
     def read(self, row: int) -> Frame:
         """The frame of one row: uint8 RGB `[H, W, 3]`.
@@ -78,7 +80,10 @@ class ShardReader:
         shards = self.shards
         offset, size = int(shards.offset[row]), int(shards.size[row])
         try:
-            content = self._read_bytes(int(shards.shard_id[row]), size, offset)
+            shard_id = int(shards.shard_id[row])
+            content = self._read_bytes(shard_id, size, offset)
+            if google_crc32c.value(content) != int(shards.crc32c[row]) and self._mend(shard_id):
+                content = self._read_bytes(shard_id, size, offset)
             if len(content) == size and google_crc32c.value(content) == int(shards.crc32c[row]):
                 return content
             # It reads again, which may fail as the first time.
@@ -116,6 +121,15 @@ class ShardReader:
             os.close(self._files.pop(shard_id))
             with self._opened(shard_id) as file:
                 return os.pread(file, size, offset)
+
+    def _mend(self, shard_id: int) -> bool:
+        """Has the cache look at its copy of a shard, and mend it, once; false where there is nothing more to try."""
+        folder, entry = self.shards.locate(shard_id)
+        if not isinstance(folder, RemotePath) or shard_id in self._looked_at:
+            return False
+        self._looked_at.add(shard_id)
+        folder.cache.mend(folder.shard(entry), self.check_stop)
+        return True
 
     @contextlib.contextmanager
     def _opened(self, shard_id: int) -> Iterator[int]:

@@ -10,6 +10,10 @@ from tracknet.datasets.shard_cache import ShardCache
 from tracknet.utils.errors import UserError
 from tracknet.utils.urls import shown
 
+UPLOAD_AGAIN = (
+    "try again; if it stays so, have the whole folder of the build uploaded anew, its manifest last"
+)
+
 
 @dataclass(frozen=True)
 class RemotePath:
@@ -57,4 +61,4 @@ class RemotePath:
                 f"{self} has no {MANIFEST_NAME}: it holds no finished build",
                 remedy="check the address, and upload the whole folder of a build: shards, index and manifest",
             ) from None
-        return Manifest.parse(content, str(path))
+        return Manifest.parse(content, str(path), remedy=UPLOAD_AGAIN)

@@ -244,14 +244,26 @@ class Manifest:
         return cls.parse(content, str(path))
 
     @classmethod
-    def parse(cls, content: bytes, path: str) -> Manifest:
-        """The manifest in the bytes of its file, which messages call `path`. Raises UserError as `read` does."""
+    def parse(
+        cls,
+        content: bytes,
+        path: str,
+        *,
+        remedy: str = "delete it and run the build command again; whole shards are reused",
+    ) -> Manifest:
+        """The manifest in the bytes of its file. Raises UserError as `read` does.
+
+        Args:
+            content: of the file.
+            path: what messages call it.
+            remedy: against damage, which depends on where the file lies.
+        """
         try:
             body = json.loads(content.decode())
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
             raise UserError(
                 f"{path} is damaged: {error}",
-                remedy="delete it and run the build command again; whole shards are reused",
+                remedy=remedy,
             ) from None
         found = (body.get("format"), body.get("version")) if isinstance(body, dict) else (None, None)
         if found != (FORMAT, FORMAT_VERSION):
@@ -289,7 +301,7 @@ class Manifest:
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(
                 f"{path} lacks or garbles a field: {error}",
-                remedy="delete it and run the build command again; whole shards are reused",
+                remedy=remedy,
             ) from None
         problems = [problem for entry in manifest.shards if (problem := entry.problem())]
         if problems:

@@ -27,6 +27,7 @@ from tracknet.datasets.lost_shards import LostShards, remove_old_records
 from tracknet.datasets.remote_file import Patience, RemoteFile, fetch
 from tracknet.utils.errors import RunError, UserError
 from tracknet.utils.file_lock import NO_LOCKS, locked
+from tracknet.utils.files import hash_stream
 from tracknet.utils.lock_record import is_of_this_run, owner_of, since
 from tracknet.utils.settings import CacheConfig
 
@@ -102,19 +103,49 @@ class ShardCache:
                     return
                 # Who held the lock may have learned it meanwhile.
                 self._lost.check(file, path)
-                part = path.with_suffix(f".{file.bytes}.part")
-                self._make_room(file, part, check_stop)
                 began_s = time.monotonic()
                 try:
-                    fetch(file, part, self.patience, check_stop=_told_apart(check_stop), on_trouble=_say)
-                except _Stopped as stopped:
-                    raise stopped.error from None
-                except RunError as error:
+                    self._fetch(file, path, check_stop)
+                except ShardFault as error:
                     self._lost.note(file, path, error, time.monotonic() - began_s)
-                    raise ShardFault(error.what, remedy=error.remedy, cause=str(file)) from error
-                part.replace(path)
-                _mark_used(path)
+                    raise
                 self._lost.forget(file, path)
+
+    def mend(self, file: RemoteFile, check_stop: Callable[[], None] = lambda: None) -> None:
+        """Fetches a shard anew whose copy has changed here; the old one stays where that fails.
+
+        Args:
+            file: a shard that is there, of which a frame was not as built.
+            check_stop: called while waiting and between requests; may raise.
+        """
+        path = self.path_of(file)
+        try:
+            with self._named_faults(file), _locked(path.with_suffix(".lock"), f"to mend {file}", check_stop):
+                # Another process may have mended it meanwhile.
+                with contextlib.suppress(FileNotFoundError), path.open("rb") as copy:
+                    if hash_stream(copy) == file.sha256:
+                        return
+                _say(f"the copy of {file} in {self.folder} is damaged; it is fetched anew")
+                self._fetch(file, path, check_stop)
+        except (ShardFault, CacheError) as error:
+            # All of its other frames are still good.
+            _say(f"the damaged copy stays: {error.what}")
+
+    def _fetch(self, file: RemoteFile, path: Path, check_stop: Callable[[], None]) -> None:
+        """Puts the whole shard at `path`, whose lock is held. Raises as `ensure` does."""
+        part = path.with_suffix(f".{file.bytes}.part")
+        self._make_room(file, part, check_stop)
+        try:
+            fetch(file, part, self.patience, check_stop=_told_apart(check_stop), on_trouble=_say)
+        except _Stopped as stopped:
+            raise stopped.error from None
+        except RunError as error:
+            raise ShardFault(error.what, remedy=error.remedy, cause=str(file)) from error
+        # Its name says that it is whole, also after a power cut.
+        with part.open("rb") as whole:
+            os.fsync(whole.fileno())
+        part.replace(path)
+        _mark_used(path)
 
     def holds(self, file: RemoteFile) -> bool:
         """Whether the shard is there, whole."""

@@ -139,6 +139,7 @@ def _train(args: argparse.Namespace, config: Config, ranks: Ranks, held: ExitSta
     from tracknet.models.model_folder import resolve_model_folder
     from tracknet.training.dry_run import dry_run
     from tracknet.training.run_folder import RunFolder, default_run_name
+    from tracknet.training.same_data import check_same_data
     from tracknet.training.setup import prepare
 
     # Named once: by another process's clock it may be a second later.
@@ -154,6 +155,7 @@ def _train(args: argparse.Namespace, config: Config, ranks: Ranks, held: ExitSta
         return prepare(config, weights=weights, ranks=ranks, say=say)
 
     setup = ranks.agreed(build, main_first=True)
+    check_same_data(ranks, setup.shards, setup.train.stream, setup.val.stream if setup.val else None)
     # A threshold belongs to the weights that it was chosen for.
     setup.model.score_threshold = 0.5
     if args.dry_run:
@@ -175,6 +177,7 @@ def _train(args: argparse.Namespace, config: Config, ranks: Ranks, held: ExitSta
 def _resume(path: Path, config: Config, asked: Sequence[str], ranks: Ranks, held: ExitStack) -> int:
     from tracknet.training.checkpoint import TrainingState, check_resumable, load_checkpoint
     from tracknet.training.run_folder import RunFolder
+    from tracknet.training.same_data import check_same_data
     from tracknet.training.setup import prepare
 
     run_folder = RunFolder(path)
@@ -186,6 +189,7 @@ def _resume(path: Path, config: Config, asked: Sequence[str], ranks: Ranks, held
         return prepare(config, weights=weights, ranks=ranks, say=ranks.say(_say)), state, tensors
 
     setup, state, tensors = ranks.agreed(build, main_first=True)
+    check_same_data(ranks, setup.shards, setup.train.stream, setup.val.stream if setup.val else None)
     trainer = _trainer(config, setup, run_folder)
 
     def restore() -> None:

@@ -140,6 +140,9 @@ _SETTING_OF = {
     "windows_of_sources": "the number of windows of each source",
     "order": "the version of the order's rules",
     "shards": "the list of shards",
+    "build_id": "the build of the shards",
+    "builds": "the list of builds",
+    "validation_frames": "the number of validation frames",
     "blocks": "the number of blocks of shards",
     "cache_bytes": "data.cache.max_gb, in bytes,",
     "features": "the build of data.features",
@@ -156,8 +159,8 @@ def check_resumable(state: TrainingState, build_id: str, plan: dict[str, Any]) -
     if state.build_id != build_id:
         problems.append(f"the shards are of build {build_id[:12]}, the run began with {state.build_id[:12]}")
     problems += [
-        f"{_setting_of(key)} is {now}, the run began with {then}"
-        for key, now, then in _differences(plan, state.plan)
+        f"{what} is {now}, the run began with {then}"
+        for what, now, then in plan_differences(plan, state.plan)
     ]
     if problems:
         raise UserError(
@@ -166,6 +169,11 @@ def check_resumable(state: TrainingState, build_id: str, plan: dict[str, Any]) -
             remedy="resume with the same shards and settings, or start a new run from its weights: "
             "training.init_from=RUN",
         )
+
+
+def plan_differences(now: dict[str, Any], then: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    """What differs between two plans, in words or as the setting that it comes from, with both values."""
+    return ((_setting_of(key), one, other) for key, one, other in _differences(now, then))
 
 
 def _differences(

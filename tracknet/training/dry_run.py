@@ -88,7 +88,12 @@ def _order_lines(setup: Setup) -> list[str]:
     # Each block is ordered by itself.
     ordered_at_once = sum(counts) // (len(stream.blocks) if stream.blocks is not None else 1)
     decodes = expected_decodes(
-        ordered_at_once, plan.batch_size, plan.lanes, plan.run_length, stream.spec.sequence
+        ordered_at_once,
+        plan.batch_size,
+        plan.lanes,
+        plan.run_length,
+        stream.spec.sequence,
+        stream.filters.every,
     )
     lines.append(
         f"order       {plan.lanes} lanes, pieces of {plan.run_length} windows; about {decodes:.2f} decodes per window"

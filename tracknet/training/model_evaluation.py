@@ -25,6 +25,7 @@ from tracknet.training.evaluation_parts import EvaluationParts
 from tracknet.training.metrics import PredictionOrigin, Predictions, Protocol, ThresholdOrigin, best_threshold
 from tracknet.training.micro_batches import MicroBatches
 from tracknet.training.pictures import OverlayCollector
+from tracknet.training.same_data import check_same_data
 from tracknet.training.stored_features import feature_opener
 from tracknet.utils.environment import describe_environment
 from tracknet.utils.errors import RunError, UserError
@@ -118,6 +119,7 @@ def run_model(
         return model, how, precision, loader
 
     model, overlap, precision, loader = everyone.agreed(prepare)
+    check_same_data(everyone, shards, loader.stream)
     overlays = OverlayCollector(model, loader, pictures)
     own = model.config.heatmap.decode
     with Progress("evaluating", len(shards), "frames", shown=everyone.is_main) as progress:

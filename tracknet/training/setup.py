@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from tracknet.datasets.fetch_ahead import RemoteShards, room_wanted
 from tracknet.datasets.index import ShardSet
@@ -94,6 +95,8 @@ def prepare(
     accelerate(model, training, precision.device)
     if training.gradient_checkpointing and config.model.architecture != "modular":
         say(f"note: training.gradient_checkpointing does nothing for {config.model.architecture}")
+    if note := _batch_norm_note(model, config, ranks.topology):
+        say(note)
     train, val = _streams(config, sources, model, weights, precision, ranks.topology, say)
     return Setup(model=model, shards=shards, train=train, val=val, precision=precision, ranks=ranks)
 
@@ -151,6 +154,23 @@ def _streams(
         features=features(val_shards),
     )
     return train, StreamLoader(evaluation, config.data.loader, pin_memory=pin)
+
+
+def _batch_norm_note(model: TrackNet, config: Config, topology: Topology) -> str | None:
+    """That batch statistics are of fewer windows than a step has, where they are."""
+    training = config.training
+    if not any(isinstance(part, nn.BatchNorm2d) for part in model.modules()):
+        return None
+    at_once, step = training.batch_size // topology.world_size, training.batch_size * training.accumulate
+    if isinstance(training.micro_batch, int):
+        at_once = min(at_once, training.micro_batch)
+    if at_once == step:
+        return None
+    return (
+        f"note: {config.model.architecture} has batch norm, whose statistics are of {at_once} windows at a time here "
+        f"and not of a step's {step} (processes, training.accumulate and training.micro_batch share a step out): its "
+        "curve is not that of one process with whole batches"
+    )
 
 
 # What may differ between a model's weights and the configuration that goes on with them.

@@ -14,6 +14,7 @@ from tracknet import __version__
 from tracknet.datasets.batch import Batch
 from tracknet.datasets.filters import chosen_games
 from tracknet.datasets.index import ShardSet
+from tracknet.datasets.index_file import BUILD_AGAIN
 from tracknet.datasets.loader import StreamLoader
 from tracknet.models.model import TrackNet
 from tracknet.models.precision import Precision
@@ -42,7 +43,7 @@ from tracknet.training.served import ServedWindows
 from tracknet.training.stop import StopRequest
 from tracknet.training.watch import EmptyMapWatch
 from tracknet.training.weight_update import HalfChanged
-from tracknet.utils.errors import Interrupted, RunError, UserError
+from tracknet.utils.errors import Interrupted, RunError, UserError, shorten
 from tracknet.utils.files import finite_or_none
 from tracknet.utils.progress import Progress
 from tracknet.utils.settings import Config
@@ -246,9 +247,19 @@ class Trainer:
     def _stream_counts(self) -> StreamCounts:
         windows, decodes = self.ranks.numbers(self.train.windows, self.train.decodes).sum(axis=0)
         # A frame of windows on two ranks is one bad frame.
-        faults = self.ranks.objects((set(self.train.faults.bad), set(self.train.faults.slow)))
-        bad, slow = (len(set().union(*of_rank)) for of_rank in zip(*faults, strict=True))
-        return StreamCounts(int(windows), int(decodes), bad, slow)
+        faults = self.ranks.objects((self.train.faults.bad, set(self.train.faults.slow)))
+        bad = {row: what for of_rank, _ in faults for row, what in of_rank.items()}
+        slow = set().union(*(of_rank for _, of_rank in faults))
+        # Each rank's loader knows its own only.
+        if len(bad) > (most := self.train.faults.most_bad) and not self.ranks.alone:
+            with self.ranks.on_all():
+                raise RunError(
+                    f"{len(bad)} bad frames, over all {self.ranks.topology.world_size} processes, are more than "
+                    f"data.loader.max_bad_frames={most}",
+                    problems=shorten([bad[row] for row in sorted(bad)]),
+                    remedy=f"{BUILD_AGAIN}; or raise data.loader.max_bad_frames",
+                )
+        return StreamCounts(int(windows), int(decodes), len(bad), len(slow))
 
     @property
     def _epoch_is_over(self) -> bool:
@@ -387,6 +398,11 @@ class Trainer:
 
     def _interrupted(self, asked: Signals) -> Interrupted:
         assert self.run is not None
+        if self.state.step == 0:
+            return Interrupted(
+                f"{asked.name} before the first step: nothing was trained and no checkpoint is written. Start it again "
+                f"under another name, or remove {self.run.path} first"
+            )
         return Interrupted(
             f"{asked.name} at step {self.state.step}; a checkpoint is written. Go on with: "
             f"python -m tracknet.scripts.train --resume {quote(str(self.run.path))}"
