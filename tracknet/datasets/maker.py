@@ -68,6 +68,7 @@ class BatchMaker:
         tokens = None if features is None else features.open_source()
         readers = (source, None if tokens is None else tokens.stored)
         self._readers = [reader for reader in readers if isinstance(reader, ShardReader)]
+        self._keeps = cache.frames_per_worker > 0
         self._frames = _Kept(source, cache, watch)
         self._tokens = None if tokens is None else _Kept(tokens, cache, watch)
         self._assembler = BatchAssembler(
@@ -128,6 +129,8 @@ class BatchMaker:
 
         At a clip's start the oldest frame stands in for frames before it, and is needed again.
         """
+        if not self._keeps:
+            return
         sequence = self._stream.spec.sequence
         rows = self._stream.windows.rows(windows.ids)
         first = rows[:, sequence.anchor_index] - sequence.anchor_index * sequence.stride

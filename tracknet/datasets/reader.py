@@ -81,11 +81,12 @@ class ShardReader:
         offset, size = int(shards.offset[row]), int(shards.size[row])
         try:
             shard_id = int(shards.shard_id[row])
-            content = self._read_bytes(shard_id, size, offset)
-            if google_crc32c.value(content) != int(shards.crc32c[row]) and self._mend(shard_id):
+            for _ in range(2):
                 content = self._read_bytes(shard_id, size, offset)
-            if len(content) == size and google_crc32c.value(content) == int(shards.crc32c[row]):
-                return content
+                if len(content) == size and google_crc32c.value(content) == int(shards.crc32c[row]):
+                    return content
+                if not self._mend(shard_id):
+                    break
             # It reads again, which may fail as the first time.
             what, of_shard = self._diagnose(row)
         except OSError as error:
