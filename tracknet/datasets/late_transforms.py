@@ -1,11 +1,11 @@
 """Transforms of frames on the model's device, for those that the workers drew and left undone.
 
 Resampling takes a third of a decode on a CPU core, three times a window at T = 3; left to the device, augmentation
-costs a worker at most 4 % of a window's processor time (the draws) in place of 51 %. A CPU takes 20 to 30 times as
-long for it as the workers' OpenCV; what a GPU takes was not measured. Points, targets and `to_frame` are the workers'
-either way, and so are the draws: order, resume and labels do not depend on where pixels are moved. Pixels differ by 2
-grey levels at most from the workers': OpenCV rounds where this does not (of broadcast frames at 512x288 3 % of the
-values by one, 1 in 200,000 by two).
+costs a worker at most 6 % of a window's processor time (the draws) in place of 29 %, or 52 % where all windows are
+warped. A CPU takes 20 to 30 times as long for it as the workers' OpenCV; what a GPU takes was not measured. Points,
+targets and `to_frame` are the workers' either way, and so are the draws: order, resume and labels do not depend on
+where pixels are moved. Pixels differ by 2 grey levels at most from the workers': OpenCV rounds where this does not (of
+broadcast frames at 512x288 3 % of the values by one, 1 in 200,000 by two).
 """
 
 from __future__ import annotations

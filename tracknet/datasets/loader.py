@@ -1,8 +1,8 @@
 """Serves a stream: workers make batches in place, ahead of time and in the plan's order; faults are named.
 
 Threads or processes? By `benchmarks/stream.py` (its results are under `benchmarks/results/stream`; 2 idle cores, T =
-3, 2 workers) processes that write into a ring of shared memory serve 3 to 10 % more windows/s than threads, for 3 %
-less processor time a window; torch's own workers, which send every batch through fresh shared memory, half as many.
+3, 2 workers) processes that write into a ring of shared memory serve 5 % more windows/s than threads at 512x288 and 2 %
+fewer at 640x352; torch's own workers, which send every batch through fresh shared memory, half as many.
 Threads are the default for few workers all the same: that share is one of the loader alone, no model training beside
 it, and against it threads take a third less memory (536 to 810 MB after 1,000 windows of 512x288), need no fork
 beside CUDA, and write straight into pinned memory, into which batches of processes are copied once more. What takes
