@@ -151,7 +151,7 @@ def spots(found: Found, config: TrajectoryConfig, threshold: float) -> list[str]
     without, lock = (replace(config, lock_on_s=seconds) for seconds in (None, 2.0))
     spotted = with_spot(found)
     plain = spotted.plain()
-    lines = ["The same clips with a made-up spot in 90 % of their frames", "", *HEAD]
+    lines = ["The scored clips with a made-up spot in 90 % of their frames", "", *HEAD]
     lines.append(line("raw", plain, plain, (threshold, threshold)))
     for name, own in (("a path without lock-on", without), ("with lock-on 2 s", lock)):
         lines.append(line(name, plain, spotted.tracked(own, threshold), (threshold, 0.5)))

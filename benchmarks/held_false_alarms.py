@@ -1,0 +1,100 @@
+"""Models at thresholds that hold false alarms to a share: F1, alarms, and the difference from the first of them.
+
+    python -m benchmarks.held_false_alarms WASB=runs/A/evaluation/val/predictions.parquet OURS=... \
+        [--shares 1 0.1 0.05] [--protocol wasb] --data "what it is" --out FILE.md
+
+A detector that reports a ball everywhere finds many: F1 at each model's own best threshold compares models that raise
+false alarms on very different shares of the frames without a ball. Here each has the best threshold among those that
+raise them on at most such a share, as `evaluate --calibrate val --most-false-alarms SHARE` chooses it, on the very
+frames that are scored: all are optimistic by the same rule, and their differences less so.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tracknet.training.metrics import Predictions, Protocol, best_threshold, chosen_protocols, score
+from tracknet.training.metrics.comparison import compare
+from tracknet.training.metrics.prediction_file import read_predictions
+
+HEAD = (
+    "| at most | model | F1 % | difference | precision | recall | false alarms | not in brief absences | threshold |",
+    "|---|---|---|---|---|---|---|---|---|",
+)
+
+
+def rows(models: Mapping[str, Predictions], protocol: Protocol, share: float) -> list[str]:
+    """Lines of the table: each model held to one share, differences from the first."""
+    thresholds = {
+        name: best_threshold(found, protocol, most_false_alarms=share) for name, found in models.items()
+    }
+    first, *_ = models
+    lines = []
+    for name, found in models.items():
+        scored = score(found, [protocol], threshold=thresholds[name])
+        figures, alarms = scored["protocols"][protocol.name], scored["false_alarms"]
+        difference = ""
+        if name != first:
+            pair = (thresholds[first], thresholds[name])
+            against = compare(models[first], found, [protocol], names=(first, name), thresholds=pair)
+            f1 = against["protocols"][protocol.name]["f1"]
+            difference = f"{100 * f1['difference']:+.1f} {_interval(f1['interval'], '+')}"
+        cells = [
+            "any share" if share >= 1 else f"{100 * share:g} %",
+            name,
+            f"{100 * figures['f1']:.1f} {_interval(figures['intervals']['f1'])}",
+            difference,
+            f"{100 * figures['precision']:.1f}",
+            f"{100 * figures['recall']:.1f}",
+            f"{alarms['false_alarms']} of {alarms['empty_frames']}",
+            f"{alarms['other']['false_alarms']} of {alarms['other']['empty_frames']}",
+            f"{thresholds[name]:.3f}",
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+def _interval(ends: Sequence[float] | None, sign: str = "-") -> str:
+    return "" if ends is None else f"[{', '.join(f'{100 * end:{sign}.1f}' for end in ends)}]"
+
+
+def _named(text: str) -> tuple[str, Predictions]:
+    name, _, path = text.partition("=")
+    if not path:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=predictions.parquet")
+    return name, read_predictions(Path(path))[0]
+
+
+def main() -> None:
+    """Measures and writes the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("models", nargs="+", type=_named, metavar="NAME=FILE")
+    parser.add_argument("--shares", nargs="+", type=float, default=[1.0, 0.1, 0.05])
+    parser.add_argument("--protocol", default="wasb")
+    parser.add_argument(
+        "--data", required=True, help="what the models were trained on and what they are scored on"
+    )
+    parser.add_argument("--out", type=Path, required=True)
+    args = parser.parse_args()
+    (protocol,), models = chosen_protocols([args.protocol]), dict(args.models)
+    lines = [
+        "# Thresholds that hold false alarms to a share",
+        "",
+        f"`python -m benchmarks.held_false_alarms {' '.join(f'{name}=FILE' for name in models)}`. {args.data}",
+        "Each threshold is the best for F1 on the very frames that are scored, among those that report a ball on at",
+        f"most such a share of the frames without one. Protocol `{protocol.name}`, per cent, with 95 % intervals over",
+        f"clips; differences are paired, from {next(iter(models))}. Brief absences are of one or two frames.",
+        "",
+        *HEAD,
+        *(line for share in args.shares for line in rows(models, protocol, share)),
+    ]
+    args.out.write_text("\n".join(lines) + "\n")
+    print(f"written: {args.out}")
+
+
+if __name__ == "__main__":
+    main()
