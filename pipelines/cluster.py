@@ -75,9 +75,8 @@ def cluster_workers(scheduler: str, task: ShardTask) -> Iterator[Workers]:
     """
     probe = SourceProbe.of(task)
     client = _connect(scheduler)
-    # A task that is cancelled while its result is on the way: dask's adapter leaves that to the log of its loop.
-    log = logging.getLogger("tornado.application")
-    log.addFilter(_is_no_cancellation)
+    # For good: the loop's thread may outlive the client.
+    logging.getLogger("tornado.application").addFilter(is_no_end)
     try:
         _check_workers(client, scheduler, probe)
         from distributed.scheduler import KilledWorker
@@ -100,11 +99,17 @@ def cluster_workers(scheduler: str, task: ShardTask) -> Iterator[Workers]:
             ) from None
     finally:
         client.close()
-        log.removeFilter(_is_no_cancellation)
 
 
-def _is_no_cancellation(record: logging.LogRecord) -> bool:
-    return not (record.exc_info and isinstance(record.exc_info[1], CancelledError))
+def is_no_end(record: logging.LogRecord) -> bool:
+    """Whether a line of the loop's log is about anything but an end that is told here, in words.
+
+    A task cancelled while its result is on the way, and a connection that closes while it is read: dask's client leaves
+    both to that log, with their tracebacks.
+    """
+    from distributed.comm import CommClosedError
+
+    return not (record.exc_info and isinstance(record.exc_info[1], (CancelledError, CommClosedError)))
 
 
 class _ClusterExecutor(Executor):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import signal
@@ -9,11 +10,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pipelines.cluster import is_no_end
 from pipelines.executors import check_executor
 from tests.pipelines.conftest import CHECKOUT, SMALL, MakeDataset, contents, run, start
 from tracknet.utils.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_WRONG_REQUEST, UserError
@@ -86,6 +89,16 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
     cluster = Cluster(tmp_path)
     yield cluster
     cluster.stop()
+
+
+def test_an_end_that_is_told_in_words_leaves_no_traceback_in_the_log_of_dask() -> None:
+    from distributed.comm import CommClosedError
+
+    log = logging.getLogger("tornado.application")
+    for error, is_shown in ((CancelledError(), False), (CommClosedError("closed"), False), (OSError(), True)):
+        exc_info = (type(error), error, None)
+        record = log.makeRecord(log.name, logging.ERROR, "", 0, "Exception in callback", (), exc_info)
+        assert is_no_end(record) is is_shown
 
 
 def test_a_killed_worker_and_a_killed_build_change_no_byte(
