@@ -128,7 +128,7 @@ def _connect(scheduler: str) -> Any:
         from distributed import Client
     except ImportError:
         raise UserError(
-            "--executor dask needs the package distributed", remedy='pip install "tracknet[cluster]"'
+            "--executor dask needs the package distributed", remedy='pip install -e ".[cluster]"'
         ) from None
     where: dict[str, Any] = {"address": scheduler}
     if "://" not in scheduler and (scheduler.endswith(".json") or Path(scheduler).is_file()):
@@ -171,8 +171,8 @@ def _check_workers(client: Any, scheduler: str, probe: SourceProbe) -> None:
         raise RunError(
             f"--scheduler {scheduler}: not all of its workers are as this machine",
             problems=faults,
-            remedy='install the same versions everywhere (`pip install "tracknet[cluster]"`, with videos '
-            '`"tracknet[cluster,video]"`), and mount --root under the same path on every machine',
+            remedy='install the same versions everywhere (`pip install -e ".[cluster]"`, with videos '
+            '`".[cluster,video]"`), and mount --root under the same path on every machine',
         )
 
 

@@ -204,7 +204,7 @@ def test_depths_are_those_of_the_layers_that_are_left(tiny_model: MakeModel, kin
 
 
 def test_adapters_leave_the_layers_that_are_read(tiny_model: MakeModel, some_frames: MakeFrames) -> None:
-    pytest.importorskip("peft", reason='peft is not installed: pip install "tracknet[lora]"')
+    pytest.importorskip("peft", reason='peft is not installed: pip install -e ".[lora]"')
     model = tiny_model("dinov3_vit", depth=3, layers=(1, 3)).eval()
     frames = some_frames(model)
     with torch.no_grad():

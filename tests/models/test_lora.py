@@ -23,7 +23,7 @@ torch.set_num_threads(1)
 
 @pytest.fixture
 def peft() -> None:
-    pytest.importorskip("peft", reason='peft is not installed: pip install "tracknet[lora]"')
+    pytest.importorskip("peft", reason='peft is not installed: pip install -e ".[lora]"')
 
 
 def adapted(model: TrackNet, config: LoraConfig) -> TrackNet:
@@ -43,7 +43,7 @@ def test_without_peft_the_way_to_it_is_said(monkeypatch: pytest.MonkeyPatch) -> 
         build_vit_backbone(
             BackboneConfig(name="vit", pretrained=False, config=TINY["vit"], lora=LoraConfig()), Size(64, 32)
         )
-    assert 'pip install "tracknet[lora]"' in str(caught.value.remedy)
+    assert 'pip install -e ".[lora]"' in str(caught.value.remedy)
 
 
 @pytest.mark.usefixtures("peft")

@@ -98,7 +98,7 @@ def test_a_run_stopped_anywhere_goes_on_to_the_same_bits(
 ) -> None:
     """Before, at and after the step that the backbone thaws at."""
     if recipe[: len(LORA)] == LORA:
-        pytest.importorskip("peft", reason='peft is not installed: pip install "tracknet[lora]"')
+        pytest.importorskip("peft", reason='peft is not installed: pip install -e ".[lora]"')
     args = [*small_train_args, *recipe, *SHORT]
     assert train.run([*args, "--name", "whole"]) == 0
     for stop in stops:
@@ -166,7 +166,7 @@ def test_what_is_saved_and_validated_is_the_average(small_train_args: list[str])
 def test_a_run_with_adapters_is_a_plain_model_and_keeps_its_settings(
     small_train_args: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("peft", reason='peft is not installed: pip install "tracknet[lora]"')
+    pytest.importorskip("peft", reason='peft is not installed: pip install -e ".[lora]"')
     args = [*small_train_args, *LORA, "training.max_steps=2"]
     assert train.run([*args, "--name", "lora"]) == 0
     run = runs_of(args) / "lora"

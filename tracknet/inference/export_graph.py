@@ -70,7 +70,7 @@ def write_onnx(graph: ExportGraph, metadata: ExportMetadata, path: Path) -> None
     if missing := [name for name in ("onnx", "onnxscript") if find_spec(name) is None]:
         raise UserError(
             f"ONNX files need {' and '.join(missing)}, not installed here",
-            remedy='pip install "tracknet[export]"',
+            remedy='pip install -e ".[export]"',
         )
     size = sum(value.numel() * value.element_size() for value in graph.state_dict().values())
     if size > _MOST_ONNX_BYTES:

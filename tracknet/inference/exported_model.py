@@ -237,7 +237,7 @@ class OnnxGraph:
         except ImportError:
             raise UserError(
                 f"{path}: onnxruntime, which runs ONNX files, is not installed",
-                remedy='pip install "tracknet[export]"',
+                remedy='pip install -e ".[export]"',
             ) from None
         options = ort.SessionOptions()
         # As many threads as torch would take; idle ones must not spin while others decode video.

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 from tracknet.utils.errors import RunError, UserError
 
 _PACKAGES = {
-    "http": "'tracknet[remote]'",
-    "https": "'tracknet[remote]'",
+    "http": "-e '.[remote]'",
+    "https": "-e '.[remote]'",
     "sftp": "paramiko",
     "ssh": "paramiko",
     "smb": "smbprotocol",

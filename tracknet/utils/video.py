@@ -302,7 +302,7 @@ def _open(source: str | Path | BinaryIO, threads: int) -> tuple[Any, Any]:
         import av
     except ImportError:
         raise UserError(
-            f"{source}: PyAV, which reads video, is not installed", remedy='pip install "tracknet[video]"'
+            f"{source}: PyAV, which reads video, is not installed", remedy='pip install -e ".[video]"'
         ) from None
     if isinstance(source, Path) and source.is_file() and not source.stat().st_size:
         raise VideoError("is empty (0 bytes)")

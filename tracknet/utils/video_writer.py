@@ -67,7 +67,7 @@ class VideoWriter:
             import av
         except ImportError:
             raise UserError(
-                f"{path}: PyAV, which writes video, is not installed", remedy='pip install "tracknet[video]"'
+                f"{path}: PyAV, which writes video, is not installed", remedy='pip install -e ".[video]"'
             ) from None
         traits = traits or VideoTraits()
         self.path, self.size, self.written = path, size, 0

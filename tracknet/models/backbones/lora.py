@@ -36,7 +36,7 @@ def add_adapters(vit: nn.Module, config: LoraConfig) -> None:
     except ImportError:
         raise UserError(
             "model.backbone.lora needs peft, which is not installed",
-            remedy='pip install "tracknet[lora]"; predicting with the model that comes out does not need it',
+            remedy='pip install -e ".[lora]"; predicting with the model that comes out does not need it',
         ) from None
     there = {name.rpartition(".")[2] for name, part in vit.named_modules() if isinstance(part, nn.Linear)}
     wanted = config.targets or [name for name in _QUERIES_AND_VALUES if name in there]
