@@ -303,7 +303,7 @@ def test_without_the_packages_it_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, missing, None)
     model = exportable()
-    with pytest.raises(UserError, match=r'pip install "tracknet\[export\]"'):
+    with pytest.raises(UserError, match=r'pip install -e "\.\[export\]"'):
         export_file(model, tmp_path / "m.onnx", some_windows(model, 1))
     assert not list(tmp_path.iterdir())
 
@@ -311,7 +311,7 @@ def test_without_the_packages_it_says_what_to_install(
 def test_without_onnxruntime_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     (tmp_path / "m.onnx").write_bytes(b"something")
-    with pytest.raises(UserError, match=r'(?s)onnxruntime.*pip install "tracknet\[export\]"'):
+    with pytest.raises(UserError, match=r'(?s)onnxruntime.*pip install -e "\.\[export\]"'):
         load_exported(tmp_path / "m.onnx")
 
 
