@@ -124,10 +124,12 @@ def test_own_memory_keeps_no_more_than_asked_for() -> None:
     maps=st.integers(1, 4),
     width=st.integers(1, 9),
     height=st.integers(1, 9),
+    before=st.sampled_from([0, 64]),
 )
 def test_the_parts_of_a_layout_do_not_touch(
-    windows: int, length: int, maps: int, width: int, height: int
+    windows: int, length: int, maps: int, width: int, height: int, before: int
 ) -> None:
+    """Nor do they depend on what the buffer is a part of."""
     layout = BatchLayout.of(
         windows=windows,
         length=length,
@@ -135,8 +137,8 @@ def test_the_parts_of_a_layout_do_not_touch(
         input_size=Size(width, height),
         heatmap_size=Size(height, width),
     )
-    buffer = np.zeros(layout.nbytes, np.uint8)
-    arrays, tensors = layout.arrays(buffer), layout.tensors(torch.from_numpy(buffer))
+    whole = np.zeros(before + layout.nbytes, np.uint8)
+    arrays, tensors = layout.arrays(whole[before:]), layout.tensors(torch.from_numpy(whole)[before:])
     for number, array in enumerate(arrays.values(), 1):
         assert array.ctypes.data % array.dtype.itemsize == 0
         array.view(np.uint8)[:] = number
