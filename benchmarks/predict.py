@@ -32,13 +32,15 @@ import numpy as np
 import torch
 
 from benchmarks.footage import footage
-from tracknet.inference.frame_source import SourceFrame, VideoSource, open_frames
+from tracknet.inference.frame_source import open_frames
 from tracknet.inference.heatmap_model import load_model
 from tracknet.inference.partial_csv import PartialCsv
 from tracknet.inference.pipeline import FrameRange, input_frames, predict_points
 from tracknet.inference.points import PointRows
 from tracknet.inference.predictions import Predictions
 from tracknet.inference.predictor import Predictor
+from tracknet.inference.source_contract import SourceFrame
+from tracknet.inference.video_source import VideoSource
 from tracknet.utils.geometry import Size
 from tracknet.utils.memory import keep_freed_memory, share_one_heap
 

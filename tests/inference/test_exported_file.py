@@ -15,7 +15,7 @@ from torch import nn
 
 from tests.inference.exportable import build_exportable
 from tests.models.conftest import draw_frames
-from tracknet.inference import export, export_graph, exported_model
+from tracknet.inference import export, export_format, export_graph
 from tracknet.inference.check_frames import CheckFrames, drawn_windows
 from tracknet.inference.export import export_file
 from tracknet.inference.export_graph import write_program
@@ -285,16 +285,9 @@ def test_files_that_are_no_export_of_ours(program: Path, tmp_path: Path) -> None
 
 
 def test_an_export_of_another_version_is_named(program: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exported_model, "EXPORT_VERSION", 2)
+    monkeypatch.setattr(export_format, "EXPORT_VERSION", 2)
     with pytest.raises(UserError, match="is an export of version 1, this software reads 2"):
         load_exported(program)
-
-
-def test_a_cut_onnx_file_is_named(tmp_path: Path) -> None:
-    pytest.importorskip("onnxruntime")
-    (tmp_path / "cut.onnx").write_bytes(b"\x08\x0a\x12\x07pytorch\x3a\xff")
-    with pytest.raises(RunError, match=r"cut\.onnx is damaged"):
-        load_exported(tmp_path / "cut.onnx")
 
 
 @pytest.mark.parametrize("missing", ["onnx", "onnxscript"])
@@ -308,13 +301,6 @@ def test_without_the_packages_it_says_what_to_install(
     assert not list(tmp_path.iterdir())
 
 
-def test_without_onnxruntime_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    (tmp_path / "m.onnx").write_bytes(b"something")
-    with pytest.raises(UserError, match=r'(?s)onnxruntime.*pip install -e "\.\[export\]"'):
-        load_exported(tmp_path / "m.onnx")
-
-
 def test_more_than_an_onnx_file_holds_is_refused(
     exportable: MakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -324,11 +310,3 @@ def test_more_than_an_onnx_file_holds_is_refused(
     with pytest.raises(UserError, match=r"torch-export has no such limit, --half halves them"):
         export_file(model, tmp_path / "m.onnx", some_windows(model, 1))
     assert not list(tmp_path.iterdir())
-
-
-def test_the_device_of_onnxruntime() -> None:
-    cpu, both = ["CPUExecutionProvider"], ["CUDAExecutionProvider", "CPUExecutionProvider"]
-    assert exported_model._providers("auto", cpu) == exported_model._providers("cpu", both) == cpu
-    assert exported_model._providers("auto", both) == exported_model._providers("cuda:0", both) == both
-    with pytest.raises(UserError, match="onnxruntime-gpu"):
-        exported_model._providers("cuda", cpu)

@@ -6,7 +6,7 @@ from typing import Any, get_args, get_type_hints
 
 import pytest
 
-from tracknet.inference import events, exported_model, frame_source, prediction_formats
+from tracknet.inference import events, export_format, frame_source, prediction_formats
 from tracknet.models import window_overlap
 from tracknet.scripts import _choices, _evaluate_options, _predict_options
 from tracknet.utils.settings import TrainingConfig
@@ -21,7 +21,7 @@ from tracknet.utils.settings import TrainingConfig
         (_choices.OVERLAPS, window_overlap.OVERLAPS),
         (_choices.AMPS, get_args(get_type_hints(TrainingConfig)["amp"])),
         (_choices.DEFAULT_FPS, frame_source.DEFAULT_FPS),
-        (_choices.EXPORT_SUFFIXES, exported_model.SUFFIXES),
+        (_choices.EXPORT_SUFFIXES, export_format.SUFFIXES),
     ],
     ids=["sports", "formats", "overlaps", "amps", "fps", "suffixes"],
 )

@@ -12,12 +12,13 @@ from tracknet import __version__
 from tracknet.inference.ball import Ball
 from tracknet.inference.events import Sport
 from tracknet.inference.finish import Finish
-from tracknet.inference.frame_source import DEFAULT_FPS, FrameSource, open_frames
+from tracknet.inference.frame_source import DEFAULT_FPS, open_frames
 from tracknet.inference.heatmap_model import HeatmapModel, load_model
 from tracknet.inference.pipeline import ALL_FRAMES, FrameRange, predict_points
 from tracknet.inference.points import PointRows, balls_of
 from tracknet.inference.predictions import Predictions
 from tracknet.inference.predictor import Predictor
+from tracknet.inference.source_contract import FrameSource
 from tracknet.utils.errors import RunError, UserError
 from tracknet.utils.settings import TrajectoryConfig
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from types import TracebackType
 
 from tracknet.inference.ball import Ball
-from tracknet.inference.frame_source import DEFAULT_FPS, PictureFolder, is_folder
+from tracknet.inference.frame_source import DEFAULT_FPS, is_folder
 from tracknet.inference.overlay import Heatmap, OverlayVideo, draw_video
+from tracknet.inference.picture_folder import PictureFolder
 from tracknet.inference.points import PointBlock, balls_of
 from tracknet.utils.errors import RunError, UserError
 from tracknet.utils.geometry import Size

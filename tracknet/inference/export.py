@@ -11,8 +11,9 @@ import torch
 
 from tracknet.inference.check_frames import CheckFrames
 from tracknet.inference.export_check import EXACT, HALF, Agreement, Answer, Tolerance, compare
+from tracknet.inference.export_format import SUFFIXES, ExportMetadata
 from tracknet.inference.export_graph import WRITERS, ExportGraph
-from tracknet.inference.exported_model import SUFFIXES, ExportMetadata, load_exported
+from tracknet.inference.exported_model import load_exported
 from tracknet.models import persistence
 from tracknet.models.model import TrackNet
 from tracknet.utils.errors import RunError, UserError

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
-from tracknet.inference.exported_model import INPUT_NAME, METADATA_KEY, OUTPUT_NAMES, ExportMetadata
+from tracknet.inference.export_format import INPUT_NAME, METADATA_KEY, OUTPUT_NAMES, ExportMetadata
 from tracknet.models.model import TrackNet
 from tracknet.utils.errors import UserError
 from tracknet.utils.heatmap import locate

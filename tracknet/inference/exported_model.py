@@ -7,60 +7,23 @@
 
 from __future__ import annotations
 
-import json
-import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
-from tracknet.models.persistence import SavedModel, read_description
-from tracknet.models.precision import resolve_device
-from tracknet.utils.config import from_plain, to_plain
-from tracknet.utils.errors import RunError, UserError
+from tracknet.inference.export_format import (
+    INPUT_NAME,
+    OUTPUT_NAMES,
+    SUFFIXES,
+    ExportMetadata,
+    read_metadata,
+)
+from tracknet.inference.graph_runtimes import Graph, OnnxGraph, ProgramGraph, program_metadata
+from tracknet.utils.errors import UserError
 from tracknet.utils.heatmap import locate
 from tracknet.utils.settings import SequenceConfig
-
-EXPORT_VERSION = 1
-METADATA_KEY = "tracknet"
-"""Of an ONNX file's metadata; of a .pt2 the name of the extra file."""
-INPUT_NAME = "frames"
-OUTPUT_NAMES = ("logits", "points_px", "scores")
-"""The last two where points were asked for."""
-SUFFIXES = {"onnx": ".onnx", "torch-export": ".pt2"}
-
-
-@dataclass(frozen=True)
-class ExportMetadata:
-    """What an exported file says of itself, as JSON.
-
-    Attributes:
-        saved: the model: sizes, window, heatmap, threshold, provenance.
-        batch: windows that it takes at once; `None` takes any number.
-        points: whether it gives points and scores beside the logits.
-        half: whether its weights are float16.
-    """
-
-    saved: SavedModel
-    batch: int | None
-    points: bool
-    half: bool
-    format: str = "tracknet-export"
-    format_version: int = EXPORT_VERSION
-
-    def to_json(self) -> str:
-        """As `read_metadata` takes it."""
-        return json.dumps(to_plain(self), ensure_ascii=False, default=str)
-
-
-class Graph(Protocol):
-    """The network itself: windows in, named outputs out."""
-
-    def run(self, frames: torch.Tensor, outputs: Sequence[str]) -> list[torch.Tensor]:
-        """Frames uint8 `[B, T, 3, H, W]` on any device to the outputs named, on the graph's own."""
-        ...
 
 
 class ExportedModel:
@@ -152,7 +115,7 @@ def load_exported(path: str | Path, device: str = "auto") -> ExportedModel:
         return model
     if suffix == SUFFIXES["torch-export"]:
         # First, so that no program of unknown origin is loaded.
-        metadata = read_metadata(_program_metadata(path), str(path))
+        metadata = read_metadata(program_metadata(path), str(path))
         return ExportedModel(ProgramGraph(path, device), metadata)
     raise UserError(f"{path} is no exported model: its name ends neither in .onnx nor in .pt2")
 
@@ -199,115 +162,3 @@ def _misfits(
 
 def _shape(sides: Sequence[int | None]) -> str:
     return "[" + ", ".join("any" if side is None else str(side) for side in sides) + "]"
-
-
-def read_metadata(text: str | None, where: str) -> ExportMetadata:
-    """The checked metadata of a file named `where`. Raises UserError."""
-    try:
-        plain: Any = json.loads(text or "null")
-    except ValueError:
-        plain = None
-    if not isinstance(plain, dict) or plain.get("format") != "tracknet-export":
-        raise UserError(
-            f"{where} was not written by this software: it says nothing of windows, heatmaps and threshold",
-            remedy="python -m tracknet.scripts.export MODEL --format onnx",
-        )
-    version, saved = plain.get("format_version"), plain.get("saved")
-    if version != EXPORT_VERSION or not isinstance(saved, dict):
-        raise UserError(
-            f"{where} is an export of version {version}, this software reads {EXPORT_VERSION}",
-            remedy="export the model again",
-        )
-    read_description(saved, where)
-    return from_plain(ExportMetadata, plain, where=where)
-
-
-class OnnxGraph:
-    """An ONNX file run by onnxruntime.
-
-    Attributes:
-        metadata: what the file says of itself; `None` where it says nothing.
-        inputs: name -> shape, in which what is not a number is any size.
-        outputs: likewise.
-    """
-
-    def __init__(self, path: Path, device: str) -> None:
-        try:
-            import onnxruntime as ort
-        except ImportError:
-            raise UserError(
-                f"{path}: onnxruntime, which runs ONNX files, is not installed",
-                remedy='pip install -e ".[export]"',
-            ) from None
-        options = ort.SessionOptions()
-        # As many threads as torch would take; idle ones must not spin while others decode video.
-        options.intra_op_num_threads = torch.get_num_threads()
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = 3
-        try:
-            self._session = ort.InferenceSession(
-                str(path), options, providers=_providers(device, ort.get_available_providers())
-            )
-        except UserError:
-            raise
-        except Exception as error:  # onnxruntime has a family of its own for every kind of fault
-            first = str(error).strip().splitlines()[0]
-            raise RunError(
-                f"{path} is damaged, or needs a newer onnxruntime: {first}", remedy="copy or export it again"
-            ) from error
-        self.metadata: str | None = self._session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
-        self.inputs = {item.name: tuple(item.shape) for item in self._session.get_inputs()}
-        self.outputs = {item.name: tuple(item.shape) for item in self._session.get_outputs()}
-
-    def run(self, frames: torch.Tensor, outputs: Sequence[str]) -> list[torch.Tensor]:
-        """Only what the named outputs need is computed."""
-        found = self._session.run(list(outputs), {INPUT_NAME: frames.cpu().numpy()})
-        return [torch.from_numpy(array) for array in found]
-
-
-class ProgramGraph:
-    """A `torch.export` program."""
-
-    def __init__(self, path: Path, device: str) -> None:
-        from torch.export.passes import move_to_device_pass
-
-        self._device = resolve_device(device)
-        try:
-            program = torch.export.load(path)
-        except Exception as error:  # zip, JSON, schema and pickle errors
-            first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise RunError(
-                f"{path} is damaged, or of another torch than {torch.__version__}: {first}",
-                remedy="copy or export it again",
-            ) from error
-        if self._device.type != "cpu":
-            program = move_to_device_pass(program, str(self._device))
-        self._module = program.module()
-
-    @torch.no_grad()
-    def run(self, frames: torch.Tensor, outputs: Sequence[str]) -> list[torch.Tensor]:
-        """All outputs are computed, those named are returned."""
-        found = dict(zip(OUTPUT_NAMES, self._module(frames.to(self._device)), strict=False))
-        return [found[name] for name in outputs]
-
-
-def _providers(device: str, available: Sequence[str]) -> list[str]:
-    """Of onnxruntime, for a torch device name."""
-    cuda = "CUDAExecutionProvider"
-    if device.startswith("cuda") and cuda not in available:
-        raise UserError(
-            f"the device {device} cannot be used: the installed onnxruntime computes on the CPU only",
-            remedy="pip install onnxruntime-gpu in place of onnxruntime, or leave the device to `auto`",
-        )
-    wants_cuda = device.startswith("cuda") or (device == "auto" and cuda in available)
-    return [cuda, "CPUExecutionProvider"] if wants_cuda else ["CPUExecutionProvider"]
-
-
-def _program_metadata(path: Path) -> str | None:
-    """The metadata beside a program, read without loading it."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = [name for name in archive.namelist() if name.endswith(f"/extra/{METADATA_KEY}.json")]
-            return archive.read(names[0]).decode() if names else None
-    except (zipfile.BadZipFile, OSError, UnicodeDecodeError) as error:
-        raise RunError(f"{path} is damaged: {error}", remedy="copy or export it again") from error

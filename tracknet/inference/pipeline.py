@@ -15,9 +15,9 @@ from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 
-from tracknet.inference.frame_source import FrameSource
 from tracknet.inference.points import PointBlock, read_points
 from tracknet.inference.predictor import InputFrame, Predictor
+from tracknet.inference.source_contract import FrameSource
 from tracknet.inference.stages import Stages
 from tracknet.utils.errors import UserError
 from tracknet.utils.geometry import Size

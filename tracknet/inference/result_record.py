@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tracknet.inference.frame_source import STDIN, is_folder, picture_files
+from tracknet.inference.frame_source import STDIN, is_folder
+from tracknet.inference.picture_folder import picture_files
 from tracknet.utils.files import hash_stream, replace_file
 from tracknet.utils.urls import is_url, shown
 

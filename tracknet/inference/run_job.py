@@ -10,7 +10,7 @@ from pathlib import Path
 from tracknet.inference.api import describe, nothing_in
 from tracknet.inference.drawing import LiveOverlay, draw_predictions
 from tracknet.inference.finish import Finish
-from tracknet.inference.frame_source import DEFAULT_FPS, FrameSource
+from tracknet.inference.frame_source import DEFAULT_FPS
 from tracknet.inference.heatmap_file import HeatmapFile
 from tracknet.inference.outputs import Job
 from tracknet.inference.overlay import Heatmap
@@ -20,6 +20,7 @@ from tracknet.inference.points import PointRows
 from tracknet.inference.predictions import Predictions
 from tracknet.inference.predictor import Predictor
 from tracknet.inference.result_record import ResultRecord
+from tracknet.inference.source_contract import FrameSource
 from tracknet.utils.errors import Interrupted, RunError
 from tracknet.utils.files import replace_file
 from tracknet.utils.naming import counted

@@ -1,4 +1,4 @@
-"""Bounds of a setting, as `tracknet.utils.config` checks them."""
+"""Bounds of a setting, as `tracknet.utils.settings_checker` checks them."""
 
 from __future__ import annotations
 

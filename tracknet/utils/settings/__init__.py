@@ -1,7 +1,7 @@
 """Every setting of a run: its name, type, default and bounds. `configs/*.yaml` choose values, no more.
 
 Sizes are written `[width, height]` in YAML and arrive as `Size`. Bounds live in the field's metadata and are
-checked by `tracknet.utils.config`, all at once; what spans several fields is checked by a `problems` method.
+checked by `tracknet.utils.settings_checker`, all at once; what spans several fields is checked by a `problems` method.
 """
 
 from __future__ import annotations

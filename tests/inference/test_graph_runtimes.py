@@ -1,0 +1,34 @@
+"""What runs an exported file: chosen by device, and named where it is missing or the file is damaged."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from tracknet.inference import graph_runtimes
+from tracknet.inference.exported_model import load_exported
+from tracknet.utils.errors import RunError, UserError
+
+
+def test_a_cut_onnx_file_is_named(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    (tmp_path / "cut.onnx").write_bytes(b"\x08\x0a\x12\x07pytorch\x3a\xff")
+    with pytest.raises(RunError, match=r"cut\.onnx is damaged"):
+        load_exported(tmp_path / "cut.onnx")
+
+
+def test_without_onnxruntime_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    (tmp_path / "m.onnx").write_bytes(b"something")
+    with pytest.raises(UserError, match=r'(?s)onnxruntime.*pip install -e "\.\[export\]"'):
+        load_exported(tmp_path / "m.onnx")
+
+
+def test_the_device_of_onnxruntime() -> None:
+    cpu, both = ["CPUExecutionProvider"], ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    assert graph_runtimes._providers("auto", cpu) == graph_runtimes._providers("cpu", both) == cpu
+    assert graph_runtimes._providers("auto", both) == graph_runtimes._providers("cuda:0", both) == both
+    with pytest.raises(UserError, match="onnxruntime-gpu"):
+        graph_runtimes._providers("cuda", cpu)
