@@ -13,9 +13,9 @@ import torch
 from tracknet import __version__
 from tracknet.datasets.batch import Batch
 from tracknet.datasets.filters import chosen_games
-from tracknet.datasets.index import ShardSet
 from tracknet.datasets.index_file import BUILD_AGAIN
 from tracknet.datasets.loader import StreamLoader
+from tracknet.datasets.shard_set import ShardSet
 from tracknet.models.model import TrackNet
 from tracknet.models.precision import Precision
 from tracknet.models.window_overlap import resolve_overlap
