@@ -13,7 +13,6 @@ import torch
 from tracknet import __version__
 from tracknet.datasets.batch import Batch
 from tracknet.datasets.filters import chosen_games
-from tracknet.datasets.index_file import BUILD_AGAIN
 from tracknet.datasets.loader import StreamLoader
 from tracknet.datasets.shard_set import ShardSet
 from tracknet.models.model import TrackNet
@@ -38,12 +37,13 @@ from tracknet.training.metrics import (
 from tracknet.training.micro_batches import MicroBatches
 from tracknet.training.pictures import OverlayCollector
 from tracknet.training.run_folder import RunFolder
-from tracknet.training.run_log import RunLog, StreamCounts
+from tracknet.training.run_log import RunLog
 from tracknet.training.served import ServedWindows
 from tracknet.training.stop import StopRequest
+from tracknet.training.stream_counts import count_stream
 from tracknet.training.watch import EmptyMapWatch
 from tracknet.training.weight_update import HalfChanged
-from tracknet.utils.errors import Interrupted, RunError, UserError, shorten
+from tracknet.utils.errors import Interrupted, RunError, UserError
 from tracknet.utils.files import finite_or_none
 from tracknet.utils.progress import Progress
 from tracknet.utils.settings import Config
@@ -218,7 +218,7 @@ class Trainer:
             if self.learner.thawed_now:
                 log.note(f"step {state.step}: from here on the backbone is trained (training.unfreeze_at)")
             if state.step % training.log_every_steps == 0 or state.step == self.total_steps:
-                log.step(report, self._stream_counts())
+                log.step(report, count_stream(self.train, self.ranks))
             if advice := self._watch.after_step(
                 state, report.found, report.balls, report.peak, by_chance=report.found_by_chance
             ):
@@ -234,7 +234,7 @@ class Trainer:
         is_best = False
         coverage = self._served.coverage(state.batch, self.ranks, whole=self._epoch_is_over)
         if coverage is not None:
-            log.epoch(coverage, self._stream_counts())
+            log.epoch(coverage, count_stream(self.train, self.ranks))
         wanted = state.step >= self.total_steps or (state.epoch + 1) % training.val_every_epochs == 0
         if self.val is not None and wanted and state.validated_step != state.step:
             is_best = self._validate(self.val, log)
@@ -243,23 +243,6 @@ class Trainer:
             state.epoch, state.batch = state.epoch + 1, 0
         self._save(is_best=is_best)
         self._stop_if_asked()
-
-    def _stream_counts(self) -> StreamCounts:
-        windows, decodes = self.ranks.numbers(self.train.windows, self.train.decodes).sum(axis=0)
-        # A frame of windows on two ranks is one bad frame.
-        faults = self.ranks.objects((self.train.faults.bad, set(self.train.faults.slow)))
-        bad = {row: what for of_rank, _ in faults for row, what in of_rank.items()}
-        slow = set().union(*(of_rank for _, of_rank in faults))
-        # Each rank's loader knows its own only.
-        if len(bad) > (most := self.train.faults.most_bad) and not self.ranks.alone:
-            with self.ranks.on_all():
-                raise RunError(
-                    f"{len(bad)} bad frames, over all {self.ranks.topology.world_size} processes, are more than "
-                    f"data.loader.max_bad_frames={most}",
-                    problems=shorten([bad[row] for row in sorted(bad)]),
-                    remedy=f"{BUILD_AGAIN}; or raise data.loader.max_bad_frames",
-                )
-        return StreamCounts(int(windows), int(decodes), len(bad), len(slow))
 
     @property
     def _epoch_is_over(self) -> bool:
