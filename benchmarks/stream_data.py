@@ -15,8 +15,9 @@ import numpy as np
 
 from pipelines import build_shards, synthesize
 from pipelines.sources import read_source
-from tracknet.datasets.index import ShardSet, open_split
+from tracknet.datasets.index import open_split
 from tracknet.datasets.reader import Frame, ShardReader
+from tracknet.datasets.shard_set import ShardSet
 from tracknet.datasets.stream import WindowStream
 from tracknet.datasets.table import FrameTable
 from tracknet.utils.geometry import Size

@@ -17,11 +17,12 @@ from pipelines.sources import read_source
 from tests.conftest import draw_dataset
 from tests.datasets.http_server import Site, serve
 from tracknet.datasets import remote_file
-from tracknet.datasets.index import ShardSet, open_split
+from tracknet.datasets.index import open_split
 from tracknet.datasets.plan import Plan, PlanConfig
 from tracknet.datasets.reader import Frame, FrameSource
 from tracknet.datasets.sample_spec import SampleSpec
 from tracknet.datasets.schema import LabelledClip
+from tracknet.datasets.shard_set import ShardSet
 from tracknet.datasets.stream import WindowStream
 from tracknet.datasets.table import FrameTable
 from tracknet.utils.config import load_config

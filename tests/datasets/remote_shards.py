@@ -6,12 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from tests.datasets.http_server import Site
-from tracknet.datasets.index import ShardSet, open_split
+from tracknet.datasets.index import open_split
 from tracknet.datasets.loader import StreamLoader
 from tracknet.datasets.remote_file import Patience
 from tracknet.datasets.remote_path import RemotePath
 from tracknet.datasets.sample_spec import SampleSpec
 from tracknet.datasets.shard_cache import ShardCache
+from tracknet.datasets.shard_set import ShardSet
 from tracknet.datasets.shard_streams import training_stream
 from tracknet.datasets.stream import WindowStream
 from tracknet.utils.settings import LoaderConfig

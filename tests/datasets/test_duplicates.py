@@ -13,7 +13,8 @@ from pipelines import build_shards
 from tests.conftest import HEADER, draw_dot
 from tests.datasets.conftest import SmallBuild
 from tracknet.datasets.duplicates import find_repeats, frames_to_decode
-from tracknet.datasets.index import ShardSet, open_split
+from tracknet.datasets.index import open_split
+from tracknet.datasets.shard_set import ShardSet
 
 SIZE = (320, 180)
 

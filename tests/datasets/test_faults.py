@@ -18,11 +18,12 @@ from tests.datasets.conftest import CountingSource, SmallBuild, fake_stream
 from tracknet.datasets.augmentations import NOTHING_RGB
 from tracknet.datasets.batch import TENSORS, Batch
 from tracknet.datasets.faults import Fault, FaultLog, ReadWatch, stalled
-from tracknet.datasets.index import ShardSet, open_split
+from tracknet.datasets.index import open_split
 from tracknet.datasets.loader import StreamLoader
 from tracknet.datasets.reader import Frame, ShardReader
 from tracknet.datasets.sample_spec import SampleSpec
 from tracknet.datasets.shard_names import expand_shards
+from tracknet.datasets.shard_set import ShardSet
 from tracknet.datasets.shard_streams import evaluation_stream, training_stream
 from tracknet.datasets.sources import join_shards, open_sources
 from tracknet.utils.errors import RunError, UserError

@@ -18,7 +18,7 @@ from tracknet.datasets.batch import Batch
 from tracknet.datasets.batch_assembler import BatchAssembler
 from tracknet.datasets.feature_format import FeatureInfo, decode_tokens, encode_tokens, frames_digest
 from tracknet.datasets.features import FeatureSet, open_features
-from tracknet.datasets.index import ShardSet, open_split
+from tracknet.datasets.index import open_split
 from tracknet.datasets.loader import StreamLoader
 from tracknet.datasets.lost_frames import LostFrames
 from tracknet.datasets.reader import ShardReader
@@ -27,6 +27,7 @@ from tracknet.datasets.remote_path import RemotePath
 from tracknet.datasets.sample_spec import SampleSpec
 from tracknet.datasets.schema import Manifest
 from tracknet.datasets.shard_cache import ShardCache
+from tracknet.datasets.shard_set import ShardSet
 from tracknet.datasets.shard_streams import evaluation_stream, training_stream
 from tracknet.datasets.stream import WindowStream
 from tracknet.datasets.windows import make_windows

@@ -21,10 +21,10 @@ from torch.utils.data import DataLoader
 
 from tests.datasets.conftest import CountingSource, SmallBuild, fake_stream
 from tracknet.datasets.batch import TENSORS, Batch
-from tracknet.datasets.index import ShardSet
 from tracknet.datasets.loader import THREADS_AT_MOST, StreamLoader
 from tracknet.datasets.reader import Frame
 from tracknet.datasets.sample_spec import SampleSpec
+from tracknet.datasets.shard_set import ShardSet
 from tracknet.datasets.shard_streams import evaluation_stream, training_stream
 from tracknet.datasets.slots import HELD
 from tracknet.datasets.stream import WindowStream

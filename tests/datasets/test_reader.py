@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from tests.datasets.conftest import STORED, SmallBuild
 from tracknet.datasets.faults import ShardFault
-from tracknet.datasets.index import ShardSet, open_split
+from tracknet.datasets.index import open_split
 from tracknet.datasets.reader import CachedFrames, Frame, ShardReader
+from tracknet.datasets.shard_set import ShardSet
 from tracknet.utils.errors import EXIT_FAILED, RunError
 from tracknet.utils.geometry import Size
 from tracknet.utils.images import decode_image, encode_jpeg, read_image, resize_frame

@@ -16,12 +16,13 @@ from tests.datasets.conftest import STORED
 from tests.datasets.http_server import Site
 from tests.datasets.remote_shards import BATCH, MODES, QUICK, a_third, loader_of, remote, stream_of
 from tests.datasets.test_stream import assert_equal
-from tracknet.datasets.index import ShardSet, open_shards, open_split
+from tracknet.datasets.index import open_shards, open_split
 from tracknet.datasets.reader import ShardReader
 from tracknet.datasets.remote_path import RemotePath
 from tracknet.datasets.sample_spec import SampleSpec
 from tracknet.datasets.shard_cache import ShardCache
 from tracknet.datasets.shard_names import expand_shards
+from tracknet.datasets.shard_set import ShardSet
 from tracknet.datasets.sources import join_shards
 from tracknet.utils.errors import UserError
 from tracknet.utils.settings import PasteConfig

@@ -17,13 +17,14 @@ from tests.datasets.remote_shards import CONFIG, a_third, loader_of, remote, str
 from tests.datasets.test_stream import assert_equal
 from tracknet.datasets import lost_shards
 from tracknet.datasets.fetch_ahead import FetchAhead
-from tracknet.datasets.index import ShardSet, open_split
+from tracknet.datasets.index import open_split
 from tracknet.datasets.loader import StreamLoader
 from tracknet.datasets.reader import ShardReader
 from tracknet.datasets.remote_file import Patience
 from tracknet.datasets.remote_path import RemotePath
 from tracknet.datasets.sample_spec import SampleSpec
 from tracknet.datasets.shard_cache import ShardCache
+from tracknet.datasets.shard_set import ShardSet
 from tracknet.utils.errors import Interrupted, RunError
 
 pytestmark = pytest.mark.usefixtures("uploaded")

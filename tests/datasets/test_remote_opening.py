@@ -9,12 +9,13 @@ import pytest
 from tests.datasets.conftest import STORED
 from tests.datasets.http_server import Site
 from tests.datasets.remote_shards import QUICK, remote
-from tracknet.datasets.index import ShardSet, open_shards
+from tracknet.datasets.index import open_shards
 from tracknet.datasets.reader import ShardReader
 from tracknet.datasets.remote_file import Patience
 from tracknet.datasets.remote_path import RemotePath
 from tracknet.datasets.shard_cache import ShardCache
 from tracknet.datasets.shard_names import expand_shards
+from tracknet.datasets.shard_set import ShardSet
 from tracknet.datasets.sources import open_sources
 from tracknet.utils.errors import RunError, UserError
 from tracknet.utils.settings import CacheConfig, DataConfig

@@ -11,11 +11,12 @@ from tests.datasets.remote_shards import BATCH, CONFIG, MODES, QUICK, a_third, l
 from tests.datasets.test_stream import assert_equal
 from tracknet.datasets.batch import Batch
 from tracknet.datasets.fetch_ahead import RemoteShards, room_wanted
-from tracknet.datasets.index import ShardSet, open_shards, open_split
+from tracknet.datasets.index import open_shards, open_split
 from tracknet.datasets.loader import StreamLoader
 from tracknet.datasets.sample_spec import SampleSpec
 from tracknet.datasets.shard_cache import ShardCache
 from tracknet.datasets.shard_names import expand_shards
+from tracknet.datasets.shard_set import ShardSet
 from tracknet.datasets.shard_streams import evaluation_stream
 from tracknet.datasets.sources import join_shards
 

@@ -16,9 +16,10 @@ from tests.datasets.conftest import (
     fake_stream,
 )
 from tracknet.datasets.batch import TENSORS, Batch
-from tracknet.datasets.index import ShardSet, open_split
+from tracknet.datasets.index import open_split
 from tracknet.datasets.loader import StreamLoader
 from tracknet.datasets.sample_spec import SampleSpec
+from tracknet.datasets.shard_set import ShardSet
 from tracknet.datasets.shard_streams import check_stored_size, evaluation_stream, training_stream
 from tracknet.utils.errors import EXIT_FAILED, RunError, UserError
 from tracknet.utils.geometry import Size

@@ -13,12 +13,12 @@ import torch
 from tests.datasets.conftest import REAL_CLIP_LENGTHS, SmallBuild, table_of
 from tracknet.datasets import stream as stream_module
 from tracknet.datasets.batch import TENSORS, Batch
-from tracknet.datasets.index import ShardSet
 from tracknet.datasets.lanes import default_order
 from tracknet.datasets.loader import StreamLoader
 from tracknet.datasets.plan import PlanConfig
 from tracknet.datasets.reader import Frame
 from tracknet.datasets.sample_spec import SampleSpec
+from tracknet.datasets.shard_set import ShardSet
 from tracknet.datasets.shard_streams import evaluation_stream, training_stream
 from tracknet.datasets.stream import WindowStream
 from tracknet.datasets.topology import Topology

@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from tests.inference.conftest import untrained
-from tracknet.datasets.index import ShardSet, open_split
+from tracknet.datasets.index import open_split
 from tracknet.datasets.loader import StreamLoader
 from tracknet.datasets.reader import ShardReader
+from tracknet.datasets.shard_set import ShardSet
 from tracknet.datasets.shard_streams import evaluation_stream
 from tracknet.inference.points import PointBlock, read_points
 from tracknet.inference.predictor import InputFrame, Predictor

@@ -11,8 +11,9 @@ import pytest
 
 from tests.conftest import MakeDataset
 from tests.videos import pictures, turn, write_match, write_video
-from tracknet.datasets.index import ShardSet, open_split
+from tracknet.datasets.index import open_split
 from tracknet.datasets.reader import ShardReader
+from tracknet.datasets.shard_set import ShardSet
 from tracknet.inference.frame_source import open_frames
 from tracknet.inference.pipeline import FrameRange, input_frames
 from tracknet.inference.predictor import InputFrame

@@ -11,8 +11,9 @@ import torch
 
 from tests.conftest import SMALL
 from tracknet.datasets.batch import Batch
-from tracknet.datasets.index import ShardSet, open_split
+from tracknet.datasets.index import open_split
 from tracknet.datasets.loader import StreamLoader
+from tracknet.datasets.shard_set import ShardSet
 from tracknet.datasets.shard_streams import evaluation_stream
 from tracknet.models.mirrored import mirrored_average
 from tracknet.models.model import TrackNet

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from tests.conftest import SMALL
-from tracknet.datasets.index import ShardSet, open_split
+from tracknet.datasets.index import open_split
+from tracknet.datasets.shard_set import ShardSet
 from tracknet.training.frame_views import frame_views
 from tracknet.training.model_evaluation import ModelRun, run_model
 from tracknet.training.setup import prepare

@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from tracknet.datasets.index import ShardSet
 from tracknet.datasets.reader import ShardReader
+from tracknet.datasets.shard_set import ShardSet
 from tracknet.utils.errors import RunError
 from tracknet.utils.images import ImageError, decode_grey_quarter
 

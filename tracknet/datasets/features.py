@@ -12,10 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from tracknet.datasets.feature_format import FeatureInfo, Tokens, decode_tokens, frames_digest
-from tracknet.datasets.index import ShardSet, open_shards
+from tracknet.datasets.index import open_shards
 from tracknet.datasets.reader import Frame, ShardReader
 from tracknet.datasets.remote_path import RemotePath
 from tracknet.datasets.shard_names import read_manifest
+from tracknet.datasets.shard_set import ShardSet
 from tracknet.utils.backbone_identity import BackboneIdentity
 from tracknet.utils.errors import RunError, UserError, shorten
 

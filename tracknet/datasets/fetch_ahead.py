@@ -6,9 +6,9 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from tracknet.datasets.index import ShardSet
 from tracknet.datasets.remote_file import RemoteFile
 from tracknet.datasets.shard_cache import GB, CacheError, ShardCache, round_up
+from tracknet.datasets.shard_set import ShardSet
 from tracknet.utils.errors import RunError
 
 # What it waits for looks ten times a second whether it is to stop; a disk that hangs does not.

@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from tracknet.datasets.index import ShardSet, open_split
+from tracknet.datasets.index import open_split
 from tracknet.datasets.reader import ShardReader
 from tracknet.datasets.remote_path import RemotePath
+from tracknet.datasets.shard_set import ShardSet
 
 Frames = npt.NDArray[np.uint8]
 _LOOK_S = 0.1

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tracknet.datasets.faults import ReadWatch, ShardFault
-from tracknet.datasets.index import ShardSet
 from tracknet.datasets.remote_path import RemotePath
+from tracknet.datasets.shard_set import ShardSet
 from tracknet.utils.errors import RunError
 from tracknet.utils.images import ImageError, decode_image
 from tracknet.utils.tar_header import BLOCK_BYTES, BadHeader, parse_header

@@ -10,12 +10,12 @@ from tracknet.datasets.blocks import make_blocks, smallest
 from tracknet.datasets.features import FeatureSet
 from tracknet.datasets.fetch_ahead import RemoteShards
 from tracknet.datasets.filters import choose_windows
-from tracknet.datasets.index import ShardSet
 from tracknet.datasets.lanes import default_order
 from tracknet.datasets.plan import PlanConfig
 from tracknet.datasets.reader import ShardReader
 from tracknet.datasets.sample_spec import SampleSpec
 from tracknet.datasets.shard_cache import GB
+from tracknet.datasets.shard_set import ShardSet
 from tracknet.datasets.sources import split_by_source
 from tracknet.datasets.stream import WindowStream
 from tracknet.datasets.topology import Topology

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from tracknet.datasets.index import ShardSet, open_shards, open_split
+from tracknet.datasets.index import open_shards, open_split
 from tracknet.datasets.lost_frames import LostFrames
 from tracknet.datasets.pieces import WindowRuns
 from tracknet.datasets.schema import Manifest
 from tracknet.datasets.shard_cache import ShardCache
 from tracknet.datasets.shard_names import expand_shards
+from tracknet.datasets.shard_set import ShardSet
 from tracknet.datasets.table import FrameTable
 from tracknet.utils.errors import UserError, shorten
 from tracknet.utils.settings import DataConfig

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tracknet.datasets.contents import Contents
-from tracknet.datasets.index import misplaced_rows
+from tracknet.datasets.index_checks import misplaced_rows
 from tracknet.datasets.sample_json import IMAGE_SUFFIX, SampleLabel, read_sample_json, split_name
 from tracknet.datasets.schema import INDEX_NAME, MANIFEST_NAME, Manifest, ShardEntry, sample_json
 from tracknet.datasets.table import NO_STATUS

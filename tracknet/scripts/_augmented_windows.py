@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tracknet.datasets.index import ShardSet
+    from tracknet.datasets.shard_set import ShardSet
     from tracknet.reporting.window_sheet import ShownWindow
 
 VISIBILITY_WORDS = {0: "0 absent", 1: "1 clear", 2: "2 hard to see", 3: "3 occluded"}

@@ -15,7 +15,7 @@ from tracknet.scripts._evaluate_options import parse
 from tracknet.utils.errors import EXIT_DONE, cli_main
 
 if TYPE_CHECKING:
-    from tracknet.datasets.index import ShardSet
+    from tracknet.datasets.shard_set import ShardSet
     from tracknet.training.distributed import Ranks
     from tracknet.training.metrics.report import Scored
     from tracknet.training.model_evaluation import ModelRun

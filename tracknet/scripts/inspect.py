@@ -16,7 +16,7 @@ from tracknet.utils.urls import is_url, shown
 
 if TYPE_CHECKING:
     from tracknet.datasets.contents import Contents
-    from tracknet.datasets.index import ShardSet
+    from tracknet.datasets.shard_set import ShardSet
     from tracknet.datasets.verify import Verification
     from tracknet.reporting.sample_sheet import ShownFrame
 

@@ -12,8 +12,8 @@ import numpy.typing as npt
 import torch
 
 from tracknet.datasets.batch import Batch
-from tracknet.datasets.index import ShardSet
 from tracknet.datasets.loader import StreamLoader
+from tracknet.datasets.shard_set import ShardSet
 from tracknet.datasets.shard_streams import check_stored_size, evaluation_stream
 from tracknet.models.model import TrackNet
 from tracknet.models.precision import Precision, resolve_device

@@ -14,6 +14,7 @@ from torch.utils.tensorboard import SummaryWriter
 from tracknet.training.checkpoint import TrainingState
 from tracknet.training.run_folder import RunFolder
 from tracknet.training.served import Coverage
+from tracknet.training.stream_counts import StreamCounts
 from tracknet.utils.progress import format_duration
 
 
@@ -50,41 +51,6 @@ class StepReport:
     masked: int
     data_s: float
     step_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class StreamCounts:
-    """What the training stream did since this process started, over all ranks.
-
-    Attributes:
-        windows: served.
-        decodes: frames decoded for them.
-        bad_frames: that could not be had and were skipped.
-        slow_frames: that were slow to come.
-    """
-
-    windows: int
-    decodes: int
-    bad_frames: int
-    slow_frames: int
-
-    @property
-    def decodes_per_window(self) -> float:
-        """1 is the least for frames that windows share."""
-        return self.decodes / max(1, self.windows)
-
-    @property
-    def text(self) -> str:
-        """For a person; faults only where there are any."""
-        faults = "".join(
-            f", {count} {what}"
-            for count, what in (
-                (self.bad_frames, "bad frames skipped"),
-                (self.slow_frames, "slow reads"),
-            )
-            if count
-        )
-        return f"{self.decodes_per_window:.2f} decodes/window{faults}"
 
 
 class RunLog:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tracknet.datasets.index import ShardSet
+from tracknet.datasets.shard_set import ShardSet
 from tracknet.datasets.stream import WindowStream
 from tracknet.training.checkpoint import plan_differences
 from tracknet.training.distributed import Ranks

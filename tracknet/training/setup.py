@@ -11,11 +11,11 @@ import torch
 from torch import nn
 
 from tracknet.datasets.fetch_ahead import RemoteShards, room_wanted
-from tracknet.datasets.index import ShardSet
 from tracknet.datasets.loader import StreamLoader
 from tracknet.datasets.lost_frames import LostFrames
 from tracknet.datasets.sample_spec import SampleSpec
 from tracknet.datasets.shard_cache import ShardCache
+from tracknet.datasets.shard_set import ShardSet
 from tracknet.datasets.shard_streams import check_stored_size, evaluation_stream, training_stream
 from tracknet.datasets.sources import Sources, open_sources
 from tracknet.datasets.topology import Topology

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tracknet.datasets.features import FeatureSet, open_features
-from tracknet.datasets.index import ShardSet
 from tracknet.datasets.shard_cache import ShardCache
 from tracknet.datasets.shard_names import place_of
+from tracknet.datasets.shard_set import ShardSet
 from tracknet.models.frame_encoder import identity_of
 from tracknet.models.model import TrackNet
 from tracknet.utils.config import config_folders, load_config, to_plain

@@ -10,42 +10,27 @@ from typing import Any
 
 import torch
 
-from tracknet import __version__
-from tracknet.datasets.batch import Batch
-from tracknet.datasets.filters import chosen_games
-from tracknet.datasets.index import ShardSet
-from tracknet.datasets.index_file import BUILD_AGAIN
 from tracknet.datasets.loader import StreamLoader
+from tracknet.datasets.shard_set import ShardSet
 from tracknet.models.model import TrackNet
 from tracknet.models.precision import Precision
-from tracknet.models.window_overlap import resolve_overlap
-from tracknet.training.checkpoint import TrainingState, save_checkpoint
+from tracknet.training.checkpoint import TrainingState
+from tracknet.training.checkpoint_writer import CheckpointWriter
 from tracknet.training.device_memory import memory_of
 from tracknet.training.distributed import Ranks
-from tracknet.training.evaluation import own_frames, predict_split
-from tracknet.training.evaluation_parts import EvaluationParts
 from tracknet.training.learner import Learner
 from tracknet.training.look_ahead import batches_on
-from tracknet.training.metrics import (
-    ChosenOn,
-    ThresholdOrigin,
-    best_threshold,
-    design,
-    monitored,
-    monitored_figure,
-    summarise,
-)
-from tracknet.training.micro_batches import MicroBatches
-from tracknet.training.pictures import OverlayCollector
+from tracknet.training.metrics import monitored, monitored_figure
+from tracknet.training.provenance import Provenance
 from tracknet.training.run_folder import RunFolder
-from tracknet.training.run_log import RunLog, StreamCounts
+from tracknet.training.run_log import RunLog
 from tracknet.training.served import ServedWindows
 from tracknet.training.stop import StopRequest
+from tracknet.training.stream_counts import count_stream
+from tracknet.training.validation import Validation
 from tracknet.training.watch import EmptyMapWatch
 from tracknet.training.weight_update import HalfChanged
-from tracknet.utils.errors import Interrupted, RunError, UserError, shorten
-from tracknet.utils.files import finite_or_none
-from tracknet.utils.progress import Progress
+from tracknet.utils.errors import Interrupted, RunError, UserError
 from tracknet.utils.settings import Config
 
 # torchrun passes a signal on at once, and ends its processes 30 s later.
@@ -87,7 +72,6 @@ class Trainer:
         self.config = config
         self.model = model
         self.shards = shards
-        self._games_seen = chosen_games(shards.table, config.data.filter)
         self.train = train
         self.val = val
         self.precision = precision
@@ -116,15 +100,32 @@ class Trainer:
             best_of=monitored_figure(training.metrics),
         )
         self.last_validation: dict[str, Any] = {}
-        # A part's size is its own: without gradients more windows fit than in training, and no rank waits for another.
-        windows_each = val.stream.batch_size if val is not None else 1
-        self._val_micro = MicroBatches(training.micro_batch, windows_each)
         self._memory = memory_of(precision.device)
         self._watch = EmptyMapWatch(
             min(training.empty_map_steps, self.total_steps), training.loss, config.model.decoder.skip
         )
         self._served = ServedWindows(train.stream)
-        self._saved_step = 0
+        self._checkpoints = CheckpointWriter(
+            run,
+            model,
+            self.learner,
+            self._served,
+            Provenance(config, shards, model.num_maps),
+            self.ranks,
+            keep=training.keep_checkpoints,
+        )
+        self._validation: Validation | None = None
+        if val is not None:
+            self._validation = Validation(
+                config,
+                model,
+                val,
+                precision,
+                self.learner,
+                self.ranks,
+                set_windows=self._fewer_windows,
+                check_stop=self._stop_if_asked,
+            )
         self._stop = StopRequest(self.say, echo_s=0.0 if self.ranks.alone else _ECHO_S)
         for loader in (train, val):
             if loader is not None:
@@ -158,7 +159,7 @@ class Trainer:
             except (UserError, Interrupted, OSError):
                 # Damaged data, a loss that is no number, a lost rank, a full disk, a cache that holds no shard of the
                 # validation, a stop while data was waited for: the weights are those of the last good step.
-                self._save_what_is_new()
+                self._checkpoints.save_what_is_new(self.state, self.last_validation, self.say)
                 raise
             finally:
                 for loader in (self.train, self.val):
@@ -218,7 +219,7 @@ class Trainer:
             if self.learner.thawed_now:
                 log.note(f"step {state.step}: from here on the backbone is trained (training.unfreeze_at)")
             if state.step % training.log_every_steps == 0 or state.step == self.total_steps:
-                log.step(report, self._stream_counts())
+                log.step(report, count_stream(self.train, self.ranks))
             if advice := self._watch.after_step(
                 state, report.found, report.balls, report.peak, by_chance=report.found_by_chance
             ):
@@ -227,79 +228,32 @@ class Trainer:
             # An epoch's last step is saved at its end, validated.
             due = training.ckpt_every_steps and state.step % training.ckpt_every_steps == 0
             if due and not self._epoch_is_over and state.step < self.total_steps:
-                self._save()
+                self._checkpoints.save(state, self.last_validation)
 
     def _end_epoch(self, log: RunLog) -> None:
         training, state = self.config.training, self.state
         is_best = False
         coverage = self._served.coverage(state.batch, self.ranks, whole=self._epoch_is_over)
         if coverage is not None:
-            log.epoch(coverage, self._stream_counts())
+            log.epoch(coverage, count_stream(self.train, self.ranks))
         wanted = state.step >= self.total_steps or (state.epoch + 1) % training.val_every_epochs == 0
-        if self.val is not None and wanted and state.validated_step != state.step:
-            is_best = self._validate(self.val, log)
+        if self._validation is not None and wanted and state.validated_step != state.step:
+            is_best = self._validate(self._validation, log)
         # A training that ends within an epoch stays in it: a longer one goes on from there.
         if self._epoch_is_over:
             state.epoch, state.batch = state.epoch + 1, 0
-        self._save(is_best=is_best)
+        self._checkpoints.save(state, self.last_validation, is_best=is_best)
         self._stop_if_asked()
-
-    def _stream_counts(self) -> StreamCounts:
-        windows, decodes = self.ranks.numbers(self.train.windows, self.train.decodes).sum(axis=0)
-        # A frame of windows on two ranks is one bad frame.
-        faults = self.ranks.objects((self.train.faults.bad, set(self.train.faults.slow)))
-        bad = {row: what for of_rank, _ in faults for row, what in of_rank.items()}
-        slow = set().union(*(of_rank for _, of_rank in faults))
-        # Each rank's loader knows its own only.
-        if len(bad) > (most := self.train.faults.most_bad) and not self.ranks.alone:
-            with self.ranks.on_all():
-                raise RunError(
-                    f"{len(bad)} bad frames, over all {self.ranks.topology.world_size} processes, are more than "
-                    f"data.loader.max_bad_frames={most}",
-                    problems=shorten([bad[row] for row in sorted(bad)]),
-                    remedy=f"{BUILD_AGAIN}; or raise data.loader.max_bad_frames",
-                )
-        return StreamCounts(int(windows), int(decodes), len(bad), len(slow))
 
     @property
     def _epoch_is_over(self) -> bool:
         return self.state.batch + self.config.training.accumulate > self.train.num_steps
 
-    # ------------------------------------------------------------ validation
-
-    def _validate(self, val: StreamLoader, log: RunLog) -> bool:
-        """Evaluates, sets the model's threshold, reports; true if this is the best model so far."""
-        metrics, decode, state = self.config.training.metrics, self.config.model.heatmap.decode, self.state
-        pictures = OverlayCollector(self.model, val, self.config.training.overlay_images)
-
+    def _validate(self, validation: Validation, log: RunLog) -> bool:
+        """Evaluates and reports; true if this is the best model so far."""
+        metrics, state = self.config.training.metrics, self.state
         started = time.perf_counter()
-        frames, ranks = len(val.stream.table), self.ranks
-        with Progress("validating", frames, "frames", line_every_s=30, shown=ranks.is_main) as progress:
-
-            def on_batch(step: int, batch: Batch, logits: torch.Tensor) -> None:
-                pictures.take(step, batch, logits)
-                progress.advance(int(ranks.numbers(own_frames(val, batch)).sum()))
-                self._stop_if_asked()
-
-            with self.learner.weights_to_keep(agreed=True):
-                by_decoder = predict_split(
-                    self.model,
-                    val,
-                    self.precision,
-                    decoders=[decode],
-                    on_batch=on_batch,
-                    ranks=ranks,
-                    parts=EvaluationParts(
-                        self._val_micro,
-                        self._memory,
-                        set_windows=self._fewer_windows,
-                        note=log.warning,
-                    ),
-                )
-        predictions = by_decoder[decode]
-        threshold = best_threshold(predictions, design(metrics.distance_px))
-        figures = summarise(predictions, metrics, threshold=threshold)
-        self.model.score_threshold = threshold
+        figures, pictures = validation.run(log.warning)
         self.last_validation = {"step": state.step, **figures}
         state.validated_step = state.step
         value = monitored(figures, metrics)
@@ -307,53 +261,12 @@ class Trainer:
         is_best = value == value and (state.best is None or value >= state.best)
         if is_best:
             state.best = value
-        log.validation(figures, pictures.images(ranks), is_best=is_best, took_s=time.perf_counter() - started)
+        log.validation(
+            figures, pictures.images(self.ranks), is_best=is_best, took_s=time.perf_counter() - started
+        )
         return is_best
 
-    # ------------------------------------------------------------ checkpoints and stops
-
-    def _save(self, *, is_best: bool = False) -> None:
-        """Writes a checkpoint; all ranks wait for it, and fail with it."""
-        served = self._served.state(self.ranks) if self.state.batch else None
-        self.ranks.agreed(lambda: self._write_checkpoint(served, is_best=is_best))
-
-    def _write_checkpoint(self, served: dict[str, Any] | None, *, is_best: bool = False) -> None:
-        assert self.run is not None
-        if not self.ranks.is_main:
-            self._saved_step = self.state.step
-            return
-        self.model.provenance = {
-            "run": self.run.path.name,
-            "step": self.state.step,
-            "init_from": self.config.training.init_from,
-            "build_id": self.state.build_id,
-            "games": {**self.shards.manifest.games, "train": self._games_seen},
-            "threshold_chosen_on": self._threshold_origin() if self.last_validation else None,
-            # A figure on the frames that chose the checkpoint is optimistic, whatever the threshold.
-            "chosen_as_best_on": self._best_on().to_plain() if is_best else None,
-            # Of the step that it names: a checkpoint between two validations carries the former's.
-            "validation": finite_or_none(self.last_validation),
-            "versions": {"tracknet": __version__, "torch": torch.__version__},
-        }
-        keep = self.config.training.keep_checkpoints
-        tensors = {**self.learner.tensors(), **({"served": served} if served is not None else {})}
-        with self.learner.weights_to_keep():
-            save_checkpoint(self.run.checkpoints, self.model, self.state, tensors, is_best=is_best, keep=keep)
-        self._saved_step = self.state.step
-
-    def _best_on(self) -> ChosenOn:
-        games = tuple(self.shards.manifest.games.get("val", ()))
-        return ChosenOn(build_ids=tuple(self.shards.builds()), split="val", games=games)
-
-    def _threshold_origin(self) -> dict[str, Any]:
-        best_on = self._best_on()
-        return ThresholdOrigin(
-            build_ids=best_on.build_ids,
-            split=best_on.split,
-            games=best_on.games,
-            protocol=f"design, {design(self.config.training.metrics.distance_px).distance_text}",
-            overlap=resolve_overlap(None, self.model.num_maps),
-        ).to_plain()
+    # ------------------------------------------------------------ going on, and stopping
 
     def restore(self, state: TrainingState, tensors: dict[str, Any]) -> None:
         """Goes back to a checkpoint's state; the model's weights are loaded by whoever built it.
@@ -367,26 +280,17 @@ class Trainer:
         if state.best_of != best_of:
             # Another figure decides from here on: the old record says nothing of it.
             state.best, state.best_of = None, best_of
-        self._saved_step = state.step
+        self._checkpoints.saved_step = state.step
         self._served.restore(tensors.get("served"), state.epoch, state.batch, is_main=self.ranks.is_main)
         self.last_validation = dict(self.model.provenance.get("validation") or {})
-
-    def _save_what_is_new(self) -> None:
-        """Asks no other rank, which may be gone; what the others served is not known then."""
-        if self.state.step > self._saved_step:
-            known = self.ranks.alone and self.state.batch
-            try:
-                self._write_checkpoint(self._served.state(self.ranks) if known else None)
-            except torch.OutOfMemoryError:
-                self.say(f"warning: no memory for a checkpoint of step {self.state.step} either")
 
     def _stop_if_asked(self) -> None:
         """Stops all ranks at the same step, whichever of them was asked."""
         asked = int(self.ranks.numbers(self._stop.signal or 0).max())
         if not asked:
             return
-        if self.state.step > self._saved_step:
-            self._save()
+        if self.state.step > self._checkpoints.saved_step:
+            self._checkpoints.save(self.state, self.last_validation)
         with self.ranks.on_all():
             raise self._interrupted(Signals(asked))
 
