@@ -156,8 +156,8 @@ def test_the_room_stays_claimed_while_wrong_bytes_are_fetched_again(site: Site, 
 def test_silence_is_called_that(site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = put(site, "a.tar")
     site.faults["/a.tar"] = ["stall"]
-    read(ShardCache(tmp_path, 10_000, Patience(attempts=2, timeout_s=0.1, pause_s=0.01)), file)
-    assert "a.tar: silent for 0.1 s; attempt 2 of 2 in 0.01 s" in capsys.readouterr().err
+    read(ShardCache(tmp_path, 10_000, Patience(attempts=4, timeout_s=1.0, pause_s=0.01)), file)
+    assert "a.tar: silent for 1 s; attempt 2 of 4 in 0.01 s" in capsys.readouterr().err
 
 
 def test_a_hash_that_is_a_path_is_refused() -> None:
