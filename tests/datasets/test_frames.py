@@ -42,7 +42,7 @@ def batches(stream: WindowStream, epoch: int = 0) -> list[Batch]:
     return list(StreamLoader(stream, NO_WORKERS).epoch(epoch))
 
 
-def assert_same_sample(streamed: Batch, raw: Batch, what: str) -> None:
+def assert_same_sample(streamed: Batch, raw: Batch, what: str, *, augmented: bool) -> None:
     for name in EXACT:
         torch.testing.assert_close(
             getattr(streamed, name), getattr(raw, name), rtol=0, atol=0, equal_nan=True, msg=f"{what}: {name}"
@@ -50,13 +50,15 @@ def assert_same_sample(streamed: Batch, raw: Batch, what: str) -> None:
     torch.testing.assert_close(streamed.heatmaps, raw.heatmaps, rtol=0, atol=1e-5, msg=f"{what}: heatmaps")
     assert streamed.frames.shape == raw.frames.shape
     error = (streamed.frames.float() - raw.frames.float()).abs()
-    assert error.mean() < MEAN_ERROR, what
-    assert error.max() <= LARGEST_ERROR, what
+    mean, largest = AUGMENTED_ERROR if augmented else PLAIN_ERROR
+    assert error.mean() < mean, what
+    assert error.max() <= largest, what
 
 
-# Of JPEG at quality 95 on these frames, in grey levels, where contrast is raised most and nothing is resampled;
-# measured: at most 1.72 and 24.
-MEAN_ERROR, LARGEST_ERROR = 1.9, 27
+# Mean and largest, of JPEG at quality 95 on these frames, in grey levels; measured: at most 1.42 and 17.
+PLAIN_ERROR = 1.6, 20
+# Where contrast is raised most and nothing is resampled; measured: at most 1.72 and 24.
+AUGMENTED_ERROR = 1.9, 27
 
 
 def window(batch: Batch, slot: int) -> Batch:
@@ -78,7 +80,10 @@ def test_every_window_of_the_stream_equals_the_raw_one(
         for slot in torch.nonzero(batch.valid).flatten().tolist():
             number = batch.step * 8 + slot
             assert_same_sample(
-                window(batch, slot), replace(raw[number], step=batch.step), shards.table.keys[number]
+                window(batch, slot),
+                replace(raw[number], step=batch.step),
+                shards.table.keys[number],
+                augmented=augmented,
             )
             compared.append(number)
     assert compared == list(range(len(raw)))
@@ -96,7 +101,8 @@ def test_training_batches_equal_the_raw_windows_of_the_same_epoch(
             for slot, first in enumerate(stream.windows_of(plan, batch.step).draws.tolist()):
                 row = int(batch.rows[slot, 0])
                 expected = raw.sample(row, first)
-                assert_same_sample(window(batch, slot), expected, f"epoch {epoch}, {shards.table.keys[row]}")
+                what = f"epoch {epoch}, {shards.table.keys[row]}"
+                assert_same_sample(window(batch, slot), expected, what, augmented=True)
                 seen.add((epoch, row))
     # 11 batches of 6 windows out of 71, each at most once.
     assert len(seen) == 2 * 66
