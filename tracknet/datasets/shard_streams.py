@@ -147,8 +147,12 @@ def _remote_shards(
     return None if cache is None else RemoteShards(cache, files)
 
 
+def _gb_wanted(remote: RemoteShards) -> float:
+    """The limit of the cache that would hold all of them, rounded up to hundredths."""
+    return -(-remote.bytes // (GB // 100)) / 100
+
+
 def _refuse_blocks(remote: RemoteShards, key: str) -> NoReturn:
-    need = -(-remote.bytes // (GB // 100)) / 100
     why, other = {
         "data.sources": ("several sources are mixed only where all of them are there", "train on one source"),
         "data.features": ("features are streamed only where all of them are there", "copy the features here"),
@@ -156,14 +160,13 @@ def _refuse_blocks(remote: RemoteShards, key: str) -> NoReturn:
     raise UserError(
         f"the remote shards of {key} have {remote.bytes / GB:.2f} GB together, data.cache.max_gb allows "
         f"{remote.cache.max_bytes / GB:.2f}: {why}",
-        remedy=f"set data.cache.max_gb to at least {need:.2f}, or {other}",
+        remedy=f"set data.cache.max_gb to at least {_gb_wanted(remote):.2f}, or {other}",
     )
 
 
 def _refuse_looking_around(remote: RemoteShards) -> NoReturn:
-    need = -(-remote.bytes // (GB // 100)) / 100
     raise UserError(
         f"data.augment.paste and streak look at frames around a window, and of the {remote.bytes / GB:.2f} GB of "
         f"remote shards data.cache.max_gb keeps {remote.cache.max_bytes / GB:.2f}",
-        remedy=f"set data.cache.max_gb to at least {need:.2f}, or both of their prob to 0",
+        remedy=f"set data.cache.max_gb to at least {_gb_wanted(remote):.2f}, or both of their prob to 0",
     )
