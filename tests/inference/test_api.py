@@ -101,9 +101,15 @@ def test_ranges_in_every_form_that_says_one(frames: Any):
 
 def test_a_camera_by_its_number(monkeypatch: pytest.MonkeyPatch, model_folder: Path):
     asked = []
-    monkeypatch.setattr(api, "open_frames", lambda spec, fps: asked.append(spec) or iter(()))
+
+    class Camera:
+        live = True
+
+    monkeypatch.setattr(api, "open_frames", lambda spec, **how: asked.append(spec) or Camera())
     tracknet.track(0, model_folder, device="cpu")
     assert asked == ["0"]
+    predictor, *_ = api._prepare("0", model_folder, None, 30.0, 5.0, {"device": "cpu"})
+    assert predictor.batch_size == 1  # a live picture is wanted now
 
 
 def test_the_source_is_not_drawn_over(model_folder: Path, video: Path):

@@ -17,10 +17,15 @@ import av
 import numpy as np
 import pytest
 
-from tests.rtsp_server import rtsp_server
+from tests.inference.conftest import MakeModel
+from tests.rtsp_server import Silent, rtsp_server
 from tests.videos import pictures
 from tracknet.inference.frame_source import open_frames
+from tracknet.inference.outputs import Job
 from tracknet.inference.predictions import Predictions
+from tracknet.inference.predictor import Predictor
+from tracknet.inference.run_job import run_job
+from tracknet.utils.errors import RunError
 
 ROOT = Path(__file__).parents[2]
 
@@ -98,26 +103,69 @@ def test_rtsp(tmp_path: Path):
         assert source.live and not source.repeatable
         frames = [(frame.number, frame.time_s, frame.image().shape) for frame in source]
     assert [number for number, _, _ in frames] == list(range(len(frames)))
+    assert source.notes() == [
+        f"the stream ended after {len(frames)} frames: its sender closed it, or the line broke"
+    ]
     assert len(frames) >= 29  # the last one may wait for a packet that says where it ends
     steps_s = np.diff([time_s for _, time_s, _ in frames])
     np.testing.assert_allclose(steps_s, 1 / 30, atol=1e-3)
     assert {shape for _, _, shape in frames} == {(90, 160, 3)}
 
 
-def test_a_silent_rtsp_server_does_not_hang_the_tests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    over = threading.Event()
-    monkeypatch.setattr("tests.rtsp_server._play", lambda connection, data: over.wait(60))
-    watch = "import sys; from tracknet.inference.frame_source import open_frames; open_frames(sys.argv[1])"
-    try:
-        with rtsp_server(tmp_path, pictures(2), limit_s=1.0) as url:
-            # A process of its own, for a viewer that waits can be ended from outside only.
-            done = subprocess.run(
-                [sys.executable, "-c", watch, url], capture_output=True, text=True, timeout=30, cwd=ROOT
-            )
-            over.set()
-    finally:
-        over.set()
-    assert "RunError" in done.stderr, done.stderr
+def test_rtsp_over_udp_from_a_camera_that_knows_nothing_else(tmp_path: Path):
+    with (
+        rtsp_server(tmp_path, pictures(30), udp=True) as url,
+        closing(open_frames(url, timeout_s=10)) as source,
+    ):
+        numbers = [frame.number for frame in source]
+    assert numbers == list(range(len(numbers)))
+    assert len(numbers) > 20
+
+
+@pytest.mark.parametrize("silent_at", ["OPTIONS", "DESCRIBE", "SETUP", "PLAY"])
+def test_a_server_that_falls_silent_is_told_of(tmp_path: Path, silent_at: Silent):
+    with (
+        rtsp_server(tmp_path, pictures(2), silent_at=silent_at) as url,
+        pytest.raises(RunError, match=r"rtsp://.*/court cannot be read: no picture came within 0\.5 s"),
+    ):
+        open_frames(url, timeout_s=0.5)
+
+
+def test_a_stream_that_stops_in_the_middle_of_a_packet_leaves_all_its_rows(
+    make_model: MakeModel, tmp_path: Path
+):
+    with rtsp_server(tmp_path, pictures(200), silent_at="half a packet") as url:
+        source = open_frames(url, timeout_s=1.0)
+        predictor = Predictor(make_model(), device="cpu", batch_size=1)
+        with pytest.raises(
+            RunError, match=r"no picture came for 1 s; (\d+) frames until then: .*court\.csv"
+        ) as lost:
+            run_job(Job(url, "court"), source, predictor, tmp_path, forms=["csv"], overlay=True)
+    rows = Predictions.read(tmp_path / "court.csv")
+    assert rows.frame.tolist() == list(range(len(rows)))
+    assert 50 < len(rows) < 200
+    assert f"; {len(rows)} frames until then" in lost.value.what
+    with av.open(str(tmp_path / "court.overlay.mp4")) as overlay:
+        assert sum(1 for _ in overlay.decode(video=0)) == len(rows)
+    assert not list(tmp_path.glob("*.partial.csv"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stream_that_never_begins_can_be_stopped(
+    model_folder: Path, tmp_path: Path, number: signal.Signals
+):
+    with rtsp_server(tmp_path, pictures(2), silent_at="DESCRIBE") as url:
+        process = subprocess.Popen(
+            command(model_folder, url, tmp_path / "out", "--timeout", "50"), stderr=subprocess.PIPE, cwd=ROOT
+        )
+        deadline_s = time.monotonic() + 40
+        while not list(tmp_path.glob("out/.*.lock")):  # from then on it opens the stream
+            assert time.monotonic() < deadline_s and process.poll() is None
+            time.sleep(0.05)
+        time.sleep(0.5)
+        process.send_signal(number)
+        _, said = process.communicate(timeout=20)
+    assert (process.returncode, said.decode().strip()) == (130, "stopped: interrupted")
 
 
 def test_ctrl_c_is_the_end_of_a_stream_that_has_none(model_folder: Path, tmp_path: Path):

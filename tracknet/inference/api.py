@@ -17,10 +17,11 @@ from tracknet.inference.heatmap_model import HeatmapModel, load_model
 from tracknet.inference.pipeline import ALL_FRAMES, FrameRange, predict_points
 from tracknet.inference.points import PointRows, balls_of
 from tracknet.inference.predictions import Predictions
-from tracknet.inference.predictor import Predictor
-from tracknet.inference.source_contract import FrameSource
+from tracknet.inference.predictor import Predictor, usual_batch
+from tracknet.inference.source_contract import FrameSource, StreamLost
 from tracknet.utils.errors import RunError, UserError
 from tracknet.utils.settings import TrajectoryConfig
+from tracknet.utils.video import DEFAULT_TIMEOUT_S
 
 CANDIDATES = 5
 Frames = tuple[int, int | None] | slice | str | None
@@ -44,6 +45,7 @@ def track(
     *,
     frames: Frames = None,
     fps: float = DEFAULT_FPS,
+    timeout_s: float | None = DEFAULT_TIMEOUT_S,
     **settings: Unpack[Settings],
 ) -> Iterator[Ball]:
     """The ball in each frame, one after the other, while the source is read.
@@ -56,12 +58,13 @@ def track(
         model: a model, or what `tracknet.scripts.predict` takes for one.
         frames: only these, `(first, end)`, `slice(first, end)` or `"first:end"`; `None` as end is the source's own.
         fps: of a folder's pictures, which have no time of their own.
+        timeout_s: how long opening a URL, and each wait for a frame of it, may take; `None` for ever.
         settings: how the model is used: device, amp, batch_size, threshold, overlap, flip, candidates.
 
     Raises:
         UserError: source or model cannot be had; `RunError` where the source breaks on the way.
     """
-    predictor, opened, wanted = _prepare(source, model, frames, fps, settings)
+    predictor, opened, wanted = _prepare(source, model, frames, fps, timeout_s, settings)
     return _balls(predictor, opened, wanted)
 
 
@@ -71,6 +74,7 @@ def predict(
     *,
     frames: Frames = None,
     fps: float = DEFAULT_FPS,
+    timeout_s: float | None = DEFAULT_TIMEOUT_S,
     smooth: bool | TrajectoryConfig = False,
     events: Sport | None = None,
     **settings: Unpack[Settings],
@@ -83,7 +87,7 @@ def predict(
     Arguments and errors are those of `track`, and
 
     Args:
-        source: see `track`; `model`, `frames`, `fps` and `settings` likewise.
+        source: see `track`; `model`, `frames`, `fps`, `timeout_s` and `settings` likewise.
         smooth: follow the ball through each frame's best candidates; see `finish.smoothed`.
         events: mark hits and bounces of this sport; see `finish.with_events`.
     """
@@ -94,14 +98,19 @@ def predict(
     trajectory = (TrajectoryConfig() if smooth else None) if isinstance(smooth, bool) else smooth
     finish = Finish(trajectory, events)
     settings = {**settings, "candidates": max(settings.get("candidates", CANDIDATES), finish.candidates)}
-    predictor, opened, wanted = _prepare(source, model, frames, fps, settings)
-    rows = PointRows()
-    for block in predict_points(opened, predictor, wanted):
-        rows.add(block)
+    predictor, opened, wanted = _prepare(source, model, frames, fps, timeout_s, settings)
+    rows, lost = PointRows(), []
+    try:
+        for block in predict_points(opened, predictor, wanted):
+            rows.add(block)
+    except StreamLost as error:
+        if not len(rows):
+            raise
+        lost.append(error.what)  # what came cannot be had again
     if not len(rows):
         opened.close()
         raise RunError(nothing_in(opened, wanted))
-    about = {**describe(opened, predictor, model, wanted), "notes": opened.notes()}
+    about = {**describe(opened, predictor, model, wanted), "notes": [*opened.notes(), *lost]}
     return finish(Predictions.of_points(rows.joined(), predictor.threshold, about), predictor.threshold)
 
 
@@ -134,6 +143,7 @@ def _prepare(
     model: HeatmapModel | str | Path,
     frames: Frames,
     fps: float,
+    timeout_s: float | None,
     settings: Settings,
 ) -> tuple[Predictor, FrameSource, FrameRange]:
     spec, wanted = _spec(source), _wanted(frames)
@@ -141,11 +151,17 @@ def _prepare(
     rate = float(given) if isinstance(given, numbers.Real) else math.nan
     if not (math.isfinite(rate) and rate > 0):
         raise UserError(f"fps must be above 0, got {fps!r}", remedy=f"fps={DEFAULT_FPS:g} is the default")
+    if timeout_s is not None and not (math.isfinite(timeout_s) and timeout_s > 0):
+        raise UserError(f"timeout_s must be above 0, got {timeout_s!r}", remedy="None waits for ever")
     device = settings.get("device", "auto")
     loaded = load_model(model, device=device) if isinstance(model, str | Path) else model
-    chosen: Settings = {"candidates": CANDIDATES, **settings}
-    predictor = Predictor(loaded, **chosen)
-    return predictor, open_frames(spec, fps=rate), wanted
+    opened = open_frames(spec, fps=rate, timeout_s=timeout_s)
+    chosen: Settings = {"candidates": CANDIDATES, "batch_size": usual_batch(opened.live), **settings}
+    try:
+        return Predictor(loaded, **chosen), opened, wanted
+    except BaseException:
+        opened.close()
+        raise
 
 
 def _spec(source: str | Path | int) -> str | Path:

@@ -11,6 +11,7 @@ import numpy as np
 from tracknet.inference.source_contract import SourceFrame
 from tracknet.utils.errors import RunError
 from tracknet.utils.images import RGBImage
+from tracknet.utils.naming import counted
 from tracknet.utils.video import VideoTraits
 
 
@@ -25,6 +26,7 @@ class CameraSource:
 
         self.name = f"camera {index}"
         self.stated_frames: int | None = None
+        self._ended_after: int | None = None
         # Of a camera that is not there, OpenCV prints a page about how it looked.
         logging: Any = cv2.utils.logging
         level = logging.getLogLevel()
@@ -50,6 +52,7 @@ class CameraSource:
         while True:
             there, picture = self._camera.read()
             if not there:
+                self._ended_after = number
                 return
             if number == 0:
                 start_s = time.monotonic()
@@ -58,8 +61,10 @@ class CameraSource:
             number += 1
 
     def notes(self) -> list[str]:
-        """A camera gives what it gives."""
-        return []
+        """Whether it stopped by itself: a camera gives what it gives, as long as it is there."""
+        if self._ended_after is None:
+            return []
+        return [f"the camera gave no further picture after {counted(self._ended_after, 'frame')}"]
 
     def close(self) -> None:
         """Frees the camera."""

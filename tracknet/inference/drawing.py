@@ -17,7 +17,7 @@ from tracknet.utils.errors import RunError, UserError
 from tracknet.utils.geometry import Size
 from tracknet.utils.images import RGBImage
 from tracknet.utils.urls import is_url
-from tracknet.utils.video import VideoError, VideoTraits
+from tracknet.utils.video import DEFAULT_TIMEOUT_S, VideoError, VideoTraits
 
 
 def draw_predictions(
@@ -27,6 +27,7 @@ def draw_predictions(
     *,
     fps: float = DEFAULT_FPS,
     heatmaps: Iterable[Heatmap] | None = None,
+    timeout_s: float | None = DEFAULT_TIMEOUT_S,
     progress: Callable[[int], None] | None = None,
 ) -> str | None:
     """Draws predictions into the pictures that they are of, read a second time.
@@ -37,6 +38,7 @@ def draw_predictions(
         path: of the MP4.
         fps: of a folder's pictures.
         heatmaps: `[h, w]`, 0..1, of every row, in order, for the corner.
+        timeout_s: how long a URL may be silent.
         progress: called with the number of frames written.
 
     Returns:
@@ -59,7 +61,9 @@ def draw_predictions(
         _draw_folder(PictureFolder(Path(source), fps=fps), predictions, path, heatmap_of, progress)
         return None
     try:
-        lost = draw_video(source, predictions, path, heatmap_of=heatmap_of, progress=progress)
+        lost = draw_video(
+            source, predictions, path, heatmap_of=heatmap_of, timeout_s=timeout_s, progress=progress
+        )
     except VideoError as error:
         raise RunError(f"{source} {error}") from None
     return None if lost is None else f"the overlay lacks the sound, or the rest of it: {lost}"

@@ -11,13 +11,15 @@ from tracknet.inference.source_contract import FrameSource
 from tracknet.inference.video_source import VideoSource
 from tracknet.utils.errors import UserError
 from tracknet.utils.urls import is_url, shown
+from tracknet.utils.video import DEFAULT_TIMEOUT_S
 
 STDIN = "-"
 DEFAULT_FPS = 30.0
-_LIVE_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "tcp", "udp", "rtp", "srt")
 
 
-def open_frames(spec: str | Path, *, fps: float = DEFAULT_FPS) -> FrameSource:
+def open_frames(
+    spec: str | Path, *, fps: float = DEFAULT_FPS, timeout_s: float | None = DEFAULT_TIMEOUT_S
+) -> FrameSource:
     """Opens what a person names.
 
     Args:
@@ -25,6 +27,7 @@ def open_frames(spec: str | Path, *, fps: float = DEFAULT_FPS) -> FrameSource:
             (rtsp, http, ...); `-` for a video on standard input, of a form that can be read from the start on
             (MPEG-TS, Matroska, AVI; MP4 only with its index in front).
         fps: of a folder's pictures, which have no time of their own.
+        timeout_s: how long opening a URL, and each wait for a frame of it, may take; `None` for ever.
 
     Raises:
         UserError: there is no such thing, or PyAV is not installed.
@@ -36,7 +39,7 @@ def open_frames(spec: str | Path, *, fps: float = DEFAULT_FPS) -> FrameSource:
     if isinstance(spec, str) and spec.isdecimal() and not Path(spec).exists():
         return CameraSource(int(spec))
     if isinstance(spec, str) and is_url(spec):
-        return VideoSource(spec, shown(spec), live=spec.partition(":")[0].lower() in _LIVE_SCHEMES)
+        return VideoSource(spec, shown(spec), timeout_s=timeout_s)
     path = Path(spec)
     if is_folder(path):
         return PictureFolder(path, fps=fps)

@@ -24,7 +24,7 @@ from tracknet.utils.errors import RunError
 from tracknet.utils.geometry import Size
 from tracknet.utils.images import RGBImage
 from tracknet.utils.naming import counted
-from tracknet.utils.video import Video, VideoTraits
+from tracknet.utils.video import DEFAULT_TIMEOUT_S, Video, VideoTraits
 from tracknet.utils.video_writer import VideoWriter
 
 Heatmap = npt.NDArray[np.floating]
@@ -143,6 +143,7 @@ def draw_video(
     *,
     look: OverlayLook | None = None,
     heatmap_of: Callable[[int], Heatmap | None] | None = None,
+    timeout_s: float | None = DEFAULT_TIMEOUT_S,
     progress: Callable[[int], None] | None = None,
 ) -> str | None:
     """Draws predictions into the video that they are of, in a second pass over it.
@@ -155,6 +156,7 @@ def draw_video(
         path: of the MP4.
         look: what is drawn.
         heatmap_of: gives the heatmap of a frame for the corner.
+        timeout_s: how long a URL may be silent.
         progress: called with the number of frames written, after each.
 
     Returns:
@@ -169,7 +171,10 @@ def draw_video(
     ball = next(rows, None)
     if ball is None:
         raise RunError(f"{path}: no predictions to draw")
-    with Video(source) as video, OverlayVideo(path, video.size, video.traits, look) as out:
+    with (
+        Video(source, timeout_s=timeout_s) as video,
+        OverlayVideo(path, video.size, video.traits, look) as out,
+    ):
         frames = iter(video)
         for frame in frames:
             if frame.index < ball.frame:

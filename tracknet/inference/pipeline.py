@@ -11,13 +11,13 @@ frames are cut into batches.
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 
 from tracknet.inference.points import PointBlock, read_points
 from tracknet.inference.predictor import InputFrame, Predictor
-from tracknet.inference.source_contract import FrameSource
+from tracknet.inference.source_contract import FrameSource, StreamLost
 from tracknet.inference.stages import Stages
 from tracknet.utils.errors import UserError
 from tracknet.utils.geometry import Size
@@ -124,16 +124,28 @@ def predict_points(
 
     Raises:
         UserError: whatever goes wrong in any stage, here; `RunError` where the source breaks.
+        StreamLost: a live source broke; all its frames have come out before.
     """
     size = predictor.model.input_size
     # A live picture is wanted now, not when a batch of them is there.
     depth = 2 if source.live else max(4, 2 * predictor.batch_size)
+    lost: list[StreamLost] = []
     with Stages() as stages:
         inputs = input_frames(source, size, wanted, reach=predictor.reach, images=images)
-        frames = stages.ahead(inputs, depth=depth)
+        frames = stages.ahead(_until_lost(inputs, lost), depth=depth)
         for block in stages.ahead(predictor.heatmaps(frames), depth=_BLOCKS_AHEAD):
             points = read_points(
                 block, predictor.model.config.heatmap, candidates=predictor.candidates, heatmaps=heatmaps
             )
             if points is not None:
                 yield points
+        if lost:
+            raise lost[0]
+
+
+def _until_lost(inputs: Iterable[InputFrame], lost: list[StreamLost]) -> Iterator[InputFrame]:
+    """Ends where a stream is lost, as where it ends, so that the windows of its last frames are still worked out."""
+    try:
+        yield from inputs
+    except StreamLost as error:
+        lost.append(error)

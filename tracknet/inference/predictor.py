@@ -21,6 +21,11 @@ from tracknet.utils.images import RGBImage
 DEFAULT_BATCH = 8
 
 
+def usual_batch(live: bool) -> int:
+    """Windows at once where nobody says: a live picture is wanted now, not when a batch of them is there."""
+    return 1 if live else DEFAULT_BATCH
+
+
 @dataclass(frozen=True, slots=True)
 class InputFrame:
     """A frame as the model sees it.

@@ -20,11 +20,12 @@ from tracknet.inference.points import PointRows
 from tracknet.inference.predictions import Predictions
 from tracknet.inference.predictor import Predictor
 from tracknet.inference.result_record import ResultRecord
-from tracknet.inference.source_contract import FrameSource
+from tracknet.inference.source_contract import FrameSource, StreamLost
 from tracknet.utils.errors import Interrupted, RunError
 from tracknet.utils.files import replace_file
 from tracknet.utils.naming import counted
 from tracknet.utils.progress import Progress
+from tracknet.utils.video import DEFAULT_TIMEOUT_S
 
 NOTHING = Finish()
 
@@ -59,11 +60,13 @@ def run_job(
     overlay: bool = False,
     inset: bool = False,
     fps: float = DEFAULT_FPS,
+    timeout_s: float | None = DEFAULT_TIMEOUT_S,
     record: ResultRecord | None = None,
 ) -> Done:
     """Predicts a source and writes its files; until all rows are there, they are in `NAME.partial.csv`.
 
-    Ctrl-C ends a live source, and is its proper end; anything else it interrupts.
+    Ctrl-C ends a live source, and is its proper end; anything else it interrupts. A live source that is lost on the way
+    has given all that it will: that is finished as if it had ended, and then told as the error that it is.
 
     Args:
         job: says the files' names.
@@ -78,6 +81,7 @@ def run_job(
             and so before `finish`.
         inset: with the heatmap in the corner.
         fps: of a folder's pictures.
+        timeout_s: how long a URL may be silent while the overlay is drawn from it.
         record: is told what the files are of.
 
     Raises:
@@ -89,6 +93,7 @@ def run_job(
     rows = PointRows()
     about = describe(source, predictor, model, wanted)
     live = overlay and not source.repeatable
+    lost: StreamLost | None = None
     with ExitStack() as held:
         partial = held.enter_context(PartialCsv(job.partial(out)))
         drawn = heatmaps = None
@@ -112,6 +117,10 @@ def run_job(
             except KeyboardInterrupt:
                 if not source.live:
                     raise Interrupted(f"{source.name}: {_kept(partial)}") from None
+            except StreamLost as error:
+                if not len(rows):
+                    raise
+                lost = error
             except RunError as error:
                 raise _with_rows(error, partial) from error
             except OSError as error:  # of the overlay; the partial file tells of its own
@@ -147,16 +156,25 @@ def run_job(
                 "the overlay lacks the sound: the source can be read but once, and is read for its pictures"
             )
         if overlay and not live:
-            notes += draw_rows(job, predictions, out, fps, heatmaps)
+            notes += draw_rows(job, predictions, out, fps, heatmaps, timeout_s=timeout_s)
     if overlay:
         written.append(job.overlay(out))
         if record is not None:
             record.add(written[-1:], heatmap=inset)
+    if lost is not None:
+        done = f"{counted(len(predictions), 'frame')} until then: {', '.join(map(str, written))}"
+        raise RunError(f"{lost.what}; {done}", problems=[*lost.problems, *notes], remedy=lost.remedy)
     return Done(predictions, tuple(written), tuple(notes), rate)
 
 
 def draw_rows(
-    job: Job, predictions: Predictions, out: Path, fps: float, heatmaps: Iterable[Heatmap] | None = None
+    job: Job,
+    predictions: Predictions,
+    out: Path,
+    fps: float,
+    heatmaps: Iterable[Heatmap] | None = None,
+    *,
+    timeout_s: float | None = DEFAULT_TIMEOUT_S,
 ) -> list[str]:
     """Draws into a source that can be read again, and returns what there is to note.
 
@@ -166,6 +184,7 @@ def draw_rows(
         out: the folder.
         fps: of a folder's pictures.
         heatmaps: of every row, for the corner.
+        timeout_s: how long a URL may be silent.
 
     Raises:
         Interrupted: with what is there.
@@ -180,6 +199,7 @@ def draw_rows(
                 path,
                 fps=fps,
                 heatmaps=heatmaps,
+                timeout_s=timeout_s,
                 progress=lambda done: progress.advance(done - progress.done),
             )
         except OSError as error:

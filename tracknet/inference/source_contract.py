@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from tracknet.utils.errors import RunError
 from tracknet.utils.images import RGBImage
 from tracknet.utils.video import VideoTraits
 
@@ -23,6 +24,10 @@ class SourceFrame:
     number: int
     time_s: float
     image: Callable[[], RGBImage]
+
+
+class StreamLost(RunError):
+    """A live source gives no more, and not because it ended. What it gave cannot be had again."""
 
 
 class FrameSource(Protocol):

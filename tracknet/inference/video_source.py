@@ -3,60 +3,95 @@
 from __future__ import annotations
 
 import errno
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
 from tracknet.inference.forward_clock import ForwardClock
-from tracknet.inference.source_contract import SourceFrame
+from tracknet.inference.source_contract import SourceFrame, StreamLost
 from tracknet.utils.errors import RunError
 from tracknet.utils.naming import counted
-from tracknet.utils.video import Video, VideoError
+from tracknet.utils.urls import is_url
+from tracknet.utils.video import DEFAULT_TIMEOUT_S, Video, VideoError
+from tracknet.utils.waiting import waited_for
+
+_LIVE_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "tcp", "udp", "rtp", "srt")
 
 
 class VideoSource:
-    """A video's frames: every one that decodes, with its own time."""
+    """A video's frames: every one that decodes, with its own time; of a stream without stamps, when it came."""
 
-    def __init__(self, source: str | Path | BinaryIO, name: str, *, live: bool = False) -> None:
-        self.name, self.live = name, live
+    def __init__(
+        self, source: str | Path | BinaryIO, name: str, *, timeout_s: float | None = DEFAULT_TIMEOUT_S
+    ) -> None:
+        """Opens it.
+
+        Args:
+            source: a file, a URL, or a readable binary stream.
+            name: for messages.
+            timeout_s: how long what is behind a URL may be silent; `None` for ever.
+
+        Raises:
+            RunError: it cannot be read, or holds no video.
+        """
+        self.name = name
+        scheme = source.partition(":")[0].lower() if isinstance(source, str) and is_url(source) else None
         try:
-            # Of a damaged file, several threads give fewer frames than one.
-            self._video = Video(source)
+            self._video = _opened(source, timeout_s if scheme else None)
         except VideoError as error:
             raise RunError(f"{name} {error}") from None
+        except TimeoutError:
+            raise RunError(
+                f"{name} cannot be read: no picture came within {timeout_s:g} s",
+                remedy="check the address and that it is sending; --timeout (timeout_s) waits longer",
+            ) from None
         except OSError as error:
             remedy = "check the address, the permissions and the network"
-            if error.errno == errno.EIO and name.startswith(("http://", "https://")):
+            if error.errno == errno.EIO and scheme in ("http", "https"):
                 remedy += (
                     "; from a server that gives no parts of a file (byte ranges), an MP4 can be read only where its "
                     "index comes first: download it and name the file"
                 )
             raise RunError(f"{name} cannot be read: {error.strerror or error}", remedy=remedy) from None
-        rate = self._video.frame_rate
+        video = self._video
+        self.live = scheme in _LIVE_SCHEMES or video.endless
+        # Times that FFmpeg makes up, 1/25 s apart, are not those of pictures that come when they come.
+        self._by_arrival = self.live and not video.timed
+        rate = None if self._by_arrival else video.frame_rate
         self.frame_rate = float(rate) if rate else None
-        self.stated_frames = None if live else self._video.stated_frames
+        self.stated_frames = None if self.live else video.expected_frames
         self._clock = ForwardClock(self.frame_rate)
         self._ended = False
         # A named pipe, or a device, is no file.
         self.repeatable = (
-            source.is_file() if isinstance(source, Path) else isinstance(source, str) and not live
+            source.is_file() if isinstance(source, Path) else isinstance(source, str) and not self.live
         )
-        traits = self._video.traits
+        traits = video.traits
+        if self._by_arrival:
+            traits = replace(traits, time_base=None, frame_rate=None)
         if not self.repeatable:
-            traits = replace(traits, sound=None, sound_lost=self._video.has_audio)
+            traits = replace(traits, sound=None, sound_lost=video.has_audio)
         self.traits = traits
 
     def start_at(self, number: int) -> None:
         """Does nothing: which frame is the `number`th is known once those before it are decoded."""
 
     def __iter__(self) -> Iterator[SourceFrame]:
+        begun_s: float | None = None
         try:
             for frame in self._video:
-                yield SourceFrame(frame.index, self._clock(frame.time_s), frame.image)
+                stamp_s = frame.time_s
+                if self._by_arrival:
+                    now_s = time.monotonic()
+                    begun_s = now_s if begun_s is None else begun_s
+                    stamp_s = now_s - begun_s
+                yield SourceFrame(frame.index, self._clock(stamp_s), frame.image)
             self._ended = True
         except OSError as error:
-            raise RunError(
+            lost = StreamLost if self.live else RunError
+            raise lost(
                 f"{self.name} cannot be read further than frame {self._video.frames_read}: {error.strerror or error}"
             ) from None
 
@@ -75,12 +110,25 @@ class VideoSource:
         if video.damaged_frames:
             notes.append(f"frames that the decoder had to mend: {video.damaged_frames:,}")
         notes += self._clock.notes()
-        if self._ended and self.stated_frames is not None and self.stated_frames != video.frames_read:
+        if self._ended and self.live:
             notes.append(
-                f"its header states {counted(self.stated_frames, 'frame')}, {video.frames_read:,} decode"
+                f"the stream ended after {counted(video.frames_read, 'frame')}: its sender closed it, or the line broke"
             )
+        stated = None if self.live else video.stated_frames
+        if self._ended and stated is not None and stated != video.frames_read:
+            notes.append(f"its header states {counted(stated, 'frame')}, {video.frames_read:,} decode")
         return notes
 
     def close(self) -> None:
         """Closes the file."""
         self._video.close()
+
+
+def _opened(source: str | Path | BinaryIO, timeout_s: float | None) -> Video:
+    # Of a damaged file, several threads give fewer frames than one.
+    if isinstance(source, Path) and source.is_file():
+        return Video(source)
+    # Anything else may be silent, and Python hears no Ctrl-C while FFmpeg waits.
+    return waited_for(
+        lambda: Video(source, timeout_s=timeout_s), limit_s=timeout_s, discard=lambda video: video.close()
+    )

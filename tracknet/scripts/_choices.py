@@ -10,4 +10,5 @@ RESULT_FORMATS = ("csv", "parquet", "json")
 OVERLAPS = ("mean", "max", "weighted", "none")
 AMPS = ("auto", "bf16", "fp16", "off")
 DEFAULT_FPS = 30.0
+DEFAULT_TIMEOUT_S = 30.0
 EXPORT_SUFFIXES = {"onnx": ".onnx", "torch-export": ".pt2"}

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from tracknet.scripts._choices import AMPS, DEFAULT_FPS, OVERLAPS, RESULT_FORMATS, SPORTS
+from tracknet.scripts._choices import AMPS, DEFAULT_FPS, DEFAULT_TIMEOUT_S, OVERLAPS, RESULT_FORMATS, SPORTS
 from tracknet.utils.errors import UserError
 
 
@@ -76,6 +76,14 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--fps", type=float, default=DEFAULT_FPS, help=f"of folders of pictures; default: {DEFAULT_FPS:g}"
     )
+    parser.add_argument(
+        "--timeout",
+        type=float,
+        default=DEFAULT_TIMEOUT_S,
+        metavar="S",
+        help="of URLs: how long opening one, and each wait for a picture, may take; "
+        f"default: {DEFAULT_TIMEOUT_S:g} seconds",
+    )
     existing = parser.add_mutually_exclusive_group()
     existing.add_argument("--overwrite", action="store_true", help="replace results that are there")
     existing.add_argument(
@@ -130,6 +138,8 @@ def _problems(args: argparse.Namespace) -> Iterator[str]:
         yield f"--batch must be at least 1, got {args.batch}"
     if not (math.isfinite(args.fps) and args.fps > 0):
         yield f"--fps must be above 0, got {args.fps:g}"
+    if not (math.isfinite(args.timeout) and args.timeout > 0):
+        yield f"--timeout must be above 0, got {args.timeout:g}"
     if args.threshold is not None and not 0 <= args.threshold <= 1:
         yield f"--threshold must be from 0 to 1, as scores are, got {args.threshold:g}"
     if args.heatmap and not args.overlay:

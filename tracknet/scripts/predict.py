@@ -102,10 +102,10 @@ def _predict(
 
     from tracknet.inference.frame_source import open_frames
     from tracknet.inference.partial_csv import set_aside
-    from tracknet.inference.predictor import DEFAULT_BATCH, Predictor
+    from tracknet.inference.predictor import Predictor, usual_batch
     from tracknet.inference.run_job import run_job
 
-    source = open_frames(job.spec, fps=args.fps)
+    source = open_frames(job.spec, fps=args.fps, timeout_s=args.timeout)
     try:
         if stopped.is_set():
             # FFmpeg, while it looks at what a pipe holds, takes Ctrl-C for the pipe's end.
@@ -114,8 +114,7 @@ def _predict(
             model,
             device=args.device,
             amp=args.amp,
-            # A live picture is wanted at once.
-            batch_size=args.batch or (1 if source.live else DEFAULT_BATCH),
+            batch_size=args.batch or usual_batch(source.live),
             threshold=args.threshold,
             overlap=args.overlap,
             flip=args.flip,
@@ -144,6 +143,7 @@ def _predict(
         overlay=args.overlay,
         inset=args.heatmap,
         fps=args.fps,
+        timeout_s=args.timeout,
         record=results.record(job),
     )
 

@@ -16,6 +16,8 @@ A whole file gives the same bytes with any number of threads. Of a damaged one, 
 
 from __future__ import annotations
 
+import errno
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -28,7 +30,16 @@ import numpy as np
 from tracknet.utils.errors import UserError
 from tracknet.utils.geometry import Size
 from tracknet.utils.images import RGBImage
+from tracknet.utils.urls import is_url
 
+DEFAULT_TIMEOUT_S = 30.0
+"""How long what is behind a URL may be silent: longer than cameras take to wake and segments of HLS last."""
+_NO_TIMESTAMPS = 0x80
+"""FFmpeg's AVFMT_NOTIMESTAMPS."""
+# Each is read by one protocol and ignored by the others. A server closes a connection from which nothing is read for a
+# minute, as where the model is slower than the line: the rest of a file is asked for then. RTSP over TCP loses no
+# packets and passes through firewalls; where a camera refuses it, FFmpeg goes on with UDP.
+_OF_URLS = {"reconnect": "1", "rtsp_flags": "prefer_tcp"}
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".m4v", ".webm", ".mpg", ".mpeg", ".ts")
 
 
@@ -60,6 +71,7 @@ class VideoTraits:
         sound: the file or URL whose sound belongs to it; `None` where there is none.
         start_s: time stamp of the first frame, where `time_s` is 0.
         sound_lost: sound belongs to it, which was gone with the pictures when they were read.
+        timeout_s: how long the place that its sound comes from may be silent; `None` for ever.
 
     """
 
@@ -70,6 +82,7 @@ class VideoTraits:
     sound: str | None = None
     start_s: Fraction = Fraction(0)
     sound_lost: bool = False
+    timeout_s: float | None = None
 
 
 class VideoFrame:
@@ -118,6 +131,10 @@ class Video:
         size: of the upright first frame.
         frame_rate: frames per second as the header has it (30000/1001 stays so); `None` where unknown.
         stated_frames: what the header claims, which may be wrong; `None` where it claims nothing.
+        expected_frames: that, or where nothing is claimed, what fits into the length that it states; likewise.
+        endless: read over a network, and nothing says that it has an end: neither a length in bytes nor in frames or
+            seconds. So are a camera's pictures over HTTP, a broadcast, and a playlist that is not finished.
+        timed: whether frames have time stamps; else the times are those of a made-up rate.
         cut_short: whether the file ends before its last packet, as its index has it.
         codec: such as `h264`.
         has_audio: whether sound comes with it.
@@ -129,28 +146,41 @@ class Video:
 
     """
 
-    def __init__(self, source: str | Path | BinaryIO, *, threads: int = 1) -> None:
+    def __init__(
+        self,
+        source: str | Path | BinaryIO,
+        *,
+        threads: int = 1,
+        timeout_s: float | None = DEFAULT_TIMEOUT_S,
+    ) -> None:
         """Opens a video and decodes its first frame.
 
         Args:
             source: a file, anything FFmpeg can open (a URL, a device), or a readable binary stream.
             threads: for decoding; 0 takes one per CPU.
+            timeout_s: of a URL: how long opening it, and later each wait for a frame, may take; `None` for ever.
 
         Raises:
             VideoError: empty, no video, sound only, a codec that is unknown, or no frame that decodes.
-            OSError: the file does not exist or cannot be read.
+            OSError: the file does not exist or cannot be read; `TimeoutError` where a URL is silent for too long.
             UserError: PyAV is not installed.
 
         """
         self.frames_read = self.bad_packets = self.damaged_frames = 0
         self.broken_off: str | None = None
         self._source = source
-        self._container, self._stream = _open(source, threads)
+        self._timeout_s = timeout_s if _is_remote(source) else None
+        self._container, self._stream = _open(source, threads, self._timeout_s)
         self._packets = self._container.demux(self._stream)
         try:
             self.codec: str = self._stream.codec_context.name
             self.frame_rate = _rate(self._stream)
             self.stated_frames: int | None = self._stream.frames or None
+            self.expected_frames = self.stated_frames or _frames_in_length(
+                self._container, self._stream, self.frame_rate
+            )
+            self.endless = _is_remote(source) and _states_no_end(self._container, self._stream)
+            self.timed = not self._container.format.flags & _NO_TIMESTAMPS
             self.cut_short = _cut_short(self._container, self._stream)
             self.has_audio = bool(self._container.streams.audio)
             self._frames = self._decode()
@@ -231,17 +261,22 @@ class Video:
             # Bytes that were read once, from a pipe, cannot be read again for their sound.
             sound=str(self._source) if self.has_audio and isinstance(self._source, str | Path) else None,
             start_s=self._start,
+            timeout_s=self._timeout_s,
         )
 
     def _raw_frames(self) -> Iterator[Any]:
         from av.error import FFmpegError
 
+        waited_s = 0.0
         while True:
+            begun_s = time.monotonic()
             try:
                 packet = next(self._packets)
             except StopIteration:
                 return
             except FFmpegError as error:
+                if _ran_out(begun_s, self._timeout_s):
+                    raise _silent(self._timeout_s) from None
                 if isinstance(error, OSError) and not isinstance(error, EOFError):
                     # The disk or the network, not the video.
                     raise OSError(error.errno, error.strerror, str(self._source)) from None
@@ -255,7 +290,14 @@ class Video:
             except FFmpegError:
                 self.bad_packets += 1
                 frames = []
-            yield from frames
+            if frames:
+                waited_s = 0.0
+                yield from frames
+            else:
+                # Something may come all the time, and no picture be made of it.
+                waited_s += time.monotonic() - begun_s
+                if self._timeout_s is not None and waited_s > self._timeout_s:
+                    raise _silent(self._timeout_s)
             if packet is None:
                 return
 
@@ -274,7 +316,7 @@ def count_packets(path: Path, at_most: int | None = None) -> int:
         path: a video.
         at_most: above 0; so many are counted, and nothing is read after them; `None` counts all.
     """
-    container, stream = _open(path, 1)
+    container, stream = _open(path, 1, None)
     from av.error import FFmpegError
 
     count = 0
@@ -296,7 +338,7 @@ def count_frames(path: Path) -> int:
         return sum(1 for _ in video)
 
 
-def _open(source: str | Path | BinaryIO, threads: int) -> tuple[Any, Any]:
+def _open(source: str | Path | BinaryIO, threads: int, timeout_s: float | None) -> tuple[Any, Any]:
     """The container and its stream of pictures, ready to decode; raises as `Video` does."""
     try:
         import av
@@ -306,11 +348,24 @@ def _open(source: str | Path | BinaryIO, threads: int) -> tuple[Any, Any]:
         ) from None
     if isinstance(source, Path) and source.is_file() and not source.stat().st_size:
         raise VideoError("is empty (0 bytes)")
+    remote, begun_s = _is_remote(source), time.monotonic()
     try:
-        container = av.open(openable(source) if isinstance(source, str | Path) else source)
+        container = av.open(
+            openable(source) if isinstance(source, str | Path) else source,
+            options=_OF_URLS if remote else None,
+            timeout=timeout_s,
+        )
     except av.error.FFmpegError as error:
+        if _ran_out(begun_s, timeout_s):
+            raise _silent(timeout_s) from None
         if isinstance(error, OSError):
             raise
+        if isinstance(error, av.error.HTTPError):
+            raise OSError(errno.EPROTO, error.strerror) from None
+        if remote:
+            raise VideoError(
+                f"gives no video, or closed the connection before one began ({error.strerror})"
+            ) from None
         raise VideoError(f"is no video, or was cut short of its index ({error.strerror})") from None
     # A song's cover is a stream of pictures too.
     cover = av.stream.Disposition.attached_pic
@@ -336,6 +391,19 @@ def openable(source: str | Path) -> str:
     return str(path.absolute() if there or isinstance(source, Path) else source)
 
 
+def _is_remote(source: str | Path | BinaryIO) -> bool:
+    return isinstance(source, str) and is_url(source)
+
+
+def _silent(timeout_s: float | None) -> TimeoutError:
+    return TimeoutError(errno.ETIMEDOUT, f"no picture came for {timeout_s:g} s")
+
+
+def _ran_out(begun_s: float, timeout_s: float | None) -> bool:
+    """Whether what failed was given up: a protocol may call that by an error of its own."""
+    return timeout_s is not None and time.monotonic() - begun_s >= timeout_s
+
+
 def _is_pipe(source: str | Path | BinaryIO) -> bool:
     """Whether what was read of a source is gone."""
     if isinstance(source, str | Path):
@@ -346,6 +414,30 @@ def _is_pipe(source: str | Path | BinaryIO) -> bool:
 def _rate(stream: Any) -> Fraction | None:
     rate = stream.average_rate or stream.guessed_rate
     return Fraction(rate) if rate else None
+
+
+def _frames_in_length(container: Any, stream: Any, rate: Fraction | None) -> int | None:
+    if rate is None or _grows(container):
+        return None
+    # Sound may be longer than the pictures.
+    length_s = (
+        stream.duration * stream.time_base
+        if stream.duration
+        else Fraction(container.duration or 0, 1_000_000)
+    )
+    return round(length_s * rate) or None
+
+
+def _states_no_end(container: Any, stream: Any) -> bool:
+    if container.format.name == "mpjpeg":  # some cameras state a length, of which they know nothing
+        return True
+    return container.size <= 0 and not stream.frames and (not container.duration or _grows(container))
+
+
+def _grows(container: Any) -> bool:
+    """Whether a length is that of the fragments of an MP4 that came so far."""
+    name = container.format.name
+    return container.size <= 0 and "mp4" in name.split(",")
 
 
 def _cut_short(container: Any, stream: Any) -> bool:

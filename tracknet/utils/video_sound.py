@@ -26,13 +26,14 @@ class Sound:
         left_out: why there is no sound, or no more of it; `None` where nothing is missing.
     """
 
-    def __init__(self, out: Any, source: str, start_s: Fraction) -> None:
+    def __init__(self, out: Any, source: str, start_s: Fraction, *, timeout_s: float | None = None) -> None:
         """Adds a track to `out`, whose header must not be written yet.
 
         Args:
             out: PyAV's container.
             source: a file or URL.
             start_s: the time stamp in the source at which the pictures begin.
+            timeout_s: how long the source may be silent; `None` for ever.
         """
         import av
 
@@ -42,7 +43,7 @@ class Sound:
         self._next: tuple[Fraction, Any] | None = None
         self._input: Any = None
         try:
-            self._input = av.open(openable(source))
+            self._input = av.open(openable(source), timeout=timeout_s)
             stream = self._input.streams.best("audio")
             if stream is None or stream.codec_context is None:
                 self.left_out = "of a codec that the installed PyAV does not know" if stream else None
@@ -140,6 +141,10 @@ class Sound:
 
 def _reason(error: Exception) -> str:
     """FFmpeg's own words, without the hidden name of the file that was being written."""
+    from av.error import ExitError
+
+    if isinstance(error, ExitError):
+        return "nothing came for too long"
     return getattr(error, "strerror", None) or str(error)
 
 

@@ -143,7 +143,7 @@ class VideoWriter:
             self._first_tick = tick
             if self._traits.sound is not None:
                 start_s = self._traits.start_s + tick * self._time_base
-                self._sound = Sound(self._out, self._traits.sound, start_s)
+                self._sound = Sound(self._out, self._traits.sound, start_s, timeout_s=self._traits.timeout_s)
         else:
             tick = max(tick, self._last_tick + 1)
             self._last_step = tick - self._last_tick

@@ -1,0 +1,114 @@
+"""Streams over HTTP that have no end, from a server on the loopback: bytes without a length, while somebody reads."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from fractions import Fraction
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count, islice
+from pathlib import Path
+from typing import ClassVar
+
+import av
+
+from tests.videos import pictures, write_video
+
+Body = Callable[[], Iterable[bytes]]
+
+
+class Broadcast:
+    """What is sent by path: a content type, and pieces that are made anew for every reader.
+
+    Attributes:
+        over: set at the end; what waits, waits for it.
+        reset: connections end as those of a server that crashed do.
+    """
+
+    def __init__(self) -> None:
+        self.bodies: dict[str, tuple[str, Body]] = {}
+        self.over = threading.Event()
+        self.reset = False
+        self.url = ""
+
+    def silence(self) -> Iterator[bytes]:
+        """Nothing, as long as the server runs."""
+        self.over.wait(120)
+        yield from ()
+
+
+@contextlib.contextmanager
+def broadcast() -> Iterator[Broadcast]:
+    """A server, until the block ends."""
+    site = Broadcast()
+
+    class Handler(_Handler):
+        pass
+
+    Handler.site = site
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    site.url = f"http://127.0.0.1:{server.server_address[1]}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield site
+    finally:
+        site.over.set()
+        server.shutdown()
+        server.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    site: ClassVar[Broadcast]
+
+    def do_GET(self) -> None:
+        if self.path not in self.site.bodies:
+            self.send_error(404)
+            return
+        kind, pieces = self.site.bodies[self.path]
+        self.send_response(200)
+        self.send_header("Content-Type", kind)
+        self.end_headers()
+        with contextlib.suppress(OSError):  # whoever watched is gone
+            for piece in pieces():
+                if self.site.over.is_set():
+                    return
+                self.wfile.write(piece)
+            if self.site.reset:
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                self.connection.close()
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+def jpegs(frames: int | None, *, fps: float = 50.0) -> Iterator[bytes]:
+    """The parts of a multipart stream of JPEG, as network cameras send it; `None` frames never end."""
+    drawn = [_jpeg(picture) for picture in pictures(10)]
+    for number in islice(count(), frames):
+        jpeg = drawn[number % 10]
+        head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
+        yield head.encode() + jpeg + b"\r\n"
+        time.sleep(1 / fps)
+
+
+MULTIPART = "multipart/x-mixed-replace; boundary=frame"
+
+
+def _jpeg(picture: object) -> bytes:
+    encoder = av.CodecContext.create("mjpeg", "w")
+    frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format="yuvj420p")  # type: ignore[arg-type]
+    encoder.width, encoder.height, encoder.pix_fmt = frame.width, frame.height, "yuvj420p"
+    encoder.time_base = Fraction(1, 25)
+    return b"".join(bytes(packet) for packet in [*encoder.encode(frame), *encoder.encode(None)])
+
+
+def transport_stream(scratch: Path, frames: int) -> bytes:
+    """MPEG-TS of H.264, without frames that wait for later ones."""
+    options = {"g": "5", "tune": "zerolatency", "preset": "ultrafast"}
+    return write_video(scratch / "stream.ts", pictures(frames), options=options).read_bytes()
