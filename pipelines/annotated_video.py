@@ -17,7 +17,8 @@ from tracknet.datasets.schema import FrameLabel
 from tracknet.utils.errors import UserError
 from tracknet.utils.geometry import Size
 from tracknet.utils.naming import natural_key
-from tracknet.utils.video import VIDEO_SUFFIXES, Video, VideoError, count_frames, count_packets
+from tracknet.utils.video import VIDEO_SUFFIXES, Video, count_frames, count_packets
+from tracknet.utils.video_container import VideoError
 
 DRAWING = "ROOT/match1/video/ID.mp4 ... and ROOT/match1/csv/ID_ball.csv"
 VIDEO_FOLDER = "video"

@@ -7,7 +7,7 @@ from pathlib import Path
 from tracknet.datasets.label_csv import FaultKind, LabelFault
 from tracknet.utils.images import ImageError
 from tracknet.utils.naming import natural_key
-from tracknet.utils.video import VideoError
+from tracknet.utils.video_container import VideoError
 
 
 def subfolders(parent: Path) -> list[Path]:

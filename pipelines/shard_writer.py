@@ -25,7 +25,7 @@ from tracknet.utils.errors import RunError
 from tracknet.utils.geometry import Size
 from tracknet.utils.images import Decode, ImageError, stored_jpeg
 from tracknet.utils.memory import keep_freed_memory
-from tracknet.utils.video import VideoError
+from tracknet.utils.video_container import VideoError
 
 # Raise it when the bytes of a shard change for the same task: finished shards of older builds are then redone.
 WRITER_VERSION = 1

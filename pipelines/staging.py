@@ -34,7 +34,8 @@ from tracknet.utils.files import hash_stream, sync_folder
 from tracknet.utils.geometry import Size
 from tracknet.utils.images import encode_jpeg, resize_frame
 from tracknet.utils.memory import keep_freed_memory
-from tracknet.utils.video import Video, VideoError
+from tracknet.utils.video import Video
+from tracknet.utils.video_container import VideoError
 
 STAGED_NAME = "staged"
 # Raise it when the bytes of a staged frame change for the same video.

@@ -18,11 +18,11 @@ import av
 
 from tests.videos import pictures, write_video
 
-Body = Callable[[], Iterable[bytes]]
+Body = Callable[[], bytes | Iterable[bytes]]
 
 
 class Broadcast:
-    """What is sent by path: a content type, and pieces that are made anew for every reader.
+    """What is sent by path: a content type, and bytes with their length, or pieces without one; made for every reader.
 
     Attributes:
         over: set at the end; what waits, waits for it.
@@ -70,12 +70,15 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path not in self.site.bodies:
             self.send_error(404)
             return
-        kind, pieces = self.site.bodies[self.path]
+        kind, make = self.site.bodies[self.path]
+        body = make()
         self.send_response(200)
         self.send_header("Content-Type", kind)
+        if isinstance(body, bytes):
+            self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         with contextlib.suppress(OSError):  # whoever watched is gone
-            for piece in pieces():
+            for piece in [body] if isinstance(body, bytes) else body:
                 if self.site.over.is_set():
                     return
                 self.wfile.write(piece)
@@ -108,7 +111,33 @@ def _jpeg(picture: object) -> bytes:
     return b"".join(bytes(packet) for packet in [*encoder.encode(frame), *encoder.encode(None)])
 
 
-def transport_stream(scratch: Path, frames: int) -> bytes:
-    """MPEG-TS of H.264, without frames that wait for later ones."""
+def transport_stream(scratch: Path, frames: int, *, first: int = 0, sound: bool = False) -> bytes:
+    """MPEG-TS of H.264 at 30 frames/s, without frames that wait for later ones.
+
+    Args:
+        scratch: a folder.
+        frames: how many.
+        first: number of the first, which its time stamps begin with.
+        sound: give it some.
+    """
     options = {"g": "5", "tune": "zerolatency", "preset": "ultrafast"}
-    return write_video(scratch / "stream.ts", pictures(frames), options=options).read_bytes()
+    times = [round((first + number) * 1000 / 30) for number in range(frames)]
+    path = write_video(
+        scratch / "stream.ts", pictures(frames), options=options, times=times, sound=sound, stamps_kept=True
+    )
+    return path.read_bytes()
+
+
+def in_pieces(content: bytes, *, pause_s: float = 0.0) -> Iterator[bytes]:
+    """Bytes as a line carries them."""
+    for start in range(0, len(content), 1316):
+        yield content[start : start + 1316]
+        time.sleep(pause_s)
+
+
+def playlist(segments: int, *, finished: bool) -> bytes:
+    """HLS: segments of a second, `0.ts` and so on."""
+    lines = ["#EXTM3U", "#EXT-X-VERSION:3", "#EXT-X-TARGETDURATION:1", "#EXT-X-MEDIA-SEQUENCE:0"]
+    for number in range(segments):
+        lines += ["#EXTINF:1.0,", f"{number}.ts"]
+    return "\n".join([*lines, *(["#EXT-X-ENDLIST"] if finished else []), ""]).encode()

@@ -44,10 +44,17 @@ def write_video(
     sound: bool = False,
     options: dict[str, str] | None = None,
     index_first: bool = True,
+    stamps_kept: bool = False,
 ) -> Path:
-    """Writes a video; `times` are the frames' time stamps in 1/1000 s, evenly spaced where there are none."""
+    """Writes a video.
+
+    `times` are the frames' time stamps in 1/1000 s, evenly spaced where there are none; MPEG-TS begins at 1.4 s,
+    unless they are to be kept.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     flags = {"movflags": "faststart"} if path.suffix == ".mp4" and index_first else {}
+    if stamps_kept:
+        flags["mpegts_copyts"] = "1"
     with av.open(str(path), "w", options=flags) as out:
         stream = out.add_stream(codec, rate=rate, options={"crf": "12", **(options or {})})
         audio = out.add_stream("aac", rate=8000) if sound else None

@@ -18,7 +18,8 @@ from tracknet.reporting.ball_overlay import BALL_RGB, EVENT_RGB
 from tracknet.utils.errors import RunError
 from tracknet.utils.geometry import Size
 from tracknet.utils.images import RGBImage
-from tracknet.utils.video import Video, VideoError
+from tracknet.utils.video import Video
+from tracknet.utils.video_container import VideoError
 
 NAN = float("nan")
 

@@ -16,7 +16,8 @@ from tests.videos import pictures, write_match, write_video
 from tracknet.utils.errors import RunError
 from tracknet.utils.geometry import Size
 from tracknet.utils.images import encode_jpeg, resize_frame
-from tracknet.utils.video import Video, VideoError
+from tracknet.utils.video import Video
+from tracknet.utils.video_container import VideoError
 
 
 @pytest.fixture

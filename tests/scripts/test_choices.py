@@ -9,7 +9,7 @@ import pytest
 from tracknet.inference import events, export_format, frame_source, prediction_formats
 from tracknet.models import window_overlap
 from tracknet.scripts import _choices, _evaluate_options, _predict_options
-from tracknet.utils import video
+from tracknet.utils import video_container
 from tracknet.utils.settings import TrainingConfig
 
 
@@ -22,7 +22,7 @@ from tracknet.utils.settings import TrainingConfig
         (_choices.OVERLAPS, window_overlap.OVERLAPS),
         (_choices.AMPS, get_args(get_type_hints(TrainingConfig)["amp"])),
         (_choices.DEFAULT_FPS, frame_source.DEFAULT_FPS),
-        (_choices.DEFAULT_TIMEOUT_S, video.DEFAULT_TIMEOUT_S),
+        (_choices.DEFAULT_TIMEOUT_S, video_container.DEFAULT_TIMEOUT_S),
         (_choices.EXPORT_SUFFIXES, export_format.SUFFIXES),
     ],
     ids=["sports", "formats", "overlaps", "amps", "fps", "timeout", "suffixes"],

@@ -17,7 +17,8 @@ from tests.videos import pictures, turn, write_sound, write_video
 from tracknet.utils.errors import UserError
 from tracknet.utils.geometry import Size
 from tracknet.utils.images import RGBImage
-from tracknet.utils.video import Video, VideoError, count_frames, count_packets, is_video
+from tracknet.utils.video import Video, count_frames, count_packets, is_video
+from tracknet.utils.video_container import VideoError
 
 
 def read(path: Path, **options: int) -> list[RGBImage]:

@@ -21,7 +21,7 @@ from tracknet.inference.predictor import Predictor, usual_batch
 from tracknet.inference.source_contract import FrameSource, StreamLost
 from tracknet.utils.errors import RunError, UserError
 from tracknet.utils.settings import TrajectoryConfig
-from tracknet.utils.video import DEFAULT_TIMEOUT_S
+from tracknet.utils.video_container import DEFAULT_TIMEOUT_S
 
 CANDIDATES = 5
 Frames = tuple[int, int | None] | slice | str | None

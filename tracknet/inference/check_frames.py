@@ -21,7 +21,8 @@ from tracknet.utils.errors import UserError
 from tracknet.utils.geometry import Size
 from tracknet.utils.images import resize_frame
 from tracknet.utils.naming import counted
-from tracknet.utils.video import Video, VideoError, count_packets
+from tracknet.utils.video import Video, count_packets
+from tracknet.utils.video_container import VideoError
 
 COUNT = 32
 """Windows: a ViT-B takes about two minutes for them on one core, twice."""

@@ -17,7 +17,8 @@ from tracknet.utils.errors import RunError, UserError
 from tracknet.utils.geometry import Size
 from tracknet.utils.images import RGBImage
 from tracknet.utils.urls import is_url
-from tracknet.utils.video import DEFAULT_TIMEOUT_S, VideoError, VideoTraits
+from tracknet.utils.video import VideoTraits
+from tracknet.utils.video_container import DEFAULT_TIMEOUT_S, VideoError
 
 
 def draw_predictions(

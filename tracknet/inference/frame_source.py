@@ -11,7 +11,7 @@ from tracknet.inference.source_contract import FrameSource
 from tracknet.inference.video_source import VideoSource
 from tracknet.utils.errors import UserError
 from tracknet.utils.urls import is_url, shown
-from tracknet.utils.video import DEFAULT_TIMEOUT_S
+from tracknet.utils.video_container import DEFAULT_TIMEOUT_S
 
 STDIN = "-"
 DEFAULT_FPS = 30.0

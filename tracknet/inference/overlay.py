@@ -24,7 +24,8 @@ from tracknet.utils.errors import RunError
 from tracknet.utils.geometry import Size
 from tracknet.utils.images import RGBImage
 from tracknet.utils.naming import counted
-from tracknet.utils.video import DEFAULT_TIMEOUT_S, Video, VideoTraits
+from tracknet.utils.video import Video, VideoTraits
+from tracknet.utils.video_container import DEFAULT_TIMEOUT_S
 from tracknet.utils.video_writer import VideoWriter
 
 Heatmap = npt.NDArray[np.floating]

@@ -25,7 +25,7 @@ from tracknet.utils.errors import Interrupted, RunError
 from tracknet.utils.files import replace_file
 from tracknet.utils.naming import counted
 from tracknet.utils.progress import Progress
-from tracknet.utils.video import DEFAULT_TIMEOUT_S
+from tracknet.utils.video_container import DEFAULT_TIMEOUT_S
 
 NOTHING = Finish()
 

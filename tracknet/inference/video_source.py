@@ -14,7 +14,8 @@ from tracknet.inference.source_contract import SourceFrame, StreamLost
 from tracknet.utils.errors import RunError
 from tracknet.utils.naming import counted
 from tracknet.utils.urls import is_url
-from tracknet.utils.video import DEFAULT_TIMEOUT_S, Video, VideoError
+from tracknet.utils.video import Video
+from tracknet.utils.video_container import DEFAULT_TIMEOUT_S, VideoError
 from tracknet.utils.waiting import waited_for
 
 _LIVE_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "tcp", "udp", "rtp", "srt")
@@ -130,5 +131,8 @@ def _opened(source: str | Path | BinaryIO, timeout_s: float | None) -> Video:
         return Video(source)
     # Anything else may be silent, and Python hears no Ctrl-C while FFmpeg waits.
     return waited_for(
-        lambda: Video(source, timeout_s=timeout_s), limit_s=timeout_s, discard=lambda video: video.close()
+        lambda: Video(source, timeout_s=timeout_s),
+        # FFmpeg takes it once to connect and once to look at what comes.
+        limit_s=None if timeout_s is None else 2 * timeout_s,
+        discard=lambda video: video.close(),
     )

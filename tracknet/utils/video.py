@@ -27,24 +27,24 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from tracknet.utils.errors import UserError
 from tracknet.utils.geometry import Size
 from tracknet.utils.images import RGBImage
-from tracknet.utils.urls import is_url
+from tracknet.utils.video_container import (
+    DEFAULT_TIMEOUT_S,
+    VideoError,
+    frames_in_length,
+    has_times,
+    is_cut_short,
+    is_remote,
+    length_bytes,
+    open_pictures,
+    ran_out,
+    rate_of,
+    silence,
+    states_no_end,
+)
 
-DEFAULT_TIMEOUT_S = 30.0
-"""How long what is behind a URL may be silent: longer than cameras take to wake and segments of HLS last."""
-_NO_TIMESTAMPS = 0x80
-"""FFmpeg's AVFMT_NOTIMESTAMPS."""
-# Each is read by one protocol and ignored by the others. A server closes a connection from which nothing is read for a
-# minute, as where the model is slower than the line: the rest of a file is asked for then. RTSP over TCP loses no
-# packets and passes through firewalls; where a camera refuses it, FFmpeg goes on with UDP.
-_OF_URLS = {"reconnect": "1", "rtsp_flags": "prefer_tcp"}
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".m4v", ".webm", ".mpg", ".mpeg", ".ts")
-
-
-class VideoError(ValueError):
-    """There is no video to read. The message says why, without the file's name."""
 
 
 class Colours(NamedTuple):
@@ -169,19 +169,24 @@ class Video:
         self.frames_read = self.bad_packets = self.damaged_frames = 0
         self.broken_off: str | None = None
         self._source = source
-        self._timeout_s = timeout_s if _is_remote(source) else None
-        self._container, self._stream = _open(source, threads, self._timeout_s)
-        self._packets = self._container.demux(self._stream)
+        self._timeout_s = timeout_s if is_remote(source) else None
+        begun_s = time.monotonic()
+        self._container, self._stream = open_pictures(source, threads, self._timeout_s)
+        # With those of the sound, which may come on without pictures: PyAV waits anew after each that it passes over.
+        self._packets = self._container.demux(*([] if is_remote(source) else [self._stream]))
         try:
             self.codec: str = self._stream.codec_context.name
-            self.frame_rate = _rate(self._stream)
+            self.frame_rate = rate_of(self._stream)
             self.stated_frames: int | None = self._stream.frames or None
-            self.expected_frames = self.stated_frames or _frames_in_length(
+            self.expected_frames = self.stated_frames or frames_in_length(
                 self._container, self._stream, self.frame_rate
             )
-            self.endless = _is_remote(source) and _states_no_end(self._container, self._stream)
-            self.timed = not self._container.format.flags & _NO_TIMESTAMPS
-            self.cut_short = _cut_short(self._container, self._stream)
+            self.endless = is_remote(source) and states_no_end(self._container, self._stream)
+            self._of_no_length = is_remote(source) and length_bytes(self._container) is None
+            # Then the end of what FFmpeg has is no end: it gave up waiting for more.
+            self._gave_up = self.endless and ran_out(begun_s, self._timeout_s)
+            self.timed = has_times(self._container)
+            self.cut_short = is_cut_short(self._container, self._stream)
             self.has_audio = bool(self._container.streams.audio)
             self._frames = self._decode()
             self._start = Fraction(0)
@@ -271,33 +276,34 @@ class Video:
         while True:
             begun_s = time.monotonic()
             try:
-                packet = next(self._packets)
-            except StopIteration:
-                return
-            except FFmpegError as error:
-                if _ran_out(begun_s, self._timeout_s):
-                    raise _silent(self._timeout_s) from None
-                if isinstance(error, OSError) and not isinstance(error, EOFError):
-                    # The disk or the network, not the video.
-                    raise OSError(error.errno, error.strerror, str(self._source)) from None
-                self.broken_off = error.strerror
-                packet = None
-            try:
                 # No packet asks the decoder for the frames that it still holds.
-                frames = self._stream.codec_context.decode(packet)
+                packet = next(self._packets, None)
+                # Some formats then give what they have, and end.
+                self._gave_up |= ran_out(begun_s, self._timeout_s)
+            except FFmpegError as error:
+                packet = None
+                self._gave_up |= ran_out(begun_s, self._timeout_s)
+                # So FFmpeg's HTTP calls the end of what had no stated length.
+                ended = error.errno == errno.EIO and self._of_no_length
+                if not (self._gave_up or ended):
+                    if isinstance(error, OSError) and not isinstance(error, EOFError):
+                        # The disk or the network, not the video.
+                        raise OSError(error.errno, error.strerror, str(self._source)) from None
+                    self.broken_off = error.strerror
+            frames: list[Any] = []
+            try:
+                if packet is None or packet.stream is self._stream:
+                    frames = self._stream.codec_context.decode(packet)
             except EOFError:
-                return
+                pass
             except FFmpegError:
                 self.bad_packets += 1
-                frames = []
-            if frames:
-                waited_s = 0.0
-                yield from frames
-            else:
-                # Something may come all the time, and no picture be made of it.
-                waited_s += time.monotonic() - begun_s
-                if self._timeout_s is not None and waited_s > self._timeout_s:
-                    raise _silent(self._timeout_s)
+            waited_s = 0.0 if frames else waited_s + time.monotonic() - begun_s
+            yield from frames
+            # Something may come all the time, and no picture be made of it.
+            never = self._timeout_s is not None and waited_s > self._timeout_s
+            if never or (packet is None and self._gave_up):
+                raise silence(self._timeout_s)
             if packet is None:
                 return
 
@@ -316,7 +322,7 @@ def count_packets(path: Path, at_most: int | None = None) -> int:
         path: a video.
         at_most: above 0; so many are counted, and nothing is read after them; `None` counts all.
     """
-    container, stream = _open(path, 1, None)
+    container, stream = open_pictures(path, 1, None)
     from av.error import FFmpegError
 
     count = 0
@@ -338,114 +344,11 @@ def count_frames(path: Path) -> int:
         return sum(1 for _ in video)
 
 
-def _open(source: str | Path | BinaryIO, threads: int, timeout_s: float | None) -> tuple[Any, Any]:
-    """The container and its stream of pictures, ready to decode; raises as `Video` does."""
-    try:
-        import av
-    except ImportError:
-        raise UserError(
-            f"{source}: PyAV, which reads video, is not installed", remedy='pip install -e ".[video]"'
-        ) from None
-    if isinstance(source, Path) and source.is_file() and not source.stat().st_size:
-        raise VideoError("is empty (0 bytes)")
-    remote, begun_s = _is_remote(source), time.monotonic()
-    try:
-        container = av.open(
-            openable(source) if isinstance(source, str | Path) else source,
-            options=_OF_URLS if remote else None,
-            timeout=timeout_s,
-        )
-    except av.error.FFmpegError as error:
-        if _ran_out(begun_s, timeout_s):
-            raise _silent(timeout_s) from None
-        if isinstance(error, OSError):
-            raise
-        if isinstance(error, av.error.HTTPError):
-            raise OSError(errno.EPROTO, error.strerror) from None
-        if remote:
-            raise VideoError(
-                f"gives no video, or closed the connection before one began ({error.strerror})"
-            ) from None
-        raise VideoError(f"is no video, or was cut short of its index ({error.strerror})") from None
-    # A song's cover is a stream of pictures too.
-    cover = av.stream.Disposition.attached_pic
-    streams = [stream for stream in container.streams.video if not stream.disposition & cover]
-    if streams and streams[0].codec_context is not None:
-        streams[0].codec_context.thread_count = threads
-        streams[0].thread_type = "AUTO" if threads != 1 else "NONE"
-        return container, streams[0]
-    has_audio = bool(container.streams.audio)
-    container.close()
-    if streams:
-        raise VideoError("is of a codec that the installed PyAV cannot decode")
-    raise VideoError("holds sound and no pictures" if has_audio else "holds no pictures")
-
-
-def openable(source: str | Path) -> str:
-    """A source as FFmpeg is to be given it: what is there by its absolute path, and so `12:30.mp4` is no protocol."""
-    path = Path(source)
-    try:
-        there = path.exists()
-    except (OSError, ValueError):  # a URL too long for a name
-        there = False
-    return str(path.absolute() if there or isinstance(source, Path) else source)
-
-
-def _is_remote(source: str | Path | BinaryIO) -> bool:
-    return isinstance(source, str) and is_url(source)
-
-
-def _silent(timeout_s: float | None) -> TimeoutError:
-    return TimeoutError(errno.ETIMEDOUT, f"no picture came for {timeout_s:g} s")
-
-
-def _ran_out(begun_s: float, timeout_s: float | None) -> bool:
-    """Whether what failed was given up: a protocol may call that by an error of its own."""
-    return timeout_s is not None and time.monotonic() - begun_s >= timeout_s
-
-
 def _is_pipe(source: str | Path | BinaryIO) -> bool:
     """Whether what was read of a source is gone."""
     if isinstance(source, str | Path):
         return Path(source).is_fifo()
     return not source.seekable()
-
-
-def _rate(stream: Any) -> Fraction | None:
-    rate = stream.average_rate or stream.guessed_rate
-    return Fraction(rate) if rate else None
-
-
-def _frames_in_length(container: Any, stream: Any, rate: Fraction | None) -> int | None:
-    if rate is None or _grows(container):
-        return None
-    # Sound may be longer than the pictures.
-    length_s = (
-        stream.duration * stream.time_base
-        if stream.duration
-        else Fraction(container.duration or 0, 1_000_000)
-    )
-    return round(length_s * rate) or None
-
-
-def _states_no_end(container: Any, stream: Any) -> bool:
-    if container.format.name == "mpjpeg":  # some cameras state a length, of which they know nothing
-        return True
-    return container.size <= 0 and not stream.frames and (not container.duration or _grows(container))
-
-
-def _grows(container: Any) -> bool:
-    """Whether a length is that of the fragments of an MP4 that came so far."""
-    name = container.format.name
-    return container.size <= 0 and "mp4" in name.split(",")
-
-
-def _cut_short(container: Any, stream: Any) -> bool:
-    entries = stream.index_entries
-    if not len(entries) or container.size <= 0:  # no index, or a stream without an end
-        return False
-    last = entries[len(entries) - 1]
-    return bool(last.pos + last.size > container.size)
 
 
 def _quarter_turns(frame: Any) -> int:

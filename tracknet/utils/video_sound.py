@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
-from tracknet.utils.video import openable
+from tracknet.utils.video_container import openable
 
 _COPIED = ("aac", "mp3", "opus", "flac")
 _AAC_RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)

@@ -1,0 +1,217 @@
+"""Video over HTTP: what has no end is live, as a camera is, and what has one stays a file."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from itertools import chain, count, islice
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from tests.datasets.http_server import serve
+from tests.http_broadcast import (
+    MULTIPART,
+    Broadcast,
+    broadcast,
+    in_pieces,
+    jpegs,
+    playlist,
+    transport_stream,
+)
+from tests.inference.conftest import MakeModel
+from tests.inference.test_live_stream import ROOT, command
+from tests.videos import pictures, write_video
+from tracknet.inference.api import track
+from tracknet.inference.frame_source import open_frames
+from tracknet.inference.outputs import Job
+from tracknet.inference.predictions import Predictions
+from tracknet.inference.predictor import Predictor
+from tracknet.inference.run_job import run_job
+from tracknet.utils.errors import RunError
+from tracknet.utils.progress import Progress
+
+TS, M3U8 = "video/mp2t", "application/vnd.apple.mpegurl"
+
+
+def fragmented(path: Path, frames: int) -> bytes:
+    """An MP4 that is written while it is sent, as its own head says: without a length."""
+    with av.open(str(path), "w", options={"movflags": "frag_keyframe+empty_moov+default_base_moof"}) as out:
+        stream = out.add_stream("libx264", rate=30, options={"g": "5", "tune": "zerolatency"})
+        stream.width, stream.height, stream.pix_fmt = 160, 90, "yuv420p"
+        for picture in pictures(frames):
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        out.mux(stream.encode(None))
+    return path.read_bytes()
+
+
+def with_segments(site: Broadcast, scratch: Path, *, finished: bool) -> str:
+    """The URL of a playlist, whose segments go on while it is read where it is not finished."""
+    begun_s = time.monotonic()
+    for number in range(10):
+        content = transport_stream(scratch, 30, first=number * 30)
+        site.bodies[f"/{number}.ts"] = TS, lambda content=content: content  # type: ignore[misc]
+
+    def now() -> bytes:
+        # A new segment every tenth of a second.
+        segments = 4 if finished else min(10, 4 + int((time.monotonic() - begun_s) * 10))
+        return playlist(segments, finished=finished)
+
+    site.bodies["/list.m3u8"] = M3U8, now
+    return f"{site.url}/list.m3u8"
+
+
+def test_what_has_no_end_is_live_and_what_has_one_is_not(tmp_path: Path):
+    stream = transport_stream(tmp_path, 200)
+    with broadcast() as site, serve() as files:
+        site.bodies["/camera"] = MULTIPART, lambda: jpegs(None)
+        site.bodies["/stream"] = (
+            TS,
+            lambda: chain.from_iterable(in_pieces(stream, pause_s=0.001) for _ in count()),
+        )
+        site.bodies["/growing.mp4"] = (
+            "video/mp4",
+            lambda: in_pieces(fragmented(tmp_path / "f.mp4", 60), pause_s=0.001),
+        )
+        files.files = {
+            "/a.mp4": write_video(tmp_path / "a.mp4", pictures(9), sound=True).read_bytes(),
+            "/a.ts": stream,
+            "/a.mkv": write_video(tmp_path / "a.mkv", pictures(45)).read_bytes(),
+        }
+        for url in (f"{site.url}/camera", f"{site.url}/stream", f"{site.url}/growing.mp4"):
+            with closing(open_frames(url, timeout_s=10)) as source:
+                assert (source.live, source.repeatable, source.stated_frames) == (True, False, None), url
+                assert source.traits.sound is None
+                numbers = [frame.number for frame in islice(source, 30)]
+            assert numbers == list(range(30))
+        expected = {"/a.mp4": 9, "/a.ts": 200, "/a.mkv": 45}
+        for name, frames in expected.items():
+            with closing(open_frames(files.url + name, timeout_s=10)) as source:
+                assert (source.live, source.repeatable, source.stated_frames) == (False, True, frames), name
+                assert sum(1 for _ in source) == frames
+                assert source.notes() == []
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_hls_is_live_until_its_playlist_says_that_it_ends(tmp_path: Path, finished: bool):
+    with (
+        broadcast() as site,
+        closing(open_frames(with_segments(site, tmp_path, finished=finished))) as source,
+    ):
+        assert source.live is not finished
+        assert source.stated_frames == (120 if finished else None)
+        times_s = [frame.time_s for frame in (source if finished else islice(source, 150))]
+    assert len(times_s) == (120 if finished else 150)
+    assert times_s[:90] == pytest.approx([number / 30 for number in range(90)], abs=2e-3)
+
+
+def test_pictures_without_stamps_have_the_times_at_which_they_came(tmp_path: Path):
+    with broadcast() as site:
+        site.bodies["/camera"] = MULTIPART, lambda: jpegs(20, fps=10)
+        with closing(open_frames(f"{site.url}/camera", timeout_s=10)) as source:
+            assert source.frame_rate is None and source.traits.time_base is None
+            times_s = [frame.time_s for frame in source]
+    # FFmpeg would have them 0.04 s apart. Later is possible on a busy machine, and some come together at the beginning.
+    assert len(times_s) == 20
+    assert 1.5 < times_s[-1] < 20
+    assert source.notes() == ["the stream ended after 20 frames: its sender closed it, or the line broke"]
+
+
+def test_ctrl_c_is_the_end_of_pictures_over_http(model_folder: Path, tmp_path: Path):
+    with broadcast() as site:
+        site.bodies["/camera"] = MULTIPART, lambda: jpegs(None)
+        process = subprocess.Popen(
+            command(model_folder, f"{site.url}/camera", tmp_path, "--overlay"),
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+        )
+        deadline_s = time.monotonic() + 120
+        while not any(len(path.read_bytes()) > 500 for path in tmp_path.glob("*.partial.csv")):
+            assert time.monotonic() < deadline_s and process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 0, said
+    assert " left" not in said
+    rows = Predictions.read(tmp_path / "camera.csv")
+    assert rows.frame.tolist() == list(range(len(rows)))
+    assert (np.diff(rows.time_s) >= 0).all()
+    with av.open(str(tmp_path / "camera.overlay.mp4")) as overlay:
+        assert sum(1 for _ in overlay.decode(video=0)) == len(rows) > 10
+
+
+def test_a_stream_that_stalls_leaves_its_rows_and_says_so(make_model: MakeModel, tmp_path: Path):
+    stream, advanced = transport_stream(tmp_path, 40), []
+    with broadcast() as site:
+        site.bodies["/stream"] = TS, lambda: chain(in_pieces(stream), site.silence())
+        source = open_frames(f"{site.url}/stream", timeout_s=1.0)
+        predictor = Predictor(make_model(), device="cpu", batch_size=1)
+        with (
+            pytest.MonkeyPatch.context() as patch,
+            pytest.raises(RunError, match="no picture came for 1 s") as lost,
+        ):
+            patch.setattr(Progress, "__enter__", lambda self: advanced.append(self.total) or self)
+            run_job(Job(source.name, "stream"), source, predictor, tmp_path, forms=["csv", "json"])
+    rows = Predictions.read(tmp_path / "stream.csv")
+    assert rows.frame.tolist() == list(range(len(rows)))
+    assert 35 <= len(rows) <= 40  # what is not followed by the next packet's head is not known to be whole
+    assert (
+        f"{len(rows)} frames until then: {tmp_path / 'stream.csv'}, {tmp_path / 'stream.json'}"
+        in lost.value.what
+    )
+    assert advanced == [None]  # no time left is worked out
+    assert not list(tmp_path.glob("*.partial.csv"))
+
+
+def slowly(piece: bytes) -> Iterator[bytes]:
+    while True:
+        yield piece
+        time.sleep(0.02)
+
+
+def test_bytes_without_pictures_are_silence(tmp_path: Path):
+    """Bytes come all the time, and of none of them a picture can be made."""
+    stream = transport_stream(tmp_path, 40)
+    nothing = bytes([0x47, 0x1F, 0xFF, 0x10]) + bytes([255]) * 184
+    with broadcast() as site:
+        site.bodies["/stream"] = TS, lambda: chain(in_pieces(stream), slowly(nothing))
+        source = open_frames(f"{site.url}/stream", timeout_s=1.0)
+        with pytest.raises(RunError, match=r"cannot be read further than frame \d+: no picture came for 1 s"):
+            list(source)
+
+
+def test_a_server_that_dies_and_one_that_never_answers(make_model: MakeModel, tmp_path: Path):
+    stream = transport_stream(tmp_path, 40)
+    with broadcast() as site:
+        site.reset = True
+        site.bodies["/stream"] = TS, lambda: in_pieces(stream)
+        site.bodies["/nothing"] = TS, site.silence
+        found = []
+        try:
+            found += [
+                ball.frame for ball in track(f"{site.url}/stream", make_model(), device="cpu", timeout_s=5)
+            ]
+        except RunError as error:  # FFmpeg may take a reset for an end
+            assert "cannot be read further" in error.what
+        with pytest.raises(RunError, match=r"/nothing cannot be read: no picture came within 0\.5 s"):
+            open_frames(f"{site.url}/nothing", timeout_s=0.5)
+        with pytest.raises(RunError, match=r"/none cannot be read: .*404"):
+            open_frames(f"{site.url}/none", timeout_s=5)
+    assert found == list(range(len(found)))
+
+
+def test_a_file_whose_connection_is_cut_is_asked_for_again(tmp_path: Path):
+    noise = np.random.default_rng(0).integers(0, 256, (8, 240, 320, 3), dtype=np.uint8)
+    with serve() as site:
+        site.files = {"/a.mkv": write_video(tmp_path / "a.mkv", noise, options={"crf": "1"}).read_bytes()}
+        site.faults = {"/a.mkv": ["cut"]}
+        with closing(open_frames(f"{site.url}/a.mkv", timeout_s=20)) as source:
+            assert [frame.number for frame in source] == list(range(8))
+            assert source.notes() == []
+    assert site.asked_for("/a.mkv") >= 2
