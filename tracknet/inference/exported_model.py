@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -20,7 +19,7 @@ from tracknet.inference.export_format import (
     ExportMetadata,
     read_metadata,
 )
-from tracknet.inference.graph_runtimes import Graph, OnnxGraph, ProgramGraph, program_metadata
+from tracknet.inference.graph_runtimes import Graph, OnnxGraph, Port, ProgramGraph, program_metadata
 from tracknet.utils.errors import UserError
 from tracknet.utils.heatmap import locate
 from tracknet.utils.settings import SequenceConfig
@@ -98,8 +97,8 @@ def load_exported(path: str | Path, device: str = "auto") -> ExportedModel:
         device: torch's name, or `auto`. For ONNX it says where onnxruntime computes: `cuda` needs its GPU build.
 
     Raises:
-        UserError: no such file, not written by `export`, another version, an ONNX graph that is not what its metadata
-            say, or a package or device is missing.
+        UserError: no such file, not written by `export`, another version, a graph that is not what its metadata say,
+            or a package or device is missing.
         RunError: the file is damaged.
     """
     path = Path(path).expanduser()
@@ -108,34 +107,33 @@ def load_exported(path: str | Path, device: str = "auto") -> ExportedModel:
             f"there is no exported model {path}", remedy="name the .onnx or .pt2 file that export wrote"
         )
     suffix = path.suffix.lower()
+    graph: Graph
     if suffix == SUFFIXES["onnx"]:
-        onnx_graph = OnnxGraph(path, device)
-        model = ExportedModel(onnx_graph, read_metadata(onnx_graph.metadata, str(path)))
-        _check_fit(onnx_graph, model, str(path))
-        return model
-    if suffix == SUFFIXES["torch-export"]:
+        graph = onnx_graph = OnnxGraph(path, device)
+        metadata = read_metadata(onnx_graph.metadata, str(path))
+    elif suffix == SUFFIXES["torch-export"]:
         # First, so that no program of unknown origin is loaded.
         metadata = read_metadata(program_metadata(path), str(path))
-        return ExportedModel(ProgramGraph(path, device), metadata)
-    raise UserError(f"{path} is no exported model: its name ends neither in .onnx nor in .pt2")
+        graph = ProgramGraph(path, device)
+    else:
+        raise UserError(f"{path} is no exported model: its name ends neither in .onnx nor in .pt2")
+    model = ExportedModel(graph, metadata)
+    _check_fit(graph, model, str(path))
+    return model
 
 
-def _check_fit(graph: OnnxGraph, model: ExportedModel, where: str) -> None:
+def _check_fit(graph: Graph, model: ExportedModel, where: str) -> None:
     """Refuses a graph that takes or gives other things than its metadata say."""
     metadata, size, cells = model.metadata, model.input_size, model.config.heatmap.size
     batch, maps = metadata.batch, model.num_maps
+    takes = {INPUT_NAME: Port((batch, model.num_frames, 3, size.height, size.width), "uint8")}
     outputs = {
-        "logits": (batch, maps, cells.height, cells.width),
-        "points_px": (batch, maps, 2),
-        "scores": (batch, maps),
+        "logits": Port((batch, maps, cells.height, cells.width), "float32"),
+        "points_px": Port((batch, maps, 2), "float32"),
+        "scores": Port((batch, maps), "float32"),
     }
-    problems = _misfits(
-        graph.inputs, {INPUT_NAME: (batch, model.num_frames, 3, size.height, size.width)}, "takes"
-    )
-    if set(graph.inputs) - {INPUT_NAME}:
-        problems.append(f"it takes {', '.join(graph.inputs)}, and its metadata know {INPUT_NAME} alone")
-    wanted = OUTPUT_NAMES if metadata.points else OUTPUT_NAMES[:1]
-    problems += _misfits(graph.outputs, {name: outputs[name] for name in wanted}, "gives")
+    gives = {name: outputs[name] for name in (OUTPUT_NAMES if metadata.points else OUTPUT_NAMES[:1])}
+    problems = [*_misfits(graph.inputs, takes, "takes"), *_misfits(graph.outputs, gives, "gives")]
     if problems:
         raise UserError(
             f"the graph in {where} is not the one that its metadata describe",
@@ -144,21 +142,17 @@ def _check_fit(graph: OnnxGraph, model: ExportedModel, where: str) -> None:
         )
 
 
-def _misfits(
-    found: Mapping[str, tuple[Any, ...]], told: Mapping[str, tuple[int | None, ...]], verb: str
-) -> list[str]:
+def _misfits(found: Mapping[str, Port], told: Mapping[str, Port], verb: str) -> list[str]:
     problems = []
-    for name, shape in told.items():
+    for name, port in told.items():
         if name not in found:
             problems.append(f"it {verb} {', '.join(found) or 'nothing'}, and by its metadata {name}")
             continue
-        own = [side if isinstance(side, int) else None for side in found[name]]
+        own, said = found[name], port.shape
         # A batch of any size must be so in both; of other sides a graph need not say the size.
-        fits = len(own) == len(shape) and own[0] == shape[0]
-        if not fits or any(a not in (None, b) for a, b in zip(own[1:], shape[1:], strict=True)):
-            problems.append(f"it {verb} {name} of {_shape(own)}, and by its metadata of {_shape(shape)}")
+        fits = own.dtype == port.dtype and len(own.shape) == len(said) and own.shape[0] == said[0]
+        if not fits or any(a not in (None, b) for a, b in zip(own.shape[1:], said[1:], strict=True)):
+            problems.append(f"it {verb} {name} as {own}, and by its metadata as {port}")
+    if set(told) < set(found):
+        problems.append(f"it {verb} {', '.join(found)}, and its metadata know {', '.join(told)} alone")
     return problems
-
-
-def _shape(sides: Sequence[int | None]) -> str:
-    return "[" + ", ".join("any" if side is None else str(side) for side in sides) + "]"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 
@@ -14,8 +16,32 @@ from tracknet.models.precision import resolve_device
 from tracknet.utils.errors import RunError, UserError
 
 
+class Port(NamedTuple):
+    """What a graph takes or gives under a name.
+
+    Attributes:
+        shape: sizes; `None` is any.
+        dtype: as torch calls it, such as `uint8`.
+    """
+
+    shape: tuple[int | None, ...]
+    dtype: str
+
+    def __str__(self) -> str:
+        sides = ", ".join("any" if side is None else str(side) for side in self.shape)
+        return f"{self.dtype} [{sides}]"
+
+
 class Graph(Protocol):
-    """The network itself: windows in, named outputs out."""
+    """The network itself: windows in, named outputs out.
+
+    Attributes:
+        inputs: what it takes.
+        outputs: what it gives.
+    """
+
+    inputs: dict[str, Port]
+    outputs: dict[str, Port]
 
     def run(self, frames: torch.Tensor, outputs: Sequence[str]) -> list[torch.Tensor]:
         """Frames uint8 `[B, T, 3, H, W]` on any device to the outputs named, on the graph's own."""
@@ -27,8 +53,8 @@ class OnnxGraph:
 
     Attributes:
         metadata: what the file says of itself; `None` where it says nothing.
-        inputs: name -> shape, in which what is not a number is any size.
-        outputs: likewise.
+        inputs: what it takes.
+        outputs: what it gives.
     """
 
     def __init__(self, path: Path, device: str) -> None:
@@ -56,8 +82,8 @@ class OnnxGraph:
                 f"{path} is damaged, or needs a newer onnxruntime: {first}", remedy="copy or export it again"
             ) from error
         self.metadata: str | None = self._session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
-        self.inputs = {item.name: tuple(item.shape) for item in self._session.get_inputs()}
-        self.outputs = {item.name: tuple(item.shape) for item in self._session.get_outputs()}
+        self.inputs = {item.name: _onnx_port(item) for item in self._session.get_inputs()}
+        self.outputs = {item.name: _onnx_port(item) for item in self._session.get_outputs()}
 
     def run(self, frames: torch.Tensor, outputs: Sequence[str]) -> list[torch.Tensor]:
         """Only what the named outputs need is computed."""
@@ -66,12 +92,20 @@ class OnnxGraph:
 
 
 class ProgramGraph:
-    """A `torch.export` program."""
+    """A `torch.export` program.
+
+    Attributes:
+        inputs: what it takes.
+        outputs: what it gives; a program has no names for them, and so they are named in our order.
+    """
 
     def __init__(self, path: Path, device: str) -> None:
         from torch.export.passes import move_to_device_pass
 
         self._device = resolve_device(device)
+        logger = logging.getLogger("torch.export")
+        level = logger.level
+        logger.setLevel(logging.ERROR)  # it prints the traceback of what it then raises
         try:
             program = torch.export.load(path)
         except Exception as error:  # zip, JSON, schema and pickle errors
@@ -80,6 +114,16 @@ class ProgramGraph:
                 f"{path} is damaged, or of another torch than {torch.__version__}: {first}",
                 remedy="copy or export it again",
             ) from error
+        finally:
+            logger.setLevel(level)
+        nodes: dict[str, Any] = {node.name: node for node in program.graph.nodes}
+        signature = program.graph_signature
+        self.inputs = {str(name): _program_port(nodes.get(str(name))) for name in signature.user_inputs}
+        given = [str(name) for name in signature.user_outputs]
+        names = [*OUTPUT_NAMES, *(f"output {number}" for number in range(len(OUTPUT_NAMES), len(given)))]
+        self.outputs = {
+            name: _program_port(nodes.get(node)) for name, node in zip(names, given, strict=False)
+        }
         if self._device.type != "cpu":
             program = move_to_device_pass(program, str(self._device))
         self._module = program.module()
@@ -89,6 +133,32 @@ class ProgramGraph:
         """All outputs are computed, those named are returned."""
         found = dict(zip(OUTPUT_NAMES, self._module(frames.to(self._device)), strict=False))
         return [found[name] for name in outputs]
+
+
+# Compressed, encrypted, or of an unknown kind: what a flipped bit in a header makes of an entry.
+_DAMAGE = (
+    zipfile.BadZipFile,
+    OSError,
+    UnicodeDecodeError,
+    EOFError,
+    zlib.error,
+    NotImplementedError,
+    RuntimeError,
+)
+_ONNX_DTYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(double)": "float64"}
+
+
+def _onnx_port(item: Any) -> Port:
+    sides = tuple(side if isinstance(side, int) else None for side in item.shape)
+    return Port(sides, _ONNX_DTYPES.get(item.type, item.type.removeprefix("tensor(").removesuffix(")")))
+
+
+def _program_port(node: Any) -> Port:
+    value = None if node is None else node.meta.get("val")
+    if not isinstance(value, torch.Tensor):
+        return Port((), "no tensor")
+    sides = tuple(side if isinstance(side, int) else None for side in value.shape)
+    return Port(sides, str(value.dtype).removeprefix("torch."))
 
 
 def _providers(device: str, available: Sequence[str]) -> list[str]:
@@ -104,10 +174,17 @@ def _providers(device: str, available: Sequence[str]) -> list[str]:
 
 
 def program_metadata(path: Path) -> str | None:
-    """The metadata beside a program, read without loading it."""
+    """The metadata beside a program, read without loading it; checks that the file is as it was written.
+
+    Raises:
+        RunError: it is damaged.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
+            # torch passes over the checksums: one flipped bit in the weights moves the ball without a word.
+            if (wrong := archive.testzip()) is not None:
+                raise zipfile.BadZipFile(f"{wrong} is not what was written")
             names = [name for name in archive.namelist() if name.endswith(f"/extra/{METADATA_KEY}.json")]
             return archive.read(names[0]).decode() if names else None
-    except (zipfile.BadZipFile, OSError, UnicodeDecodeError) as error:
+    except _DAMAGE as error:
         raise RunError(f"{path} is damaged: {error}", remedy="copy or export it again") from error
