@@ -140,7 +140,33 @@ def test_frames_of_shards_are_those_that_were_trained_on(
     assert torch.equal(check_frames(model, None).windows, named.windows)
     model.input_size = Size(56, 28)
     with pytest.raises(UserError, match="96x48"):
-        check_frames(model, None)
+        check_frames(model, small_shards)
+    not_asked = check_frames(model, None)
+    assert not_asked.drawn and "96x48" in not_asked.origin
+
+
+def test_a_runs_shards_are_found_where_its_config_says(
+    exportable: MakeModel, small_shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    model = exportable()
+    model.input_size = Size(96, 48)
+    model.provenance = {"build_id": open_split(small_shards, "val").manifest.build_id}
+    run = tmp_path / "runs" / "a"
+    folder = run / "checkpoints" / "step_000100" / "model"
+    folder.mkdir(parents=True)
+    (run / "config.yaml").write_text(f"data:\n  shards: {small_shards}\n")
+    for place in ("runs/a", run, folder, folder.parent):
+        found = check_frames(model, None, place)
+        assert (found.origin, found.drawn) == (f"32 windows of {small_shards} (val)", False), place
+    (run / "config.yaml").write_text(f"data:\n  files: ['{small_shards}/train-{{000..001}}.tar']\n")
+    assert not check_frames(model, None, run).drawn
+    # Of another build, in a file that cannot be read, and in none.
+    model.provenance = {"build_id": "another"}
+    assert check_frames(model, None, run).drawn
+    (run / "config.yaml").write_text("data: {shards: [")
+    assert check_frames(model, None, run).drawn
+    assert check_frames(model, None, "OWNER/NAME").origin == "drawn frames"
 
 
 def test_frames_of_a_video(exportable: MakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,6 +54,7 @@ def test_a_run_becomes_a_file_in_it(run_folder: Path, capsys: pytest.CaptureFixt
     assert (
         "compared on drawn frames: points at most 0 px apart where a ball is reported (32 maps)" in said.out
     )
+    assert "note: no real frames were at hand" in said.out
     assert load_exported(out, "cpu").provenance["run"] == "first"
     assert "is there already" in refused(capsys, "runs/first", "--format", "torch-export", "--points")
     assert "is an exported file" in refused(capsys, out)
@@ -66,7 +67,7 @@ def test_a_folder_to_publish_holds_the_figures(
     assert export.run(args) == EXIT_DONE
     said = capsys.readouterr().out
     assert "the card holds the figures of: val" in said
-    assert "note" not in said
+    assert "could be compared" not in said
     card = (tmp_path / "public" / "README.md").read_text()
     assert "license: mit" in card
     assert "| wasb | d < 4 px at 1280x720 | 0.920 [0.856, 0.973] |" in card

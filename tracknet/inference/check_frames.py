@@ -17,10 +17,12 @@ from tracknet.datasets.shard_names import read_manifest
 from tracknet.datasets.shard_streams import check_stored_size
 from tracknet.datasets.windows import make_windows
 from tracknet.models.model import TrackNet
+from tracknet.utils.config import load_saved_config
 from tracknet.utils.errors import UserError
 from tracknet.utils.geometry import Size
 from tracknet.utils.images import resize_frame
 from tracknet.utils.naming import counted
+from tracknet.utils.urls import is_url
 from tracknet.utils.video import Video, count_packets
 from tracknet.utils.video_container import VideoError
 
@@ -29,38 +31,83 @@ COUNT = 32
 _VIDEO_FRAMES = 6000
 """Of a video, as far as windows are spread: 10 s of decoding 720p. A match looks alike after three minutes."""
 _DEFAULT_SHARDS = Path("shards")
+_RUN_CONFIG = "config.yaml"
 
 
 @dataclass(frozen=True)
 class CheckFrames:
-    """Windows uint8 `[N, T, 3, H, W]`, and where they come from."""
+    """Windows uint8 `[N, T, 3, H, W]`, where they come from, and whether they are drawn rather than real."""
 
     windows: torch.Tensor
     origin: str
+    drawn: bool = False
 
 
-def check_frames(model: TrackNet, path: Path | None) -> CheckFrames:
+def check_frames(model: TrackNet, path: Path | None, place: str | Path | None = None) -> CheckFrames:
     """The frames that a person names; by default those that the model was validated on, else drawn ones.
 
     Args:
         model: whose size, window and training data are asked for.
-        path: a video or a folder of built shards. `None` takes `shards` where that is the build of the training.
+        path: a video or a folder of built shards. `None` takes the shards of the model's training, where they are still
+            where its run's config.yaml says, or else in `shards`.
+        place: where the model came from: a run, or what lies in one.
 
     Raises:
         UserError: it is neither, is too short, or was built at another size.
     """
     if path is None:
-        manifest = _DEFAULT_SHARDS / MANIFEST_NAME
-        build = model.provenance.get("build_id")
-        if build and manifest.is_file() and read_manifest(_DEFAULT_SHARDS).build_id == build:
-            path = _DEFAULT_SHARDS
-    if path is None:
-        return CheckFrames(drawn_windows(model), "drawn frames")
+        known = training_shards(model, place)
+        if known is None:
+            return CheckFrames(drawn_windows(model), "drawn frames", drawn=True)
+        try:
+            return _of_shards(model, known)
+        except (UserError, OSError) as error:  # nobody asked for these
+            why = error.what if isinstance(error, UserError) else f"{known} cannot be read: {error.strerror}"
+            return CheckFrames(drawn_windows(model), f"drawn frames ({why})", drawn=True)
     if (path / MANIFEST_NAME).is_file():
         return _of_shards(model, path)
     if not path.is_file():
         raise UserError(f"--check {path}: neither a video nor a folder of built shards")
     return _of_video(model, path)
+
+
+def training_shards(model: TrackNet, place: str | Path | None) -> Path | None:
+    """The folder that holds the very build that a model was trained on; `None` where none is known.
+
+    Args:
+        model: says the build.
+        place: where the model came from: a run, or what lies in one.
+    """
+    if not (build := model.provenance.get("build_id")):
+        return None
+    for folder in dict.fromkeys([*_named_by_run(place), _DEFAULT_SHARDS]):
+        try:
+            if (folder / MANIFEST_NAME).is_file() and read_manifest(folder).build_id == build:
+                return folder
+        except (UserError, OSError):  # not these, then
+            continue
+    return None
+
+
+def _named_by_run(place: str | Path | None) -> list[Path]:
+    """The folders of shards that the configuration of a model's run names."""
+    path = Path(place or "").expanduser().absolute()
+    # RUN/checkpoints/step_000100/model, at the deepest.
+    found = (folder / _RUN_CONFIG for folder in (path, *list(path.parents)[:3]))
+    file = next((file for file in found if file.is_file()), None) if place else None
+    if file is None:
+        return []
+    try:
+        data = load_saved_config(file).data
+    except (UserError, OSError):  # of a version that knew other keys
+        return []
+    named = [
+        data.shards,
+        *(data.files or ()),
+        *(one for source in data.sources or () for one in source.shards),
+    ]
+    places = [Path(one) for one in named if not is_url(one)]
+    return [folder for one in places for folder in (one, one.parent)]
 
 
 def drawn_windows(model: TrackNet, count: int = COUNT) -> torch.Tensor:

@@ -28,12 +28,17 @@ def run(argv: Sequence[str]) -> int:
 
     model = load_trained(args.model)
     out = args.out or _default_out(args)
-    frames = check_frames(model, args.check)
+    frames = check_frames(model, args.check, args.model)
     print(f"exporting to {out}, compared on {frames.origin} before it is kept", file=sys.stderr)
     done = (_export_folder if args.format == "safetensors" else _export_file)(args, model, out, frames)
     kind = f"{args.format}{', float16 weights' if args.half else ''}"
     print(f"written: {done.path} ({done.bytes / 1e6:,.1f} MB, {kind})")
     print(f"compared on {frames.origin}: {done.agreement}")
+    if frames.drawn:
+        print(
+            "note: no real frames were at hand, as the shards of the model's training would be: --check PATH compares "
+            "on a video or on shards"
+        )
     if done.agreement.judged < ENOUGH_JUDGED:
         print(
             f"note: {done.agreement.judged_words}: compare on a video or shards that show a ball more often, "
@@ -123,8 +128,8 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         "--check",
         type=Path,
         metavar="PATH",
-        help="compare on this video or folder of built shards; default: ./shards where the model was trained on them, "
-        "else drawn frames",
+        help="compare on this video or folder of built shards; default: the shards of the model's training, where its "
+        "run's config.yaml says or in ./shards, else drawn frames",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace what is there")
     parser.add_argument("--license", help="of --format safetensors: for the model card, such as mit")
