@@ -112,3 +112,10 @@ def test_a_url_is_named_without_its_password():
     with pytest.raises(RunError, match=r"http://\*\*\*@127.0.0.1:9/a.mp4 cannot be read") as refused:
         open_frames("http://me:secret@127.0.0.1:9/a.mp4")
     assert "secret" not in str(refused.value)
+
+
+def test_a_protocol_that_nobody_knows_is_named():
+    with pytest.raises(
+        RunError, match=r"nosuch://host/a is of a protocol that the installed PyAV does not know"
+    ):
+        open_frames("nosuch://host/a")

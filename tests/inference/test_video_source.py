@@ -5,6 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -67,3 +68,42 @@ def test_a_cut_file_gives_what_is_there_and_says_so(tmp_path: Path):
     notes = "\n".join(source.notes())
     assert "cut short" in notes
     assert f"states 40 frames, {len(found)} decode" in notes
+
+
+def test_frames_before_the_first_stamp_are_shown_before_it(tmp_path: Path):
+    """Matroska knows no stamps below 0, and FFmpeg gives such frames none."""
+    path, times = tmp_path / "a.mkv", [33 * number - 300 for number in range(12)]
+    with av.open(str(path), "w", options={"avoid_negative_ts": "disabled"}) as out:
+        stream = out.add_stream("libx264", rate=30)
+        stream.width, stream.height, stream.pix_fmt = 160, 90, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 1000)
+        for picture, stamp in zip(pictures(12), times, strict=True):
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame.pts, frame.time_base = stamp, Fraction(1, 1000)
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    source = open_frames(path)
+    assert [frame.time_s for frame in source] == pytest.approx([n / 30 for n in range(12)], abs=2e-3)
+    assert source.notes() == []
+
+
+def test_of_two_streams_of_pictures_the_first_is_taken_and_the_other_told_of(tmp_path: Path):
+    with av.open(str(tmp_path / "a.mp4"), "w") as out:
+        streams = [out.add_stream("libx264", rate=30) for _ in range(2)]
+        for stream, size in zip(streams, ((160, 90), (320, 180)), strict=True):
+            stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
+        for stream, size, count in zip(streams, ((160, 90), (320, 180)), (6, 9), strict=True):
+            for picture in pictures(count, size=size):
+                out.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+            out.mux(stream.encode(None))
+    source = open_frames(tmp_path / "a.mp4")
+    assert [frame.image().shape for frame in source] == [(90, 160, 3)] * 6
+    assert source.notes() == ["it holds 2 streams of pictures, of which the first is taken"]
+
+
+def test_where_no_frames_are_stated_the_length_says_how_many_to_expect(tmp_path: Path):
+    for name in ("a.mkv", "a.ts"):
+        source = open_frames(write_video(tmp_path / name, pictures(20)))
+        assert source.stated_frames == pytest.approx(20, abs=1)
+        assert len(list(source)) == 20
+        assert source.notes() == []

@@ -50,3 +50,11 @@ def test_bytes_are_counted_in_whole_megabytes(capsys: pytest.CaptureFixture[str]
         assert progress.done == 2
         count(1)
     assert "reading: 3 of 3 MB" in capsys.readouterr().err
+
+
+def test_work_that_was_less_than_thought_has_nothing_left_at_its_end(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with Progress("work", 100, "items", line_every_s=60) as progress:
+        progress.advance(40)
+    assert "left" not in capsys.readouterr().err

@@ -100,6 +100,8 @@ class VideoSource:
         """What did not decode."""
         video = self._video
         notes = []
+        if video.picture_streams > 1:
+            notes.append(f"it holds {video.picture_streams} streams of pictures, of which the first is taken")
         if video.cut_short:
             notes.append("the file is cut short: it ends before its last frame")
         if video.broken_off:

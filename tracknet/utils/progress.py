@@ -65,7 +65,7 @@ class Progress:
         if self._bar is not None:
             self._bar.stop()
         elif self.done:
-            self._print_line()
+            self._print_line(over=True)
 
     def advance(self, count: int) -> None:
         """Notes that `count` more units are done."""
@@ -92,7 +92,8 @@ class Progress:
         """Units per second since the start."""
         return self.done / max(time.monotonic() - self._start_s, 1e-9)
 
-    def _print_line(self) -> None:
+    def _print_line(self, *, over: bool = False) -> None:
+        """`over`: nothing follows, also where there was less to do than was thought."""
         if not self._shown:
             return
         self._last_line_s = time.monotonic()
@@ -100,7 +101,11 @@ class Progress:
         done, left = f"{self.done:,}", ""
         if self.total is not None and self.done <= self.total:
             done += f" of {self.total:,}"
-            left = f", {(self.total - self.done) / rate if rate else 0.0:,.0f} s left"
+            left = (
+                ""
+                if over and self.done < self.total
+                else f", {(self.total - self.done) / rate if rate else 0.0:,.0f} s left"
+            )
         print(f"{self.what}: {done} {self.unit}, {self._rate_words()}{left}", file=sys.stderr, flush=True)
 
     def _rate_words(self) -> str:

@@ -38,6 +38,7 @@ from tracknet.utils.video_container import (
     is_remote,
     length_bytes,
     open_pictures,
+    picture_streams,
     ran_out,
     rate_of,
     silence,
@@ -90,8 +91,8 @@ class VideoFrame:
 
     Attributes:
         index: 0, 1, 2, ... in the order shown.
-        time_s: since the first frame, from the video's own time stamps (which need not be even); from the frame
-            rate where it has none.
+        time_s: since the first frame, from the video's own time stamps (which need not be even); a frame without one
+            is shown as long after the one before as the frame rate says.
         damaged: the decoder filled in for data that were missing or wrong. Later frames may be made from this
             one without being marked.
 
@@ -138,6 +139,7 @@ class Video:
         cut_short: whether the file ends before its last packet, as its index has it.
         codec: such as `h264`.
         has_audio: whether sound comes with it.
+        picture_streams: how many there are; the first is decoded.
         traits: what a copy of it takes over.
         frames_read: frames given so far.
         bad_packets: packets, so far, that could not be decoded.
@@ -188,6 +190,7 @@ class Video:
             self.timed = has_times(self._container)
             self.cut_short = is_cut_short(self._container, self._stream)
             self.has_audio = bool(self._container.streams.audio)
+            self.picture_streams = len(picture_streams(self._container))
             self._frames = self._decode()
             self._start = Fraction(0)
             first = next(self._frames, None)
@@ -240,15 +243,18 @@ class Video:
         self.damaged_frames += frame.damaged
 
     def _decode(self) -> Iterator[VideoFrame]:
-        start: int | None = None
+        started, following = False, Fraction(0)
+        step = 1 / self.frame_rate if self.frame_rate else Fraction(0)
         for index, frame in enumerate(self._raw_frames()):
-            if frame.pts is None:
-                time_s = float(index / self.frame_rate) if self.frame_rate else 0.0
-            else:
-                if start is None:
-                    start, self._start = frame.pts, Fraction(frame.pts * frame.time_base)
-                time_s = float((frame.pts - start) * frame.time_base)
-            yield VideoFrame(index, time_s, frame)
+            time = following
+            if frame.pts is not None:
+                stamp = Fraction(frame.pts * frame.time_base)
+                if not started:
+                    # Matroska has no stamps below 0, and so none for the frames before.
+                    started, self._start = True, stamp - following
+                time = stamp - self._start
+            following = time + step
+            yield VideoFrame(index, float(time), frame)
 
     def _traits(self, first: VideoFrame) -> VideoTraits:
         frame, context = first._frame, self._stream.codec_context

@@ -50,14 +50,14 @@ def open_pictures(source: str | Path | BinaryIO, threads: int, timeout_s: float 
             raise
         if isinstance(error, av.error.HTTPError | av.error.HTTPClientError):
             raise OSError(errno.EPROTO, error.strerror) from None
+        if isinstance(error, av.error.ProtocolNotFoundError):
+            raise VideoError("is of a protocol that the installed PyAV does not know") from None
         if remote:
             raise VideoError(
                 f"gives no video, or closed the connection before one began ({error.strerror})"
             ) from None
         raise VideoError(f"is no video, or was cut short of its index ({error.strerror})") from None
-    # A song's cover is a stream of pictures too.
-    cover = av.stream.Disposition.attached_pic
-    streams = [stream for stream in container.streams.video if not stream.disposition & cover]
+    streams = picture_streams(container)
     if streams and streams[0].codec_context is not None:
         streams[0].codec_context.thread_count = threads
         streams[0].thread_type = "AUTO" if threads != 1 else "NONE"
@@ -67,6 +67,13 @@ def open_pictures(source: str | Path | BinaryIO, threads: int, timeout_s: float 
     if streams:
         raise VideoError("is of a codec that the installed PyAV cannot decode")
     raise VideoError("holds sound and no pictures" if has_audio else "holds no pictures")
+
+
+def picture_streams(container: Any) -> list[Any]:
+    """The streams that are video; a song's cover is a stream of pictures too."""
+    from av.stream import Disposition
+
+    return [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
 
 
 def openable(source: str | Path) -> str:
