@@ -50,7 +50,7 @@ def run(argv: Sequence[str]) -> int:
     model = load_model(args.model, device=args.device)
     args.out.mkdir(parents=True, exist_ok=True)
     failed: list[str] = []
-    with _stopped_by_signals() as stopped:
+    with _stopped_by_sigterm_too():
         for number, job in enumerate(jobs):
             try:
                 with only_writer(job, args.out):
@@ -59,10 +59,8 @@ def run(argv: Sequence[str]) -> int:
                     if results.only_overlay_lacks(job):
                         results.draw(job)
                     else:
-                        _tell(_predict(args, job, model, results, stopped))
+                        _tell(_predict(args, job, model, results))
             except (RunError, OSError) as error:
-                if stopped.is_set():  # see `_predict`
-                    raise KeyboardInterrupt from None
                 if len(jobs) == 1:
                     raise
                 # The system's own errors do not say which source they are of.
@@ -96,7 +94,6 @@ def _predict(
     job: Job,
     model: HeatmapModel,
     results: Results,
-    stopped: threading.Event,
 ) -> Done:
     import cv2
 
@@ -107,9 +104,6 @@ def _predict(
 
     source = open_frames(job.spec, fps=args.fps, timeout_s=args.timeout)
     try:
-        if stopped.is_set():
-            # FFmpeg, while it looks at what a pipe holds, takes Ctrl-C for the pipe's end.
-            raise KeyboardInterrupt
         predictor = Predictor(
             model,
             device=args.device,
@@ -161,12 +155,10 @@ def _tell(done: Done) -> None:
 
 
 @contextmanager
-def _stopped_by_signals() -> Iterator[threading.Event]:
-    """SIGTERM stops what Ctrl-C stops; the event says that one of them came, whoever swallowed it."""
-    came = threading.Event()
+def _stopped_by_sigterm_too() -> Iterator[None]:
+    """SIGTERM stops what Ctrl-C stops."""
 
     def stop(number: int, frame: object) -> None:
-        came.set()
         raise KeyboardInterrupt
 
     # A signal that is ignored stays ignored: a shell's background jobs do not hear Ctrl-C.
@@ -175,7 +167,7 @@ def _stopped_by_signals() -> Iterator[threading.Event]:
     ]
     before = {number: signal.signal(number, stop) for number in numbers}
     try:
-        yield came
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

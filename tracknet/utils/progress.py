@@ -101,11 +101,8 @@ class Progress:
         done, left = f"{self.done:,}", ""
         if self.total is not None and self.done <= self.total:
             done += f" of {self.total:,}"
-            left = (
-                ""
-                if over and self.done < self.total
-                else f", {(self.total - self.done) / rate if rate else 0.0:,.0f} s left"
-            )
+            if not over or self.done == self.total:
+                left = f", {(self.total - self.done) / rate if rate else 0.0:,.0f} s left"
         print(f"{self.what}: {done} {self.unit}, {self._rate_words()}{left}", file=sys.stderr, flush=True)
 
     def _rate_words(self) -> str:
