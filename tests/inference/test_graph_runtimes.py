@@ -19,6 +19,24 @@ def test_a_cut_onnx_file_is_named(tmp_path: Path) -> None:
         load_exported(tmp_path / "cut.onnx")
 
 
+def test_an_onnx_file_of_somebody_else_is_named(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    onnx = pytest.importorskip("onnx")
+    value = onnx.helper.make_tensor_value_info
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("Identity", ["x"], ["y"])],
+        "other",
+        [value("x", onnx.TensorProto.FLOAT, [1, 3])],
+        [value("y", onnx.TensorProto.FLOAT, [1, 3])],
+    )
+    model = onnx.helper.make_model(
+        graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=9, producer_name="other"
+    )
+    onnx.save(model, tmp_path / "other.onnx")
+    with pytest.raises(UserError, match=r"other\.onnx was not written by this software"):
+        load_exported(tmp_path / "other.onnx", "cpu")
+
+
 def test_without_onnxruntime_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     (tmp_path / "m.onnx").write_bytes(b"something")

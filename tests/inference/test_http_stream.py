@@ -110,6 +110,22 @@ def test_hls_is_live_until_its_playlist_says_that_it_ends(tmp_path: Path, finish
     assert times_s[:90] == pytest.approx([number / 30 for number in range(90)], abs=2e-3)
 
 
+def test_of_a_playlist_in_several_sizes_the_largest_is_taken(tmp_path: Path):
+    small = transport_stream(tmp_path, 30)
+    large = write_video(tmp_path / "large.ts", pictures(30, size=(320, 180))).read_bytes()
+    with broadcast() as site:
+        sizes = {"small": ("160x90", small), "large": ("320x180", large)}
+        lines = ["#EXTM3U"]
+        for name, (size, content) in sizes.items():
+            lines += [f"#EXT-X-STREAM-INF:BANDWIDTH=100000,RESOLUTION={size}", f"{name}/list.m3u8"]
+            site.bodies[f"/{name}/list.m3u8"] = M3U8, lambda: playlist(1, finished=True)
+            site.bodies[f"/{name}/0.ts"] = TS, lambda content=content: content  # type: ignore[misc]
+        site.bodies["/all.m3u8"] = M3U8, lambda: "\n".join([*lines, ""]).encode()
+        with closing(open_frames(f"{site.url}/all.m3u8", timeout_s=20)) as source:
+            assert [frame.image().shape for frame in source] == [(180, 320, 3)] * 30
+            assert source.notes() == []
+
+
 def test_pictures_without_stamps_have_the_times_at_which_they_came(tmp_path: Path):
     with broadcast() as site:
         site.bodies["/camera"] = MULTIPART, lambda: jpegs(20, fps=10)

@@ -333,8 +333,10 @@ def test_one_frame_is_no_frames_and_what_a_folder_leaves_out_is_told(
 
 def test_wrong_requests(model: str, video: str, tmp_path: Path):
     with pytest.raises(UserError) as wrong:
-        predict(model, video, "--batch", "0", "--fps", "0", "--threshold", "nan", out=tmp_path)
-    assert len(wrong.value.problems) == 3
+        predict(
+            model, video, "--batch", "0", "--fps", "0", "--threshold", "nan", "--timeout", "0", out=tmp_path
+        )
+    assert len(wrong.value.problems) == 4
     with pytest.raises(UserError, match="--overlay too"):
         predict(model, video, "--heatmap", out=tmp_path)
     with pytest.raises(UserError) as wrong:

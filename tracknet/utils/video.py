@@ -246,15 +246,15 @@ class Video:
         started, following = False, Fraction(0)
         step = 1 / self.frame_rate if self.frame_rate else Fraction(0)
         for index, frame in enumerate(self._raw_frames()):
-            time = following
+            shown_s = following
             if frame.pts is not None:
                 stamp = Fraction(frame.pts * frame.time_base)
                 if not started:
                     # Matroska has no stamps below 0, and so none for the frames before.
                     started, self._start = True, stamp - following
-                time = stamp - self._start
-            following = time + step
-            yield VideoFrame(index, float(time), frame)
+                shown_s = stamp - self._start
+            following = shown_s + step
+            yield VideoFrame(index, float(shown_s), frame)
 
     def _traits(self, first: VideoFrame) -> VideoTraits:
         frame, context = first._frame, self._stream.codec_context

@@ -61,6 +61,10 @@ def open_pictures(source: str | Path | BinaryIO, threads: int, timeout_s: float 
     if streams and streams[0].codec_context is not None:
         streams[0].codec_context.thread_count = threads
         streams[0].thread_type = "AUTO" if threads != 1 else "NONE"
+        if container.format.name in _PLAYLISTS:
+            for stream in container.streams.video:
+                if stream is not streams[0]:  # else they are fetched, too
+                    stream.discard = av.stream.Discard.all
         return container, streams[0]
     has_audio = bool(container.streams.audio)
     container.close()
@@ -70,10 +74,18 @@ def open_pictures(source: str | Path | BinaryIO, threads: int, timeout_s: float 
 
 
 def picture_streams(container: Any) -> list[Any]:
-    """The streams that are video; a song's cover is a stream of pictures too."""
+    """The streams that are video, that to be taken first. A song's cover is a stream of pictures too, and is none.
+
+    Of a playlist, whose streams are one video in several sizes, that is the largest, and the others are left out.
+    """
     from av.stream import Disposition
 
-    return [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
+    streams = [
+        stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic
+    ]
+    if container.format.name in _PLAYLISTS and streams:
+        return [max(streams, key=lambda stream: (stream.width or 0) * (stream.height or 0))]
+    return streams
 
 
 def openable(source: str | Path) -> str:
