@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.scripts.conftest import predict, results
 from tests.videos import pictures, write_video
+from tracknet.inference import heatmap_model
 from tracknet.inference.predictions import Predictions
 from tracknet.utils.errors import Interrupted, RunError
 from tracknet.utils.progress import Progress
@@ -43,6 +46,22 @@ def test_a_silent_pipe_is_stopped_with_130(model: str, tmp_path: Path, begun: bo
         said = process.stderr.read().decode()
         assert process.returncode == 130, said
         assert "Fatal" not in said
+
+
+def test_a_stop_that_a_library_caught_while_it_was_loaded_is_heard(
+    model: str, video: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    load = heatmap_model.load_model
+
+    def swallows(place: str, **how: Any) -> Any:
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+        return load(place, **how)
+
+    monkeypatch.setattr(heatmap_model, "load_model", swallows)
+    with pytest.raises(KeyboardInterrupt):
+        predict(model, video, out=tmp_path / "out")
+    assert results(tmp_path / "out") == []
 
 
 def test_ctrl_c_while_the_overlay_is_drawn_says_what_is_there(

@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 def run(argv: Sequence[str]) -> int:
     """Predicts every source, one after the other; one that fails does not keep the others from being done."""
     args = parse(argv)
+    with _stopped_by_signals() as stopped:
+        return _run(args, stopped)
+
+
+def _run(args: argparse.Namespace, stopped: threading.Event) -> int:
     from tracknet.inference.heatmap_model import load_model
     from tracknet.inference.job_lock import only_writer
     from tracknet.inference.outputs import find_jobs
@@ -50,26 +55,25 @@ def run(argv: Sequence[str]) -> int:
     model = load_model(args.model, device=args.device)
     args.out.mkdir(parents=True, exist_ok=True)
     failed: list[str] = []
-    with _stopped_by_sigterm_too():
-        for number, job in enumerate(jobs):
-            try:
-                with only_writer(job, args.out):
-                    if not results.still_to_do(job):
-                        continue
-                    if results.only_overlay_lacks(job):
-                        results.draw(job)
-                    else:
-                        _tell(_predict(args, job, model, results))
-            except (RunError, OSError) as error:
-                if len(jobs) == 1:
-                    raise
-                # The system's own errors do not say which source they are of.
-                told = error if isinstance(error, RunError) else RunError(f"{job.spec}: {error}")
-                print(f"error: {told}", file=sys.stderr)
-                failed.append(told.what)
-            except Interrupted as stop:
-                left = len(jobs) - number - 1
-                raise Interrupted(f"{stop}{f' ({left} more not begun)' if left else ''}") from None
+    for number, job in enumerate(jobs):
+        try:
+            with only_writer(job, args.out):
+                if not results.still_to_do(job):
+                    continue
+                if results.only_overlay_lacks(job):
+                    results.draw(job)
+                else:
+                    _tell(_predict(args, job, model, results, stopped))
+        except (RunError, OSError) as error:
+            if len(jobs) == 1:
+                raise
+            # The system's own errors do not say which source they are of.
+            told = error if isinstance(error, RunError) else RunError(f"{job.spec}: {error}")
+            print(f"error: {told}", file=sys.stderr)
+            failed.append(told.what)
+        except Interrupted as stop:
+            left = len(jobs) - number - 1
+            raise Interrupted(f"{stop}{f' ({left} more not begun)' if left else ''}") from None
     if failed:
         raise RunError(
             f"{len(failed)} of {len(jobs)} sources could not be done; the others are",
@@ -94,6 +98,7 @@ def _predict(
     job: Job,
     model: HeatmapModel,
     results: Results,
+    stopped: threading.Event,
 ) -> Done:
     import cv2
 
@@ -102,6 +107,9 @@ def _predict(
     from tracknet.inference.predictor import Predictor, usual_batch
     from tracknet.inference.run_job import run_job
 
+    if stopped.is_set():
+        # Some library that was being loaded caught it.
+        raise KeyboardInterrupt
     source = open_frames(job.spec, fps=args.fps, timeout_s=args.timeout)
     try:
         predictor = Predictor(
@@ -155,10 +163,12 @@ def _tell(done: Done) -> None:
 
 
 @contextmanager
-def _stopped_by_sigterm_too() -> Iterator[None]:
-    """SIGTERM stops what Ctrl-C stops."""
+def _stopped_by_signals() -> Iterator[threading.Event]:
+    """SIGTERM stops what Ctrl-C stops; the event says that one of them came, whoever swallowed it."""
+    came = threading.Event()
 
     def stop(number: int, frame: object) -> None:
+        came.set()
         raise KeyboardInterrupt
 
     # A signal that is ignored stays ignored: a shell's background jobs do not hear Ctrl-C.
@@ -167,7 +177,7 @@ def _stopped_by_sigterm_too() -> Iterator[None]:
     ]
     before = {number: signal.signal(number, stop) for number in numbers}
     try:
-        yield
+        yield came
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
