@@ -20,7 +20,8 @@ class Batch:
     Attributes:
         frames: uint8 `[B, T, 3, H, W]`, RGB, not normalised (memory is channels-last); `[B, T, 3, 0, 0]` where the
             features are all that is wanted of them.
-        heatmaps: float16 `[B, M, h, w]`, gaussians with maximum about 1; all zero where there is no ball.
+        heatmaps: float16 `[B, M, h, w]`, gaussians with maximum about 1; all zero where there is no ball. Of no cells
+            until they are drawn, where steps are trained at several sizes (`sized_batches.at_size`).
         weights: float32 `[B, M]`, of each map in the loss; 0 is masked.
         xy_px: float32 `[B, M, 2]`, true (x, y) in *frame* pixels, NaN where the ball is absent. Of the picture as it
             is: where `data.augment` moved or hid the ball, so are these; of two mixed windows, the larger share's.
@@ -33,6 +34,9 @@ class Batch:
         valid: bool `[B]`, false for windows that only fill up the last batch of an evaluation, or lack a frame.
         padded: bool `[B]`, the window repeats a frame at its clip's end.
         features: float16 `[B, T, C, Hp, Wp]` of the frames (memory is channels-last), where they are streamed.
+        balls: float64 `[B, M, 3]` where the heatmaps are still to be drawn: (x, y) in input pixels, NaN for an empty
+            map, and the map's weight as it was before windows were mixed.
+        mix: float64 `[B]` likewise: of the first window of a pair that is mixed the larger share, else 0.
         step: of the epoch.
         faults: frames that could not be had (their windows are masked: `weights` 0, `valid` false, empty
             heatmaps, the frame itself grey) or were slow to come.
@@ -50,6 +54,8 @@ class Batch:
     valid: torch.Tensor
     padded: torch.Tensor
     features: torch.Tensor | None = None
+    balls: torch.Tensor | None = None
+    mix: torch.Tensor | None = None
     step: int = 0
     faults: tuple[Fault, ...] = ()
 
@@ -84,19 +90,19 @@ class Batch:
 
     def part(self, start: int, stop: int) -> Batch:
         """The windows `start` to `stop` as a batch of views; its faults stay with the whole."""
-        names = self._names(*TENSORS, "features")
+        names = self._names(*TENSORS, *_OPTIONAL)
         return replace(self, faults=(), **{name: getattr(self, name)[start:stop] for name in names})
 
     def pin_memory(self) -> Batch:
         """The same batch in pinned memory."""
         return replace(
-            self, **{name: getattr(self, name).pin_memory() for name in self._names(*TENSORS, "features")}
+            self, **{name: getattr(self, name).pin_memory() for name in self._names(*TENSORS, *_OPTIONAL)}
         )
 
     @staticmethod
     def cat(batches: Sequence[Batch]) -> Batch:
         """Several batches as one: the `collate_fn` of a map-style loader."""
-        names = batches[0]._names(*TENSORS, "features")
+        names = batches[0]._names(*TENSORS, *_OPTIONAL)
         columns: dict[str, Any] = {name: torch.cat([getattr(b, name) for b in batches]) for name in names}
         faults = tuple(fault for batch in batches for fault in batch.faults)
         return Batch(**columns, step=batches[0].step, faults=faults)
@@ -105,5 +111,6 @@ class Batch:
         return [name for name in names if getattr(self, name) is not None]
 
 
-TENSORS = tuple(f.name for f in fields(Batch) if f.name not in ("features", "step", "faults"))
+_OPTIONAL = ("features", "balls", "mix")
+TENSORS = tuple(f.name for f in fields(Batch) if f.name not in (*_OPTIONAL, "step", "faults"))
 """What every batch has."""

@@ -81,7 +81,7 @@ class BatchAssembler:
             length=spec.sequence.length,
             maps=len(spec.map_frames),
             input_size=spec.input_size if self._with_frames else Size(0, 0),
-            heatmap_size=spec.heatmap_size,
+            heatmap_size=spec.heatmap_size if spec.sizes is None else None,
             tokens=None if self._features is None else self._features.info.shape,
         )
 
@@ -200,14 +200,23 @@ class BatchAssembler:
                 SAME_COLOUR if augmentation.colour is None else augmentation.colour for augmentation in drawn
             ]
         arrays["xy_px"][:], arrays["visibility"][:] = xy_px, visibility
-        self._targets.draw(to_input, xy_px, visibility, arrays["heatmaps"], arrays["weights"])
+        points = self._targets.place(to_input, xy_px, visibility, arrays["weights"])
+        if spec.sizes is None:
+            self._targets.draw(points, arrays["heatmaps"])
         for name in ("valid", "weights", "heatmaps"):
             arrays[name][bad_slots] = 0
+        if spec.sizes is not None:
+            points[bad_slots] = np.nan
+            arrays["balls"][..., :2], arrays["balls"][..., 2] = points, arrays["weights"]
+            arrays["mix"].fill(0)
         if spec.augment is not None and spec.augment.mixup.prob > 0:
             whole = [n for n in range(0, len(draws) - 1, 2) if arrays["valid"][n : n + 2].all()]
             mixup, seed = spec.augment.mixup, spec.seed
             rngs = (pair_rng(seed, int(epochs[first]), int(window_ids[first])) for first in whole)
-            mix_pairs(arrays, zip(whole, (draw_share(mixup, rng) for rng in rngs), strict=True))
+            shares = [draw_share(mixup, rng) for rng in rngs]
+            mix_pairs(arrays, zip(whole, shares, strict=True))
+            if spec.sizes is not None:
+                arrays["mix"][whole] = shares
         arrays["to_frame"][:] = np.linalg.inv(to_input)
         return tuple(faults)
 

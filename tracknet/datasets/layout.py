@@ -52,7 +52,7 @@ class BatchLayout:
 
     Attributes:
         parts: `frames` uint8 `[B, T, H, W, 3]`, `heatmaps` float16 `[B, M, h, w]`, the small ones, named and
-            typed as in `Batch`, and where asked for `features` float16 `[B, T, Hp, Wp, C]`.
+            typed as in `Batch`, and where asked for `features` float16 `[B, T, Hp, Wp, C]`, `balls` and `mix`.
         nbytes: of the whole batch.
     """
 
@@ -67,13 +67,23 @@ class BatchLayout:
         length: int,
         maps: int,
         input_size: Size,
-        heatmap_size: Size,
+        heatmap_size: Size | None,
         tokens: tuple[int, int, int] | None = None,
     ) -> BatchLayout:
-        """The layout of B windows of T frames with M maps each; `tokens` are (Hp, Wp, C) of a frame's features."""
+        """The layout of B windows of T frames with M maps each.
+
+        Args:
+            windows: B.
+            length: T.
+            maps: M.
+            input_size: of the frames.
+            heatmap_size: of the targets; `None` where they are drawn later, from `balls` and `mix`.
+            tokens: (Hp, Wp, C) of a frame's features.
+        """
+        cells = heatmap_size or Size(0, 0)
         wanted: list[tuple[str, Any, tuple[int, ...]]] = [
             ("frames", np.uint8, (windows, length, input_size.height, input_size.width, 3)),
-            ("heatmaps", np.float16, (windows, maps, heatmap_size.height, heatmap_size.width)),
+            ("heatmaps", np.float16, (windows, maps, cells.height, cells.width)),
             ("weights", np.float32, (windows, maps)),
             ("xy_px", np.float32, (windows, maps, 2)),
             ("visibility", np.uint8, (windows, maps)),
@@ -84,6 +94,8 @@ class BatchLayout:
             ("valid", np.bool_, (windows,)),
             ("padded", np.bool_, (windows,)),
         ]
+        if heatmap_size is None:
+            wanted += [("balls", np.float64, (windows, maps, 3)), ("mix", np.float64, (windows,))]
         if tokens is not None:
             wanted.append(("features", np.float16, (windows, length, *tokens)))
         parts, offset = [], 0

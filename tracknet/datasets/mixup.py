@@ -35,13 +35,13 @@ def mix_pairs(arrays: Mapping[str, npt.NDArray[Any]], shares: Iterable[tuple[int
     """Mixes pairs of windows of a batch, in place.
 
     Args:
-        arrays: of a `BatchLayout`: `frames`, `heatmaps` and `weights` are changed.
+        arrays: of a `BatchLayout`: `frames`, `heatmaps` (also of no cells yet) and `weights` are changed.
         shares: the first window of each pair, and its share, at least 0.5; the second follows it.
     """
     for first, share in shares:
         pair = slice(first, first + 2)
         _mix_frames(arrays["frames"][pair], share)
-        _mix_targets(arrays["heatmaps"][pair], arrays["weights"][pair], share)
+        mix_targets(arrays["heatmaps"][pair], arrays["weights"][pair], share)
 
 
 def _mix_frames(frames: npt.NDArray[np.uint8], share: float) -> None:
@@ -52,8 +52,8 @@ def _mix_frames(frames: npt.NDArray[np.uint8], share: float) -> None:
     one[:] = mixed
 
 
-def _mix_targets(maps: npt.NDArray[np.float16], weights: npt.NDArray[np.float32], share: float) -> None:
-    """Maps `[2, M, h, w]` and their weights `[2, M]`."""
+def mix_targets(maps: npt.NDArray[np.float16], weights: npt.NDArray[np.float32], share: float) -> None:
+    """Mixes a pair's maps `[2, M, h, w]` and their weights `[2, M]`, in place."""
     parts = np.array([[share, 1.0 - share], [1.0 - share, share]], np.float32)[..., None] * weights
     mixed = np.einsum("abm,bmhw->amhw", parts, maps.astype(np.float32))
     totals = parts.sum(axis=1)

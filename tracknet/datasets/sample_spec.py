@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tracknet.utils.geometry import Size
-from tracknet.utils.settings import AugmentConfig, Config, SequenceConfig
+from tracknet.utils.settings import AugmentConfig, Config, SequenceConfig, SizesConfig
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,8 @@ class SampleSpec:
         class_weights: loss weight of visibility 0, 1, 2, 3; 0 for absent balls that are masked.
         augment: `None` for none.
         seed: of the augmentation.
+        sizes: that steps are trained at, where they are several: workers then leave the targets undrawn, and say where
+            the balls are instead.
         late: pixels are augmented on the model's device, not by the workers; nothing else differs, and so it is no
             part of what a stream is described by.
     """
@@ -33,6 +35,7 @@ class SampleSpec:
     class_weights: tuple[float, float, float, float]
     augment: AugmentConfig | None
     seed: int
+    sizes: SizesConfig | None = None
     late: bool = False
 
     @property
@@ -68,5 +71,6 @@ class SampleSpec:
             class_weights=(weights[0], weights[1], weights[2], weights[3]),
             augment=config.data.augment if config.data.augment.enabled else None,
             seed=config.training.seed,
+            sizes=config.training.sizes if config.training.sizes.used else None,
             late=config.data.augment.is_late(device_type),
         )

@@ -180,6 +180,9 @@ class WindowStream(IterableDataset[Any]):
         filters = {f"filter.{name}": value for name, value in to_plain(self.filters).items()}
         mix = {"windows_of_sources": counts, "weights": self.weights} if len(counts) > 1 else {}
         sample = {f"sample.{name}": value for name, value in to_plain(self.spec).items() if name != "late"}
+        if sample["sample.sizes"] is None:
+            # Runs from before there were any wrote nothing.
+            del sample["sample.sizes"]
         if isinstance(sample["sample.augment"], dict):
             # Where pixels are augmented changes them by 2 grey levels at most, and a training may go on on another
             # machine.

@@ -47,6 +47,7 @@ class TrackNet(nn.Module):
     Attributes:
         map_frames: the window's frame each map is about, for example `(1,)` or `(0, 1, 2)`.
         score_threshold: scores below it mean "no ball"; chosen on validation, saved with the weights.
+        training_sizes: what frames may also be while training; the weights do not know of it.
         provenance: what the weights came from (run, data, versions); saved with them, plain JSON values.
 
     Raises:
@@ -76,6 +77,7 @@ class TrackNet(nn.Module):
         self.anchor = anchor
         self.frame_stride = frame_stride
         self.score_threshold = 0.5
+        self.training_sizes: tuple[Size, ...] = ()
         self.provenance: dict[str, Any] = {}
         self.sequence = SequenceConfig(length=num_frames, stride=frame_stride, anchor=anchor)
         every, anchor_only = tuple(range(num_frames)), (self.sequence.anchor_index,)
@@ -123,6 +125,15 @@ class TrackNet(nn.Module):
         pixels = self._normalise(frames)
         features = self.backbone(pixels.flatten(0, 1)).unflatten(0, frames.shape[:2])
         return self._decode(features, pixels)
+
+    @property
+    def size_unit(self) -> int:
+        """Widths and heights of frames are whole multiples of so many pixels: a patch, or the coarsest stride.
+
+        The stem's strides, 1 to 32, divide a patch of 8 or 16 as far as they are used; of one of 14 they do not at
+        any size, and its maps are resampled where they join.
+        """
+        return self.backbone.patch_size
 
     @property
     def sees_pixels(self) -> bool:
@@ -205,10 +216,10 @@ class TrackNet(nn.Module):
         """Uint8 `[.., 3, H, W]` to float32 of the same shape."""
         if frames.dtype != torch.uint8:
             raise TypeError(f"frames must be uint8 (normalisation happens in here), got {frames.dtype}")
-        if tuple(frames.shape[-2:]) != (self.input_size.height, self.input_size.width):
-            raise ValueError(
-                f"frames are {frames.shape[-1]}x{frames.shape[-2]}, the model takes {self.input_size}"
-            )
+        height, width = frames.shape[-2:]
+        fits = (height, width) == (self.input_size.height, self.input_size.width)
+        if not fits and not (self.training and (width, height) in self.training_sizes):
+            raise ValueError(f"frames are {width}x{height}, the model takes {self.input_size}")
         return normalised(frames, self.mean, self.std)
 
     def _decode(self, features: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:

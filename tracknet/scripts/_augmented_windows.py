@@ -23,6 +23,8 @@ def augmented_windows(shards: ShardSet, overrides: Sequence[str], count: int) ->
     Raises:
         UserError: the settings are wrong.
     """
+    from dataclasses import replace
+
     import numpy as np
 
     from tracknet.datasets.batch_assembler import BatchAssembler
@@ -35,7 +37,8 @@ def augmented_windows(shards: ShardSet, overrides: Sequence[str], count: int) ->
     from tracknet.utils.geometry import transform_points
 
     config = load_config(overrides=overrides)
-    spec = SampleSpec.for_training(config, shards.manifest.image_size)
+    # As stored: what steps of other sizes make of a window is the same picture.
+    spec = replace(SampleSpec.for_training(config, shards.manifest.image_size), sizes=None)
     ids = np.array([row for _, row in spread_rows([shards.table], count)])
     assembler = BatchAssembler(shards.table, make_windows(shards.table, spec.sequence), spec)
     batch = assembler.assemble(ShardReader(shards), ids)

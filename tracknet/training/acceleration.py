@@ -52,9 +52,14 @@ def set_backends(speed: SpeedConfig, device: torch.device) -> None:
 
 
 def compiled(
-    module: nn.Module, mode: Literal["off", "default", "max-autotune"]
+    module: nn.Module, mode: Literal["off", "default", "max-autotune"], *, dynamic: bool | None = None
 ) -> Callable[..., torch.Tensor]:
     """The module's forward pass, compiled at its first call; the module itself, and its names, stay as they are.
+
+    Args:
+        module: to be compiled.
+        mode: `training.compile`.
+        dynamic: of torch.compile: `False` for kernels of each size, `None` for its own choice.
 
     What belongs to the backward pass may be compiled only then: `compile_faults_told` has to be around that too.
 
@@ -63,7 +68,7 @@ def compiled(
     """
     if mode == "off":
         return module
-    fast = torch.compile(module, mode=_MODES[mode], backend=BACKEND)
+    fast = torch.compile(module, mode=_MODES[mode], backend=BACKEND, dynamic=dynamic)
 
     @wraps(module.forward)
     def forward(*inputs: torch.Tensor) -> torch.Tensor:

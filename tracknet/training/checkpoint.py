@@ -196,7 +196,11 @@ def _differences(
                 mine, theirs = (one["prob"] if isinstance(one, dict) else 0.0 for one in pair)
                 yield f"{where}{key}.prob", mine, theirs
                 continue
-        if any(isinstance(one, dict) and one.get("enabled") for one in pair) and None in pair:
+        if key == "sample.sizes" and _NOT_STATED in pair:
+            # A plan leaves them out where there are none.
+            mine, theirs = ([] if one == _NOT_STATED else one["factors"] for one in pair)
+            yield f"{key}.factors", mine, theirs
+        elif any(isinstance(one, dict) and one.get("enabled") for one in pair) and None in pair:
             # The whole group is off on one side.
             yield f"{where}{key}.enabled", pair[0] is not None, pair[1] is not None
         elif isinstance(pair[0], dict) and isinstance(pair[1], dict):
@@ -208,6 +212,8 @@ def _differences(
 def _setting_of(key: str) -> str:
     if key.startswith("filter."):
         return f"data.{key}"
+    if key.startswith("sample.sizes."):
+        return f"training.{key.removeprefix('sample.')}"
     if key.startswith((_AUGMENT, "sample.sequence.")):
         return f"data.{key.removeprefix('sample.')}"
     return _SETTING_OF.get(key, key)

@@ -20,7 +20,8 @@ from tracknet.utils.settings import Config
 def dry_run(config: Config, setup: Setup) -> list[str]:
     """Takes two optimizer steps on a model that is then thrown away; writes nothing.
 
-    The first step pays for the start of workers and buffers, the second is what is timed.
+    The first step pays for the start of workers and buffers, the second is what is timed. Of several sizes
+    (`training.sizes`) both are at the largest, which memory has to hold.
 
     Returns:
         Lines for a person: shapes, parameters, memory, estimated time of an epoch.
@@ -35,10 +36,15 @@ def dry_run(config: Config, setup: Setup) -> list[str]:
     with torch.no_grad(), setup.precision.autocast():
         tokens = None if first.features is None else first.features[:1].to(device)
         logits = model(first.frames[:1].to(device), tokens)
+    sizes = trainer.learner.sizes
+    at = f" at {sizes.largest}" if sizes.sizes else ""
+    # The others are taken for cheaper by their pixels.
+    of_largest = sizes.mean_area / (sizes.largest.width * sizes.largest.height)
     batches = _enough_batches(setup, 2 * config.training.accumulate)
-    reports = [trainer.learner.step(batches, number) for number in (1, 2)]
+    reports = [trainer.learner.step(batches, number) for number in sizes.steps_at_largest(2)]
     step_s = reports[-1].step_s
-    epoch_s = step_s * trainer.steps_per_epoch
+    mean_s = step_s * of_largest
+    epoch_s = mean_s * trainer.steps_per_epoch
     total = sum(p.numel() for p in model.parameters())
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     backbone = sum(p.numel() for p in model.backbone.parameters())
@@ -54,16 +60,17 @@ def dry_run(config: Config, setup: Setup) -> list[str]:
         f"validation  {split_line}",
         f"frames      {_shape(first.frames)}  [B, T, 3, H, W]",
         *([] if first.features is None else [f"features    {_shape(first.features)}  [B, T, C, Hp, Wp]"]),
-        f"heatmaps    {_shape(first.heatmaps)}  [B, M, h, w]",
+        *([f"sizes       {sizes.describe()}"] if sizes.sizes else []),
+        f"heatmaps    {_shape(sizes.at(first, sizes.stored).heatmaps)}  [B, M, h, w]",
         f"logits      {_shape(logits)}  of one window",
         f"parameters  {total:,}: backbone {backbone:,}, rest {total - backbone:,}; trained {trained:,}",
         f"memory      {_peak_memory(device)}",
         f"loader      {setup.train.workers} workers ({setup.train.mode}) keep {setup.train.memory}",
         f"loss        {reports[0].loss:.4f}, then {reports[-1].loss:.4f}",
-        f"speed       first batch {first_batch_s:.2f} s, step {step_s:.2f} s "
+        f"speed       first batch {first_batch_s:.2f} s, step {step_s:.2f} s{at} "
         f"({reports[-1].windows / step_s:.1f} windows/s, waited {reports[-1].data_s:.2f} s for data)",
         f"estimate    {format_duration(epoch_s)} an epoch, "
-        f"{format_duration(step_s * trainer.total_steps)} for {trainer.total_steps} steps, without validation",
+        f"{format_duration(mean_s * trainer.total_steps)} for {trainer.total_steps} steps, without validation",
     ]
 
 

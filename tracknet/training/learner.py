@@ -20,6 +20,7 @@ from tracknet.training.optim import build_optimizer, build_scheduler, is_of_back
 from tracknet.training.own_weights import beside_saved, copied
 from tracknet.training.run_log import StepReport
 from tracknet.training.step_gradients import StepGradients
+from tracknet.training.step_sizes import StepSizes
 from tracknet.training.watch import stop_if_not_finite
 from tracknet.training.weight_update import update_weights
 from tracknet.utils.config import to_plain
@@ -35,6 +36,7 @@ class Learner:
 
     Attributes:
         gradients: how those of a step are had.
+        sizes: that the steps are trained at.
         thawed_now: the step just taken was the first that trained the backbone too.
     """
 
@@ -87,7 +89,10 @@ class Learner:
         self._scheduler = self._new_scheduler(steps_taken=0)
         self._scaler = precision.scaler()
         self._overflows = 0
-        self.gradients = StepGradients(training, model, precision, ranks, self._optimizer, self._scaler)
+        self.sizes = StepSizes(training, model, total_steps)
+        self.gradients = StepGradients(
+            training, model, precision, ranks, self._optimizer, self._scaler, self.sizes
+        )
 
     def step(self, batches: Iterator[Batch], number: int) -> StepReport:
         """Takes `accumulate` batches, one update of the weights, one step of the schedule; all ranks together.
@@ -173,6 +178,7 @@ class Learner:
             masked=int(masked),
             data_s=taken.waited_s,
             step_s=time.perf_counter() - started,
+            size=self.sizes.of_step(number) if self.sizes.sizes else None,
         )
 
     # ------------------------------------------------------------ what is trained

@@ -15,6 +15,7 @@ from tracknet.training.checkpoint import TrainingState
 from tracknet.training.run_folder import RunFolder
 from tracknet.training.served import Coverage
 from tracknet.training.stream_counts import StreamCounts
+from tracknet.utils.geometry import Size
 from tracknet.utils.progress import format_duration
 
 
@@ -36,6 +37,7 @@ class StepReport:
         masked: of these, how many lacked a frame and taught nothing.
         data_s: time spent waiting for the loader.
         step_s: time of the whole step, the waiting included.
+        size: of its frames, where steps are of several.
     """
 
     loss: float
@@ -51,6 +53,7 @@ class StepReport:
     masked: int
     data_s: float
     step_s: float
+    size: Size | None = None
 
 
 class RunLog:
@@ -94,8 +97,13 @@ class RunLog:
         windows_per_s, data_share = self._windows / self._step_s, self._data_s / self._step_s
         self._windows, self._data_s, self._step_s = 0, 0.0, 0.0
         found_share = report.found / report.balls if report.balls else float("nan")
+        known = asdict(report)
+        del known["size"]
+        if report.size is not None:
+            known |= {"width": report.size.width, "height": report.size.height}
+        at = f"at {report.size}  " if report.size is not None else ""
         figures = {
-            **asdict(report),
+            **known,
             "found_share": found_share,
             "windows_per_s": windows_per_s,
             "data_share": data_share,
@@ -106,7 +114,7 @@ class RunLog:
         self._record("train", figures)
         per_step_s = (time.monotonic() - self._started_s) / (state.step - self._first_step)
         self._say(
-            f"step {state.step}/{self._total_steps}  epoch {state.epoch + 1}  loss {report.loss:.4f}  "
+            f"step {state.step}/{self._total_steps}  epoch {state.epoch + 1}  {at}loss {report.loss:.4f}  "
             f"lr {report.lr:.1e}  grad {report.grad_norm:.2f}  found {found_share:4.0%}  |  "
             f"{windows_per_s:.1f} windows/s  step {report.step_s * 1e3:.0f} ms (data {data_share:.0%})  {counts.text}  "
             f"ETA {format_duration(per_step_s * (self._total_steps - state.step))}"

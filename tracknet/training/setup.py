@@ -25,6 +25,7 @@ from tracknet.models.precision import Precision, resolve_device
 from tracknet.training.acceleration import accelerate
 from tracknet.training.distributed import Ranks
 from tracknet.training.evaluation import evaluation_spec
+from tracknet.training.step_sizes import fitting_sizes
 from tracknet.training.stored_features import builder_options, feature_opener
 from tracknet.utils.config import to_plain
 from tracknet.utils.errors import UserError
@@ -89,6 +90,7 @@ def prepare(
             mean=processor.mean,
             std=processor.std,
         )
+    model.training_sizes = fitting_sizes(training.sizes, model)
     # After the model's own checks: shards need not be built for a size that the model cannot take.
     check_stored_size(shards, model.input_size)
     model.to(precision.device)

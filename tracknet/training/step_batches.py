@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 
@@ -17,12 +17,20 @@ class StepBatches:
     Attributes:
         rows: of the stream's table, of the first map of every window, for each batch taken.
         waited_s: time spent waiting for the loader.
-        latest: the batch taken last.
+        latest: the batch taken last, as it came.
     """
 
     latest: Batch
 
-    def __init__(self, batches: Iterator[Batch], ranks: Ranks, device: torch.device, *, keep: bool) -> None:
+    def __init__(
+        self,
+        batches: Iterator[Batch],
+        ranks: Ranks,
+        device: torch.device,
+        *,
+        keep: bool,
+        at_size: Callable[[Batch], Batch] = lambda batch: batch,
+    ) -> None:
         """Takes none yet.
 
         Args:
@@ -30,8 +38,10 @@ class StepBatches:
             ranks: all of them take one, or none does.
             device: where to.
             keep: hold on to all of them; otherwise to the latest.
+            at_size: a batch on the device at the size of this step.
         """
         self._batches, self._ranks, self._device, self._keep = batches, ranks, device, keep
+        self._at_size = at_size
         self._kept: dict[int, Batch] = {}
         self.rows: list[list[int]] = []
         self.waited_s = 0.0
@@ -39,7 +49,7 @@ class StepBatches:
     def take(self, index: int) -> Batch:
         """The step's batch of this index: the next one, or one that is kept."""
         if index in self._kept:
-            return self._kept[index]
+            return self._at_size(self._kept[index])
         if not self._keep:
             self._kept.clear()
         waited = time.perf_counter()
@@ -48,4 +58,4 @@ class StepBatches:
         self.waited_s += time.perf_counter() - waited
         self.rows.append(batch.rows[:, 0].tolist())
         self.latest = self._kept[index] = batch.to(self._device)
-        return self.latest
+        return self._at_size(self.latest)

@@ -23,6 +23,7 @@ from tracknet.training.losses.heatmap_loss import batch_sums
 from tracknet.training.micro_batches import MicroBatches, too_many
 from tracknet.training.step_batches import StepBatches
 from tracknet.training.step_figures import StepFigures
+from tracknet.training.step_sizes import StepSizes
 from tracknet.utils.errors import RunError
 from tracknet.utils.settings import TrainingConfig
 
@@ -44,6 +45,7 @@ class StepGradients:
         ranks: Ranks,
         optimizer: torch.optim.Optimizer,
         scaler: GradScaler,
+        sizes: StepSizes,
     ) -> None:
         """Prepares; computes nothing.
 
@@ -54,6 +56,7 @@ class StepGradients:
             ranks: who else trains these weights.
             optimizer: of the weights whose gradients are wanted.
             scaler: of the losses.
+            sizes: that the steps are trained at.
         """
         self._training = training
         self._model = model
@@ -61,6 +64,7 @@ class StepGradients:
         self._ranks = ranks
         self._optimizer = optimizer
         self._scaler = scaler
+        self._sizes = sizes
         self.loss = build_loss(training.loss)
         # Made by the first step: others are needed when the backbone thaws.
         self._replica: tuple[nn.Module, Callable[..., torch.Tensor]] | None = None
@@ -85,8 +89,13 @@ class StepGradients:
             gc.collect()
             replica = self._ranks.replica(self._model, self._precision.device)
             # Apart from the replica: checkpoints and validation see the model and its names as they are.
-            self._replica = replica, compiled(replica, self._training.compile)
+            self._replica = replica, self._compiled(replica)
         return self._replica
+
+    def _compiled(self, replica: nn.Module) -> Callable[..., torch.Tensor]:
+        """Its forward pass, as `training.compile` says."""
+        # Of several sizes each has its own kernels; torch would otherwise make one set for any size of the second on.
+        return compiled(replica, self._training.compile, dynamic=False if self._sizes.sizes else None)
 
     def of_step(self, batches: Iterator[Batch], number: int) -> tuple[StepBatches, StepFigures]:
         """The gradients of a step, scaled, in parts that memory holds; all ranks together.
@@ -104,7 +113,13 @@ class StepGradients:
         """
         self._statistics.keep()
         again = self._ranks.alone and self._micro.may_halve
-        taken = StepBatches(batches, self._ranks, self._precision.device, keep=again)
+        taken = StepBatches(
+            batches,
+            self._ranks,
+            self._precision.device,
+            keep=again,
+            at_size=lambda batch: self._sizes.at(batch, self._sizes.of_step(number)),
+        )
         return taken, self._that_fit(taken, number)
 
     def restore_statistics(self) -> None:
@@ -115,7 +130,8 @@ class StepGradients:
         """Tries, with smaller parts where that is allowed."""
         together = not self._ranks.alone
         if together and self._micro.may_halve and not self._agreed_on_size:
-            self._agree_on_size(taken.take(0))
+            taken.take(0)
+            self._agree_on_size(self._sizes.at(taken.latest, self._sizes.largest))
         while True:
             try:
                 return self._in_parts(taken, number)
@@ -216,7 +232,7 @@ class StepGradients:
             )
 
     def _too_many(self, taken: StepBatches, reason: str) -> RunError:
-        batch = taken.latest
+        batch = self._sizes.at(taken.latest, self._sizes.largest)
         # Two moments of each weight, which a backbone that has just thawed lacks as all do before the first step.
         trained = [p for p in self._model.parameters() if p.requires_grad]
         moments = 2 * sum(p.nbytes for p in trained if p not in self._optimizer.state)

@@ -14,6 +14,7 @@ from transformers import PreTrainedModel
 from tracknet.models.backbones.depths import layer_depths
 from tracknet.models.backbones.layer_taps import LayerTaps
 from tracknet.models.backbones.lora import add_adapters, is_adapter
+from tracknet.models.backbones.positions import mend_positions
 from tracknet.utils.errors import UserError
 from tracknet.utils.geometry import Size
 from tracknet.utils.settings import LoraConfig
@@ -52,6 +53,9 @@ class ViTBackbone(nn.Module):
             vit.pooler = None  # never used; its parameters would be trained without a gradient
         takes_interpolation = "interpolate_pos_encoding" in inspect.signature(vit.forward).parameters
         self._native_size = _native_size(self.hf_config) if takes_interpolation else None
+        if self._native_size is not None:
+            height, width = self._native_size
+            mend_positions(vit, Size(width, height), self.patch_size)
         self._adapted = False
         self.set_frozen(freeze)
 

@@ -35,6 +35,7 @@ from tracknet.utils.settings.model import (
     LoraConfig,
     ModelConfig,
 )
+from tracknet.utils.settings.sizes import SizesConfig
 from tracknet.utils.settings.training import (
     LossConfig,
     MetricsConfig,
@@ -68,6 +69,7 @@ __all__ = [
     "PasteConfig",
     "SchedulerConfig",
     "SequenceConfig",
+    "SizesConfig",
     "SourceConfig",
     "SpeedConfig",
     "StreakConfig",
@@ -87,7 +89,7 @@ class Config:
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """What is asked of a backbone that is not there or never learns, features in place of one that does, targets
-        that a loss does not know, and the way of a ball in one frame.
+        that a loss does not know, the way of a ball in one frame, and tokens of one size for several.
         """
         backbone, training = self.model.backbone, self.training
         augment, loss = self.data.augment, training.loss
@@ -116,6 +118,11 @@ class Config:
                 )
             if training.optimizer.backbone_lr is not None:
                 yield "training.optimizer.backbone_lr", "there is no backbone to learn at it: set it to null"
+        if training.sizes.used and self.data.features is not None:
+            yield (
+                "training.sizes.factors",
+                "goes without data.features, which hold the tokens of one size: set it to [], or data.features=null",
+            )
         never_learns = backbone.is_none or (backbone.freeze and training.unfreeze_at is None)
         if training.optimizer.layer_decay < 1.0 and never_learns:
             yield (

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from tracknet.utils.bounds import bounded
+from tracknet.utils.settings.sizes import SizesConfig
 
 
 @dataclass(frozen=True)
@@ -156,6 +157,7 @@ class TrainingConfig:
     compile: Literal["off", "default", "max-autotune"] = "off"
     """Let torch.compile write the training step's kernels; validation runs without."""
     speed: SpeedConfig = field(default_factory=SpeedConfig)
+    sizes: SizesConfig = field(default_factory=SizesConfig)
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """A part of a batch that holds nothing, hard windows of parts, and a share that is all of a batch."""
