@@ -47,7 +47,8 @@ def at_size(batch: Batch, size: Size, heatmap_size: Size, sigma_cells: float) ->
 def resize_frames(frames: torch.Tensor, size: Size) -> torch.Tensor:
     """Uint8 `[B, T, 3, H, W]` to the same of another size; pixel centres move as `geometry.scaling` says.
 
-    In float32 under any autocast, by a forward pass alone: the same result for the same input, also on CUDA.
+    By a forward pass alone, and in float32 or fixed point under any autocast: the same result for the same input, also
+    on CUDA; of two devices within a grey level.
     """
     windows, length = frames.shape[:2]
     shape = (windows * length, size.height, size.width, 3)
@@ -56,12 +57,17 @@ def resize_frames(frames: torch.Tensor, size: Size) -> torch.Tensor:
     with torch.autocast(frames.device.type, enabled=False):
         for start in range(0, windows * length, _FRAMES_AT_ONCE):
             part = slice(start, start + _FRAMES_AT_ONCE)
-            pixels = frames.flatten(0, 1)[part].float()
-            pixels = F.interpolate(
-                pixels, (size.height, size.width), mode="bilinear", align_corners=False, antialias=True
-            )
-            result[part] = pixels.round_().clamp_(0, 255)
+            result[part] = _resampled(frames.flatten(0, 1)[part], size)
     return result.reshape(windows, length, 3, size.height, size.width)
+
+
+def _resampled(pixels: torch.Tensor, size: Size) -> torch.Tensor:
+    """Uint8 `[N, 3, H, W]`. CPUs have a kernel of fixed point, 40 times as fast as float32; CUDA knows no uint8."""
+    exact = pixels if pixels.device.type == "cpu" else pixels.float()
+    made = F.interpolate(
+        exact, (size.height, size.width), mode="bilinear", align_corners=False, antialias=True
+    )
+    return made if made.dtype == torch.uint8 else made.round_().clamp_(0, 255).to(torch.uint8)
 
 
 def _targets(batch: Batch, stored: Size, heatmap_size: Size, sigma_cells: float) -> torch.Tensor:
