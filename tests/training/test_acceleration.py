@@ -168,6 +168,20 @@ def test_a_compiled_training_takes_the_plain_steps(small_trainer: MakeTrainer, g
     assert names == [group["name"] for group in plain.learner.tensors()["optimizer"]["param_groups"]]
 
 
+def test_each_size_is_compiled_once_and_takes_the_plain_steps(
+    small_trainer: MakeTrainer, graphs: list[int]
+) -> None:
+    sizes = "training.sizes.factors=[0.5,1]"
+    plain, fast = small_trainer(sizes), small_trainer(sizes, "training.compile=default")
+    losses = [step.loss for step in take_steps(plain, 4)]
+    batches, made = fast.train.epoch(), []
+    fast.model.train()
+    for number, loss in enumerate(losses, 1):
+        assert fast.learner.step(batches, number).loss == pytest.approx(loss, rel=1e-4)
+        made.append(len(graphs))
+    assert 0 < made[0] < made[1] == made[3]
+
+
 def test_two_ranks_compile_and_leave_a_plain_checkpoint(
     small_train_args: list[str], tmp_path: Path, run_ranks: RunRanks, graphs: list[int]
 ) -> None:

@@ -64,11 +64,18 @@ def weights_of(run: Path):  # type: ignore[no-untyped-def]
     return load_file(run / "checkpoints" / "last" / "model" / "model.safetensors")
 
 
-@pytest.mark.parametrize("augments", ["workers", "device"])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["data.augment.by=workers"],
+        ["data.augment.by=device"],
+        ["training.sizes.factors=[0.5,1,1.5]", "training.sizes.full_share=0.2"],
+    ],
+)
 def test_a_killed_training_goes_on_to_the_same_weights(
-    mix_args: list[str], tmp_path: Path, augments: str
+    mix_args: list[str], tmp_path: Path, settings: list[str]
 ) -> None:
-    mix_args = [*mix_args, f"data.augment.by={augments}"]
+    mix_args = [*mix_args, *settings]
     assert train.run([*mix_args, "--name", "whole"]) == 0
     assert killed_at(6, [*mix_args, "--name", "parts"]) == -signal.SIGKILL
     parts = tmp_path / "runs" / "parts"

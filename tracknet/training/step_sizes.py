@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import islice
 
 import numpy as np
@@ -14,9 +15,7 @@ from tracknet.utils.geometry import Size
 from tracknet.utils.naming import listed
 from tracknet.utils.settings import SizesConfig, TrainingConfig
 
-# Worked out for a message: factors of 0.5 to 1.5.
-_NEAR = [percent / 100 for percent in range(50, 151)]
-_MOST_NAMED = 12
+_MOST_NAMED = 9
 
 
 class StepSizes:
@@ -109,21 +108,26 @@ def fitting_sizes(config: SizesConfig, model: TrackNet) -> tuple[Size, ...]:
         by_size.setdefault(_rounded(stored, factor, unit), []).append(factor)
     same = [(factors, size) for size, factors in by_size.items() if len(factors) > 1]
     if same:
-        near: dict[Size, list[float]] = {}
-        for factor in _NEAR:
-            near.setdefault(_rounded(stored, factor, unit), []).append(factor)
-        # The middle one of those that come to a size, but for the stored one.
-        named = [
-            f"{1 if size == stored else factors[len(factors) // 2]:g} ({size})"
-            for size, factors in near.items()
-        ]
+        named = [f"{factor:g} ({size})" for factor, size in _near(stored, unit, same[0][0][0])]
         raise UserError(
             "training.sizes.factors: some come to the same size",
             problems=[f"{' and '.join(f'{one:g}' for one in factors)}: {size}" for factors, size in same],
-            remedy=f"width and height are whole multiples of {unit} px here, of {stored} stored; choose among "
-            f"{listed(named, _MOST_NAMED)}",
+            remedy=f"width and height are whole multiples of {unit} px here, of {stored} stored; near by there are "
+            f"{listed(named, len(named))}",
         )
     return tuple(by_size)
+
+
+def _near(stored: Size, unit: int, factor: float) -> list[tuple[float, Size]]:
+    """Sizes about that of a factor, the smallest first, each with the middle one of the factors that come to it."""
+    by_size: dict[Size, list[float]] = {}
+    for percent in range(50, 201):
+        other = round(factor * percent / 100, 2)
+        by_size.setdefault(_rounded(stored, other, unit), []).append(other)
+    by_size[stored] = [1.0]
+    found = [(factors[len(factors) // 2], size) for size, factors in by_size.items()]
+    nearest = sorted(found, key=lambda one: abs(math.log(one[0] / factor)))[:_MOST_NAMED]
+    return sorted(nearest)
 
 
 def _rounded(stored: Size, factor: float, unit: int) -> Size:
