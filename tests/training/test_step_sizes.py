@@ -279,6 +279,7 @@ def test_without_sizes_nothing_is_said_of_them(small_train_args: list[str], caps
 def test_ranks_have_the_same_sizes(small_train_args: list[str], tmp_path: Path, run_ranks: RunRanks) -> None:
     args = [*small_train_args, FACTORS, "training.max_steps=5", "training.log_every_steps=1"]
     args += ["model.backbone.config.hidden_dropout_prob=0", "data.augment.mixup.prob=0.5"]
+    args += ["training.micro_batch=auto"]
     one = run_name(args, "one")
     assert run_ranks(lambda rank: train.run([*args, "--name", "two"])) == [0, 0], (
         tmp_path / "rank_0.out"

@@ -47,17 +47,15 @@ def at_size(batch: Batch, size: Size, heatmap_size: Size, sigma_cells: float) ->
 def resize_frames(frames: torch.Tensor, size: Size) -> torch.Tensor:
     """Uint8 `[B, T, 3, H, W]` to the same of another size; pixel centres move as `geometry.scaling` says.
 
-    By a forward pass alone, and in float32 or fixed point under any autocast: the same result for the same input, also
-    on CUDA; of two devices within a grey level.
+    By a forward pass alone: the same result for the same input, also on CUDA; of two devices within a grey level.
     """
     windows, length = frames.shape[:2]
     shape = (windows * length, size.height, size.width, 3)
     # Channels innermost, as the frames come.
     result = torch.empty(shape, dtype=torch.uint8, device=frames.device).permute(0, 3, 1, 2)
-    with torch.autocast(frames.device.type, enabled=False):
-        for start in range(0, windows * length, _FRAMES_AT_ONCE):
-            part = slice(start, start + _FRAMES_AT_ONCE)
-            result[part] = _resampled(frames.flatten(0, 1)[part], size)
+    for start in range(0, windows * length, _FRAMES_AT_ONCE):
+        part = slice(start, start + _FRAMES_AT_ONCE)
+        result[part] = _resampled(frames.flatten(0, 1)[part], size)
     return result.reshape(windows, length, 3, size.height, size.width)
 
 
