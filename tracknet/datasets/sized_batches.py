@@ -60,8 +60,12 @@ def resize_frames(frames: torch.Tensor, size: Size) -> torch.Tensor:
 
 
 def _resampled(pixels: torch.Tensor, size: Size) -> torch.Tensor:
-    """Uint8 `[N, 3, H, W]`. CPUs have a kernel of fixed point, 40 times as fast as float32; CUDA knows no uint8."""
-    exact = pixels if pixels.device.type == "cpu" else pixels.float()
+    """Uint8 `[N, 3, H, W]`, on CUDA by way of float32.
+
+    CPUs have a kernel of fixed point, 40 times as fast as float32. CUDA has none for uint8, and other devices none
+    that antialiases in all versions of torch: for them a CPU does it.
+    """
+    exact = pixels.float() if pixels.device.type == "cuda" else pixels.cpu()
     made = F.interpolate(
         exact, (size.height, size.width), mode="bilinear", align_corners=False, antialias=True
     )
