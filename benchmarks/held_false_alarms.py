@@ -1,12 +1,15 @@
 """Models at thresholds that hold false alarms to a share: F1, alarms, and the difference from the first of them.
 
-    python -m benchmarks.held_false_alarms WASB=runs/A/evaluation/val/predictions.parquet OURS=... \
+    python -m benchmarks.held_false_alarms WASB=runs/A/evaluation/test/predictions.parquet OURS=... \
+        [--chosen-on WASB=runs/A/evaluation/val/predictions.parquet OURS=...] \
         [--shares 1 0.1 0.05] [--protocol wasb] --data "what it is" --out FILE.md
 
 A detector that reports a ball everywhere finds many: F1 at each model's own best threshold compares models that raise
 false alarms on very different shares of the frames without a ball. Here each has the best threshold among those that
-raise them on at most such a share, as `evaluate --calibrate val --most-false-alarms SHARE` chooses it, on the very
-frames that are scored: all are optimistic by the same rule, and their differences less so.
+raise them on at most such a share, as `evaluate --calibrate val --most-false-alarms SHARE` chooses it. With
+`--chosen-on` it is chosen on each model's predictions of other frames, and what is then raised on the scored ones may
+be more or less than the share. Without it, it is chosen on the very frames that are scored: all are optimistic by the
+same rule, and their differences less so.
 """
 
 from __future__ import annotations
@@ -25,10 +28,23 @@ HEAD = (
 )
 
 
-def rows(models: Mapping[str, Predictions], protocol: Protocol, share: float) -> list[str]:
-    """Lines of the table: each model held to one share, differences from the first."""
+def rows(
+    models: Mapping[str, Predictions],
+    protocol: Protocol,
+    share: float,
+    chosen_on: Mapping[str, Predictions] | None = None,
+) -> list[str]:
+    """Lines of the table: each model held to one share, differences from the first.
+
+    Args:
+        models: predictions of the frames that are scored, the same of all.
+        protocol: what counts.
+        share: of the frames without a ball, on which one is reported at most.
+        chosen_on: predictions of each model that its threshold is chosen on; those that are scored where `None`.
+    """
     thresholds = {
-        name: best_threshold(found, protocol, most_false_alarms=share) for name, found in models.items()
+        name: best_threshold(found, protocol, most_false_alarms=share)
+        for name, found in (chosen_on or models).items()
     }
     first, *_ = models
     lines = []
@@ -73,6 +89,13 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("models", nargs="+", type=_named, metavar="NAME=FILE")
+    parser.add_argument(
+        "--chosen-on",
+        nargs="+",
+        type=_named,
+        metavar="NAME=FILE",
+        help="of other frames, for each of the models",
+    )
     parser.add_argument("--shares", nargs="+", type=float, default=[1.0, 0.1, 0.05])
     parser.add_argument("--protocol", default="wasb")
     parser.add_argument(
@@ -81,16 +104,26 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     (protocol,), models = chosen_protocols([args.protocol]), dict(args.models)
+    chosen_on = dict(args.chosen_on) if args.chosen_on else None
+    if chosen_on is not None and chosen_on.keys() != models.keys():
+        differing = ", ".join(sorted(chosen_on.keys() ^ models.keys()))
+        parser.error(f"--chosen-on names the same models: {differing} is in one of the two lists alone")
+    names = " ".join(f"{name}=FILE" for name in models)
+    where = (
+        "the very frames that are scored"
+        if chosen_on is None
+        else "frames of other games than those that are scored"
+    )
     lines = [
         "# Thresholds that hold false alarms to a share",
         "",
-        f"`python -m benchmarks.held_false_alarms {' '.join(f'{name}=FILE' for name in models)}`. {args.data}",
-        "Each threshold is the best for F1 on the very frames that are scored, among those that report a ball on at",
+        f"`python -m benchmarks.held_false_alarms {names}{f' --chosen-on {names}' if chosen_on else ''}`. {args.data}",
+        f"Each threshold is the best for F1 on {where}, among those that report a ball there on at",
         f"most such a share of the frames without one. Protocol `{protocol.name}`, per cent, with 95 % intervals over",
         f"clips; differences are paired, from {next(iter(models))}. Brief absences are of one or two frames.",
         "",
         *HEAD,
-        *(line for share in args.shares for line in rows(models, protocol, share)),
+        *(line for share in args.shares for line in rows(models, protocol, share, chosen_on)),
     ]
     args.out.write_text("\n".join(lines) + "\n")
     print(f"written: {args.out}")

@@ -26,3 +26,15 @@ def test_a_model_is_compared_at_the_threshold_that_keeps_its_share() -> None:
     assert "| -45.7" in other
     assert "| 100.0 | 25.0 | 0 of 2 |" in other
     assert other.endswith("| 0.900 |")
+
+
+def test_a_threshold_that_was_chosen_on_other_frames_is_held_to_there() -> None:
+    """None of the chosen frames without a ball is reported above 0.6; of the scored ones one is, and it counts."""
+    ball = (100, 100)
+    chosen = predictions_of([Frame(ball, ball, 0.9), Frame(ball, ball, 0.7), Frame(None, (5, 5), 0.6)])
+    scored = predictions_of([Frame(ball, ball, 0.8), Frame(ball, ball, 0.5), Frame(None, (5, 5), 0.75)])
+    (line,) = rows({"A": scored}, PROTOCOLS["wasb"], 0.0, {"A": chosen})
+    # One of two balls and one alarm: 2 * 1 / (2 * 1 + 1 + 1).
+    assert line.startswith("| 0 % | A | 50.0 ")
+    assert "| 50.0 | 50.0 | 1 of 1 |" in line
+    assert line.endswith("| 0.700 |")
