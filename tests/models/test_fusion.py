@@ -1,6 +1,9 @@
-"""Attention along time is torch's own, also where a batch has more locations than one of its calls takes."""
+"""How frames become one map: attention along time in parts, and the anchor frame alone."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,6 +11,7 @@ from torch.nn import functional as F
 
 from tracknet.models import fusion
 from tracknet.models.fusion import AttentionFusion
+from tracknet.models.model import TrackNet
 
 
 def test_parts_of_the_locations_are_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,3 +53,45 @@ def test_no_call_has_more_sequences_and_heads_than_a_grid() -> None:
         window = fusion._MOST_AT_ONCE // (18 * 32)
         assert fusion._MOST_AT_ONCE % (18 * 32)
         assert torch.allclose(fused[window], layer(features[window : window + 1])[0], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("maps", ["one", "all"])
+def test_the_anchor_alone_has_tokens(
+    tiny_model: Callable[..., TrackNet], some_frames: Callable[..., torch.Tensor], maps: str, tmp_path: Path
+) -> None:
+    model = tiny_model(fusion="anchor", skip="none", maps=maps).eval()
+    frames = some_frames(model)
+    assert model.fused_frames == range(1, 2)
+    seen: list[int] = []
+    model.backbone.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
+    logits = model(frames)
+    assert seen == [len(frames)]  # once a window, not three times
+    others, anchor = frames.clone(), frames.clone()
+    others[:, (0, 2)] = 255 - others[:, (0, 2)]
+    anchor[:, 1] = 255 - anchor[:, 1]
+    assert torch.equal(model(others), logits)
+    assert not torch.allclose(model(anchor), logits, atol=1e-4)
+    # Prediction encodes each frame once, and training from stored features has all of them.
+    features = model.encode_frames(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
+    assert torch.allclose(model.decode_features(features, frames), logits, atol=1e-5)
+    loaded = TrackNet.from_pretrained(model.save_pretrained(tmp_path / "model"))
+    assert torch.equal(loaded(frames), logits)
+    with pytest.raises(ValueError, match="a window has 3 frames, got 2"):
+        model.decode_features(features[:, :2], frames)
+
+
+def test_the_anchor_may_be_the_last_frame(
+    tiny_model: Callable[..., TrackNet], some_frames: Callable[..., torch.Tensor]
+) -> None:
+    middle = tiny_model(fusion="anchor", skip="none").eval()
+    last = TrackNet(
+        middle.config,
+        input_size=middle.input_size,
+        num_frames=3,
+        anchor="last",
+        backbone=middle.backbone,
+    ).eval()
+    last.load_state_dict(middle.state_dict())
+    frames = some_frames(middle)
+    assert last.fused_frames == range(2, 3)
+    assert torch.equal(last(frames), middle(frames[:, (0, 2, 1)]))

@@ -177,6 +177,11 @@ def test_sizes_are_two_whole_numbers(key: str, size: str) -> None:
             "model.backbone.freeze (command line): there is no backbone",
         ),
         (
+            ["model.fusion.kind=anchor", "model.decoder.skip=none"],
+            "model.fusion.kind (command line): with anchor and without a skip nothing looks at 2 of the 3 frames: set "
+            "data.sequence.length=1, or model.decoder.skip=detail",
+        ),
+        (
             ["model.backbone.name=none", "model.fusion.kind=attention"],
             "model.fusion.kind (command line): attention is of a backbone's tokens",
         ),

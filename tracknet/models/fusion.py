@@ -1,4 +1,7 @@
-"""The features of a window's T frames become one map. With one frame, or without features, nothing is to do."""
+"""The features of a window's T frames become one map.
+
+With one frame, the anchor's alone (`fusion.kind: anchor`), or without features, nothing is to do.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +67,7 @@ def _attended(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> to
     return torch.cat([F.scaled_dot_product_attention(*part) for part in parts])
 
 
-class FirstFrame(nn.Module):
+class OneFrame(nn.Module):
     """`[B, T, C, Hp, Wp]` to `[B, C, Hp, Wp]`, where T is 1 or C is 0: there is nothing to mix."""
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
@@ -78,6 +81,11 @@ FUSIONS: dict[str, type[ConcatFusion] | type[AttentionFusion]] = {
 }
 
 
+def fused_frames(config: FusionConfig, num_frames: int, anchor: int) -> range:
+    """The window's frames whose features are looked at: all, or the anchor alone."""
+    return range(anchor, anchor + 1) if config.kind == "anchor" else range(num_frames)
+
+
 def build_fusion(config: FusionConfig, channels: int, num_frames: int) -> nn.Module:
-    """The fusion a config asks for; none for single images, or where there is no backbone."""
-    return FirstFrame() if num_frames == 1 or channels == 0 else FUSIONS[config.kind](channels, num_frames)
+    """The fusion a config asks for, of as many frames as `fused_frames` names; none of one, or without a backbone."""
+    return OneFrame() if num_frames == 1 or channels == 0 else FUSIONS[config.kind](channels, num_frames)

@@ -21,7 +21,7 @@ from tracknet.models.backbones.vit_backbone import ViTBackbone
 from tracknet.models.decoders.build import build_decoder
 from tracknet.models.decoders.upsampling_decoder import UpsamplingDecoder
 from tracknet.models.depth_fusion import build_depth_fusion
-from tracknet.models.fusion import build_fusion
+from tracknet.models.fusion import build_fusion, fused_frames
 from tracknet.models.heads.heatmap_head import HeatmapHead
 from tracknet.models.normalise import normalised
 from tracknet.utils import heatmap as heatmaps
@@ -46,6 +46,7 @@ class TrackNet(nn.Module):
 
     Attributes:
         map_frames: the window's frame each map is about, for example `(1,)` or `(0, 1, 2)`.
+        fused_frames: the window's frames whose features are looked at; the backbone need not see the others.
         score_threshold: scores below it mean "no ball"; chosen on validation, saved with the weights.
         training_sizes: what frames may also be while training; the weights do not know of it.
         provenance: what the weights came from (run, data, versions); saved with them, plain JSON values.
@@ -91,7 +92,8 @@ class TrackNet(nn.Module):
         self.backbone = backbone if backbone is not None else build_backbone(config, self.input_size)
         # In the second half, so that a frozen backbone's features are all that the first half gives.
         self.depth_fusion = build_depth_fusion(config.fusion, self.backbone.width, self.backbone.num_layers)
-        self.fusion = build_fusion(config.fusion, self.backbone.width, num_frames)
+        self.fused_frames = fused_frames(config.fusion, num_frames, self.sequence.anchor_index)
+        self.fusion = build_fusion(config.fusion, self.backbone.width, len(self.fused_frames))
         self.decoder = build_decoder(
             config,
             in_channels=self.backbone.width,
@@ -121,10 +123,10 @@ class TrackNet(nn.Module):
                     remedy="freeze it (model.backbone.freeze=true), or train without data.features",
                 )
             pixels = self._normalise(frames) if self.sees_pixels else frames
-            return self._decode(features.float(), pixels)
+            return self._decode(self._looked_at(features.float()), pixels)
         pixels = self._normalise(frames)
-        features = self.backbone(pixels.flatten(0, 1)).unflatten(0, frames.shape[:2])
-        return self._decode(features, pixels)
+        seen = self._looked_at(pixels)
+        return self._decode(self.backbone(seen.flatten(0, 1)).unflatten(0, seen.shape[:2]), pixels)
 
     @property
     def size_unit(self) -> int:
@@ -149,7 +151,7 @@ class TrackNet(nn.Module):
 
     def decode_features(self, features: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
         """Features `[B, T, L * C, Hp, Wp]` and their frames uint8 `[B, T, 3, H, W]` to logits `[B, M, h, w]`."""
-        return self._decode(features, self._normalise(frames))
+        return self._decode(self._looked_at(features), self._normalise(frames))
 
     @torch.no_grad()
     def decode(self, logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -222,10 +224,14 @@ class TrackNet(nn.Module):
             raise ValueError(f"frames are {width}x{height}, the model takes {self.input_size}")
         return normalised(frames, self.mean, self.std)
 
+    def _looked_at(self, of_window: torch.Tensor) -> torch.Tensor:
+        """Of pixels or features `[B, T, ...]` those of the fused frames."""
+        if of_window.shape[1] != self.num_frames:
+            raise ValueError(f"a window has {self.num_frames} frames, got {of_window.shape[1]}")
+        return of_window[:, self.fused_frames.start : self.fused_frames.stop]
+
     def _decode(self, features: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
-        if features.shape[1] != self.num_frames or pixels.shape[1] != self.num_frames:
-            raise ValueError(
-                f"a window has {self.num_frames} frames, got {pixels.shape[1]} "
-                f"and features of {features.shape[1]}"
-            )
+        """Features of the fused frames `[B, F, L * C, Hp, Wp]` and the window's pixels `[B, T, 3, H, W]` to logits."""
+        if pixels.shape[1] != self.num_frames:
+            raise ValueError(f"a window has {self.num_frames} frames, got {pixels.shape[1]}")
         return cast(torch.Tensor, self.head(self.decoder(self.fusion(self.depth_fusion(features)), pixels)))

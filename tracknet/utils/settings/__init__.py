@@ -104,6 +104,16 @@ class Config:
                 "data.augment.streak.prob",
                 "blurs a ball along its way from frame to frame, and data.sequence.length=1 shows none: set it to 0",
             )
+        if (
+            self.model.fusion.kind == "anchor"
+            and self.model.decoder.skip == "none"
+            and self.data.sequence.length > 1
+        ):
+            yield (
+                "model.fusion.kind",
+                f"with anchor and without a skip nothing looks at {self.data.sequence.length - 1} of the "
+                f"{self.data.sequence.length} frames: set data.sequence.length=1, or model.decoder.skip=detail",
+            )
         if backbone.is_none:
             # Here and not under model: a saved model may have been made with them.
             if backbone.freeze:

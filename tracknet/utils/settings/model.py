@@ -70,7 +70,9 @@ class BackboneConfig:
 class FusionConfig:
     """How the tokens of a window's T frames become one map."""
 
-    kind: Literal["concat", "attention"] = "concat"
+    kind: Literal["concat", "attention", "anchor"] = "concat"
+    """`concat`: through one 1x1 convolution; `attention`: over time, and then so; `anchor`: the window's anchor frame
+    alone has tokens, so that training runs the backbone once a window."""
     layers: Literal["concat", "sum"] = "concat"
     """How the tokens of several `backbone.layers` become one map, before the frames do: `concat` through a 1x1
     convolution, or a `sum` with one learned weight per layer."""
