@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from itertools import islice
+from collections import Counter
+from itertools import islice, pairwise, repeat
 
 import numpy as np
 
@@ -39,7 +40,9 @@ class StepSizes:
         self.stored = model.input_size
         self.sizes = tuple(sorted(model.training_sizes, key=_area))
         self._total_steps = total_steps
-        self._changing = total_steps - round(self._config.full_share * total_steps) if self.sizes else 0
+        # Rounded up: a share of few steps, too, is a step at the size that is validated at.
+        whole = math.ceil(self._config.full_share * total_steps - 1e-9)
+        self._changing = total_steps - whole if self.sizes else 0
 
     def of_step(self, number: int) -> Size:
         """The size of a step, which count from 1."""
@@ -61,18 +64,27 @@ class StepSizes:
 
     @property
     def largest(self) -> Size:
-        """Of all steps."""
-        return max((self.stored, *self.sizes), key=_area)
+        """Of the steps there are."""
+        return max((size for size, count in self._counts().items() if count), key=_area)
 
     @property
     def mean_area(self) -> float:
         """Of all steps, in pixels."""
-        if not self.sizes:
-            return float(_area(self.stored))
-        changing = self._changing / self._total_steps
-        return changing * float(np.mean([_area(size) for size in self.sizes])) + (1 - changing) * _area(
-            self.stored
-        )
+        return sum(count * _area(size) for size, count in self._counts().items()) / self._total_steps
+
+    def _counts(self) -> Counter[Size]:
+        """How many steps have each size."""
+        changing, count = self._changing, len(self.sizes)
+        counts = Counter({self.stored: self._total_steps - changing})
+        if changing and self._config.order == "growing":
+            begins = [-(-place * changing // count) for place in range(count + 1)]
+            for size, (begin, end) in zip(self.sizes, pairwise(begins), strict=True):
+                counts[size] += end - begin
+        elif changing:
+            turns, rest = divmod(changing, count)
+            counts.update(dict.fromkeys(self.sizes, turns))
+            counts.update(self.of_step(number) for number in range(changing - rest + 1, changing + 1))
+        return counts
 
     def describe(self) -> str:
         """For a person: which sizes, and when."""
@@ -84,11 +96,11 @@ class StepSizes:
         return f"{listed([str(size) for size in self.sizes], len(self.sizes))} {how} for {self._changing} steps{then}"
 
     def steps_at_largest(self, count: int) -> list[int]:
-        """The numbers of the first steps at the largest size; of the first steps at all, where there are too few."""
-        last = self._changing if self.largest in self.sizes else self._total_steps
-        numbers = range(1 if self.largest in self.sizes else self._changing + 1, last + 1)
-        found = list(islice((number for number in numbers if self.of_step(number) == self.largest), count))
-        return found if len(found) == count else list(range(1, count + 1))
+        """The numbers of the first steps at the largest size; the last of them again, where there are too few."""
+        largest = self.largest
+        numbers = range(1 if largest in self.sizes else self._changing + 1, self._total_steps + 1)
+        found = list(islice((number for number in numbers if self.of_step(number) == largest), count))
+        return [*found, *repeat(found[-1], count - len(found))]
 
     def _heatmap_size(self, size: Size) -> Size:
         """As many cells a pixel as the stored size has; exact, for both are whole numbers of cells a patch."""

@@ -24,7 +24,7 @@ class SizesConfig:
     """`mixed`: of every n steps each of the n sizes has one, in an order drawn from the seed. `growing`: the smallest
     first, each for as many steps."""
     full_share: float = bounded(0.1, 0.0, 0.9)
-    """Of all steps, those at the end that are at the stored size, whatever the factors."""
+    """Of all steps, rounded up, those at the end that are at the stored size, whatever the factors."""
 
     @property
     def used(self) -> bool:
