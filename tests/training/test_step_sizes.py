@@ -291,7 +291,7 @@ def test_a_run_says_its_sizes_and_validates_at_the_stored_one(
     assert "epoch 1  at 48x32  loss" in capsys.readouterr().out
     assert {shape[1:] for shape in seen[7:]} == {(96, 48)}
     with pytest.raises(UserError, match="cannot go on exactly") as caught:
-        train.run(["--resume", str(run), "training.sizes.factors=[]", "training.max_steps=9"])
+        train.run(["--resume", str(run), "training.sizes.factors=[]", "training.sizes.order=mixed"])
     assert "training.sizes.factors is [], the run began with [0.5, 1.0, 1.5]" in str(caught.value)
     with pytest.raises(UserError) as caught:
         train.run(["--resume", str(run), "training.sizes.order=mixed", "training.max_steps=9"])

@@ -179,7 +179,24 @@ def test_sizes_are_two_whole_numbers(key: str, size: str) -> None:
         (
             ["model.fusion.kind=anchor", "model.decoder.skip=none"],
             "model.fusion.kind (command line): with anchor and without a skip nothing looks at 2 of the 3 frames: set "
-            "data.sequence.length=1, or model.decoder.skip=detail",
+            "model.decoder.skip=detail, or model.fusion.kind=concat with data.sequence.length=1",
+        ),
+        (
+            ["model.fusion.kind=anchor", "data.sequence.length=1"],
+            "model.fusion.kind (command line): anchor is of several frames, and data.sequence.length=1 shows one",
+        ),
+        (
+            ["model.fusion.kind=attention", "data.sequence.length=1", "model.decoder.skip=none"],
+            "model.fusion.kind (command line): attention is of several frames, and data.sequence.length=1 shows one",
+        ),
+        (
+            ["training.sizes.order=growing"],
+            "training.sizes.order (command line): is of several sizes, and training.sizes.factors names none: leave it "
+            "at mixed",
+        ),
+        (
+            ["training.sizes.full_share=0.5"],
+            "training.sizes.full_share (command line): is of several sizes, and training.sizes.factors names none",
         ),
         (
             ["model.backbone.name=none", "model.fusion.kind=attention"],

@@ -89,7 +89,8 @@ class Config:
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """What is asked of a backbone that is not there or never learns, features in place of one that does, targets
-        that a loss does not know, the way of a ball in one frame, and tokens of one size for several.
+        that a loss does not know, the way of a ball in one frame, one frame where several are fused, and tokens of one
+        size for several.
         """
         backbone, training = self.model.backbone, self.training
         augment, loss = self.data.augment, training.loss
@@ -104,16 +105,19 @@ class Config:
                 "data.augment.streak.prob",
                 "blurs a ball along its way from frame to frame, and data.sequence.length=1 shows none: set it to 0",
             )
-        if (
-            self.model.fusion.kind == "anchor"
-            and self.model.decoder.skip == "none"
-            and self.data.sequence.length > 1
-        ):
-            yield (
-                "model.fusion.kind",
-                f"with anchor and without a skip nothing looks at {self.data.sequence.length - 1} of the "
-                f"{self.data.sequence.length} frames: set data.sequence.length=1, or model.decoder.skip=detail",
-            )
+        length, fusion = self.data.sequence.length, self.model.fusion.kind
+        if fusion != "concat" and not backbone.is_none:
+            if length == 1:
+                yield (
+                    "model.fusion.kind",
+                    f"{fusion} is of several frames, and data.sequence.length=1 shows one: set it to concat",
+                )
+            elif fusion == "anchor" and self.model.decoder.skip == "none":
+                yield (
+                    "model.fusion.kind",
+                    f"with anchor and without a skip nothing looks at {length - 1} of the {length} frames: set "
+                    "model.decoder.skip=detail, or model.fusion.kind=concat with data.sequence.length=1",
+                )
         if backbone.is_none:
             # Here and not under model: a saved model may have been made with them.
             if backbone.freeze:
@@ -121,10 +125,10 @@ class Config:
                     "model.backbone.freeze",
                     "there is no backbone (model.backbone.name=none): set it to false",
                 )
-            if self.model.fusion.kind != "concat":
+            if fusion != "concat":
                 yield (
                     "model.fusion.kind",
-                    f"{self.model.fusion.kind} is of a backbone's tokens, and there is none: set it to concat",
+                    f"{fusion} is of a backbone's tokens, and there is none: set it to concat",
                 )
             if training.optimizer.backbone_lr is not None:
                 yield "training.optimizer.backbone_lr", "there is no backbone to learn at it: set it to null"

@@ -32,8 +32,17 @@ class SizesConfig:
         return len(self.factors) > 0
 
     def problems(self) -> Iterator[tuple[str, str]]:
-        """Factors out of bounds, too many or twice; a size that is validated at and never trained at."""
+        """Factors out of bounds, too many or twice; a size that is validated at and never trained at; what says when
+        sizes come that there are none of.
+        """
         factors = list(self.factors)
+        if not factors:
+            for name, usual in (("order", "mixed"), ("full_share", 0.1)):
+                if getattr(self, name) != usual:
+                    yield (
+                        name,
+                        f"is of several sizes, and training.sizes.factors names none: leave it at {usual}",
+                    )
         if any(not _SMALLEST <= factor <= _LARGEST for factor in factors):
             yield "factors", f"must be from {_SMALLEST:g} to {_LARGEST:g} of the stored size, got {factors}"
         if len(set(factors)) < len(factors):
