@@ -15,12 +15,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.training.conftest import RunRanks, records, run_name, take_steps
+from tracknet.datasets.batch import Batch
+from tracknet.datasets.sized_batches import at_size
 from tracknet.models.model import TrackNet
 from tracknet.scripts import train
+from tracknet.training import step_sizes
 from tracknet.training.step_sizes import StepSizes, fitting_sizes
 from tracknet.training.trainer import Trainer
 from tracknet.utils.config import load_config
-from tracknet.utils.errors import UserError
+from tracknet.utils.errors import RunError, UserError
 from tracknet.utils.geometry import Size
 from tracknet.utils.settings import SizesConfig, TrainingConfig
 
@@ -252,7 +255,7 @@ def test_balls_are_located_at_any_size(small_trainer: MakeTrainer) -> None:
         assert sum(r.found for r in last) >= 0.8 * sum(r.balls for r in last) > 0
 
 
-def test_what_does_not_fit_is_tried_at_the_largest_size(
+def test_windows_are_halved_at_the_first_size_that_does_not_fit(
     small_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     forward, tried = TrackNet.forward, []
@@ -270,6 +273,35 @@ def test_what_does_not_fit_is_tried_at_the_largest_size(
     # Halved once, and so it stays.
     assert trainer.learner.gradients._micro.size == 2
     assert sum(count == 4 and width > 72 for count, width in tried) == 1
+
+
+@pytest.mark.parametrize(
+    ("counted", "says"), [(False, "set training.micro_batch=2 or auto"), (True, "less ")]
+)
+def test_no_memory_to_resample_either_leaves_the_remedy(
+    small_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch, counted: bool, says: str
+) -> None:
+    """What would fit is worked out at the largest size, for which there may be no room at all."""
+    full: list[int] = []
+
+    def limited(self: TrackNet, frames: torch.Tensor, features: torch.Tensor | None = None) -> torch.Tensor:
+        full.append(len(frames))
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    def resampled(*args: Any) -> Any:
+        if full:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return at_size(*args)
+
+    monkeypatch.setattr(TrackNet, "forward", limited)
+    monkeypatch.setattr(step_sizes, "at_size", resampled)
+    trainer = small_trainer(FACTORS)
+    if counted:
+        memory: Any = SimpleNamespace(peak_bytes=lambda work: work(), release=lambda: None)
+        trainer.learner.gradients._memory = memory
+    with pytest.raises(RunError, match="4 windows at once do not fit into memory") as told:
+        take_steps(trainer, 1)
+    assert str(told.value.remedy).startswith(says)
 
 
 def test_a_run_says_its_sizes_and_validates_at_the_stored_one(
@@ -317,3 +349,39 @@ def test_ranks_have_the_same_sizes(small_train_args: list[str], tmp_path: Path, 
     for name in ("width", "height", "balls"):
         assert [r[name] for r in mine] == [r[name] for r in theirs]
     assert [r["loss"] for r in theirs] == pytest.approx([r["loss"] for r in mine], rel=1e-3)
+
+
+def test_ranks_agree_at_the_largest_size_on_what_fits(
+    small_train_args: list[str], tmp_path: Path, run_ranks: RunRanks
+) -> None:
+    """Only the largest steps are too much: for one rank's model, and for the other's resampling, the first time."""
+    args = [*small_train_args, FACTORS, "training.sizes.order=growing", "training.max_steps=4"]
+    args += ["training.micro_batch=auto", "training.log_every_steps=1", "--name", "two"]
+
+    def little(rank: int) -> int:
+        forward, resample, seen, refused = TrackNet.forward, step_sizes.at_size, [], []
+
+        def limited(
+            self: TrackNet, frames: torch.Tensor, features: torch.Tensor | None = None
+        ) -> torch.Tensor:
+            if torch.is_grad_enabled():
+                seen.append((len(frames), frames.shape[-1]))
+                if rank == 1 and seen[-1] == (2, SIZES[-1].width):
+                    raise torch.OutOfMemoryError("CUDA out of memory.")
+            return forward(self, frames, features)
+
+        def resampled(batch: Batch, size: Size, *args: Any) -> Batch:
+            if rank == 0 and size == SIZES[-1] and not refused:
+                refused.append(size)
+                raise torch.OutOfMemoryError("CUDA out of memory.")
+            return resample(batch, size, *args)
+
+        TrackNet.forward = limited  # type: ignore[method-assign]
+        step_sizes.at_size = resampled
+        code = train.run(args)
+        # Two windows each: tried at the largest size alone, one at a time from there on, and no step fails.
+        tried = [(1, 144)] if rank == 0 else [(2, 144), (1, 144)]
+        steps = [(1, width) for width in (48, 96, 144, 96) for _ in range(2)]
+        return code or (0 if seen == tried + steps else 70)
+
+    assert run_ranks(little) == [0, 0], (tmp_path / "rank_0.out").read_text()

@@ -47,9 +47,13 @@ class StepBatches:
         self.waited_s = 0.0
 
     def take(self, index: int) -> Batch:
-        """The step's batch of this index: the next one, or one that is kept."""
+        """The step's batch of this index, at the step's size."""
+        return self._at_size(self.as_it_came(index))
+
+    def as_it_came(self, index: int) -> Batch:
+        """The step's batch of this index, as it is stored: the next one, or one that is kept."""
         if index in self._kept:
-            return self._at_size(self._kept[index])
+            return self._kept[index]
         if not self._keep:
             self._kept.clear()
         waited = time.perf_counter()
@@ -58,4 +62,4 @@ class StepBatches:
         self.waited_s += time.perf_counter() - waited
         self.rows.append(batch.rows[:, 0].tolist())
         self.latest = self._kept[index] = batch.to(self._device)
-        return self._at_size(self.latest)
+        return self.latest

@@ -130,8 +130,7 @@ class StepGradients:
         """Tries, with smaller parts where that is allowed."""
         together = not self._ranks.alone
         if together and self._micro.may_halve and not self._agreed_on_size:
-            taken.take(0)
-            self._agree_on_size(self._sizes.at(taken.latest, self._sizes.largest))
+            self._agree_on_size(taken.as_it_came(0))
         while True:
             try:
                 return self._in_parts(taken, number)
@@ -196,7 +195,9 @@ class StepGradients:
         return logits.detach(), loss.detach()
 
     def _agree_on_size(self, batch: Batch) -> None:
-        """Tries the first batch on every rank by itself; all then take the size of the one that fits least."""
+        """Tries the first batch, as it came, on every rank by itself; all then take the size of the one that fits
+        least.
+        """
         asked = self._micro.size
         while not self._fits(batch) and self._micro.may_halve:
             self._micro.halve()
@@ -212,8 +213,12 @@ class StepGradients:
         return False
 
     def _try_out(self, batch: Batch, windows: int) -> None:
-        """So many windows forward and backward, without the other ranks; leaves nothing behind."""
-        self._forward_backward(self._model, batch.part(0, windows), None, None)
+        """So many windows of a batch as it came, at the largest size, forward and backward, without the other ranks;
+        leaves nothing behind.
+        """
+        # Resampled here and not by who calls: it takes memory as well, and all of the batch's, as a step does.
+        sized = self._sizes.at(batch, self._sizes.largest)
+        self._forward_backward(self._model, sized.part(0, windows), None, None)
         self._forget()
 
     def _forget(self) -> None:
@@ -232,7 +237,7 @@ class StepGradients:
             )
 
     def _too_many(self, taken: StepBatches, reason: str) -> RunError:
-        batch = self._sizes.at(taken.latest, self._sizes.largest)
+        batch = taken.latest
         # Two moments of each weight, which a backbone that has just thawed lacks as all do before the first step.
         trained = [p for p in self._model.parameters() if p.requires_grad]
         moments = 2 * sum(p.nbytes for p in trained if p not in self._optimizer.state)
