@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -53,6 +54,19 @@ def test_parts_are_as_few_and_as_even_as_can_be(windows: int, size: int) -> None
     assert max(lengths) <= size
     assert max(lengths) - min(lengths) <= 1
     assert torch.cat([part.rows for part in parts]).flatten().tolist() == list(range(windows))
+
+
+@given(st.integers(1, 64), st.one_of(st.integers(1, 80), st.just("auto"), st.none()))
+def test_the_lengths_that_parts_may_have(windows: int, setting: Any) -> None:
+    micro = MicroBatches(setting, windows)
+    foretold, seen = micro.lengths(), set()
+    while True:
+        seen |= {len(part) for part in micro.parts(batch_of(windows))}
+        if not micro.may_halve:
+            break
+        micro.halve()
+    assert foretold == seen
+    assert MicroBatches("auto", 7).lengths() == {7, 3, 4, 1, 2}
 
 
 @given(st.integers(1, 100))

@@ -52,7 +52,11 @@ def set_backends(speed: SpeedConfig, device: torch.device) -> None:
 
 
 def compiled(
-    module: nn.Module, mode: Literal["off", "default", "max-autotune"], *, dynamic: bool | None = None
+    module: nn.Module,
+    mode: Literal["off", "default", "max-autotune"],
+    *,
+    dynamic: bool | None = None,
+    variants: int = 1,
 ) -> Callable[..., torch.Tensor]:
     """The module's forward pass, compiled at its first call; the module itself, and its names, stay as they are.
 
@@ -60,6 +64,7 @@ def compiled(
         module: to be compiled.
         mode: `training.compile`.
         dynamic: of torch.compile: `False` for kernels of each size, `None` for its own choice.
+        variants: the shapes of input there may be, each of which gets kernels where `dynamic` is `False`.
 
     What belongs to the backward pass may be compiled only then: `compile_faults_told` has to be around that too.
 
@@ -68,6 +73,7 @@ def compiled(
     """
     if mode == "off":
         return module
+    _allow_more(variants)
     fast = torch.compile(module, mode=_MODES[mode], backend=BACKEND, dynamic=dynamic)
 
     @wraps(module.forward)
@@ -77,6 +83,18 @@ def compiled(
         return made
 
     return forward
+
+
+def _allow_more(variants: int) -> None:
+    """Lets torch keep so many variants of a function's code more, for this process.
+
+    It keeps 8, and runs others uncompiled without an error. What was compiled before counts among them: the same
+    model before its backbone thawed, and another model of the same class.
+    """
+    # Newer versions say recompile_limit, and know this name too.
+    config = torch._dynamo.config
+    config.cache_size_limit += variants
+    config.accumulated_cache_size_limit += variants
 
 
 @contextmanager

@@ -37,7 +37,7 @@ class MicroBatches:
             setting: `training.micro_batch`.
             windows: of a batch of this process.
         """
-        self._setting = setting
+        self._setting, self._windows = setting, windows
         self.size = min(setting, windows) if isinstance(setting, int) else windows
 
     @property
@@ -51,12 +51,26 @@ class MicroBatches:
 
     def parts(self, batch: Batch) -> list[Batch]:
         """The batch in as few parts as the size allows, of equal sizes but for one window."""
-        windows = len(batch)
-        count = math.ceil(windows / self.size)
-        if count == 1:
+        bounds = _bounds(len(batch), self.size)
+        if len(bounds) == 2:
             return [batch]
-        bounds = [windows * n // count for n in range(count + 1)]
         return [batch.part(start, stop) for start, stop in pairwise(bounds)]
+
+    def lengths(self) -> set[int]:
+        """How many windows the parts of whole batches may have, from now on: also where they will be halved."""
+        coming = MicroBatches(self._setting, self._windows)
+        coming.size = self.size
+        found = {stop - start for start, stop in pairwise(_bounds(self._windows, coming.size))}
+        while coming.may_halve:
+            coming.halve()
+            found |= {stop - start for start, stop in pairwise(_bounds(self._windows, coming.size))}
+        return found
+
+
+def _bounds(windows: int, size: int) -> list[int]:
+    """Where the parts of so many windows begin and end."""
+    count = math.ceil(windows / size)
+    return [windows * n // count for n in range(count + 1)]
 
 
 def too_many(

@@ -95,7 +95,9 @@ class StepGradients:
     def _compiled(self, replica: nn.Module) -> Callable[..., torch.Tensor]:
         """Its forward pass, as `training.compile` says."""
         # Of several sizes each has its own kernels; torch would otherwise make one set for any size of the second on.
-        return compiled(replica, self._training.compile, dynamic=False if self._sizes.sizes else None)
+        dynamic = False if self._sizes.sizes else None
+        variants = len({self._sizes.stored, *self._sizes.sizes}) * len(self._micro.lengths())
+        return compiled(replica, self._training.compile, dynamic=dynamic, variants=variants)
 
     def of_step(self, batches: Iterator[Batch], number: int) -> tuple[StepBatches, StepFigures]:
         """The gradients of a step, scaled, in parts that memory holds; all ranks together.

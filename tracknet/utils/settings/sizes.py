@@ -9,7 +9,7 @@ from typing import Literal
 from tracknet.utils.bounds import bounded
 
 _SMALLEST, _LARGEST = 0.25, 4.0
-# torch.compile keeps 8 variants of a model's code and runs others as they are; the stored size is one of them.
+# Each costs torch.compile minutes for every length of a batch's parts, and cuDNN its trials.
 _MOST = 7
 
 
