@@ -330,6 +330,16 @@ def test_a_run_says_its_sizes_and_validates_at_the_stored_one(
     assert "training.sizes.order is mixed, the run began with growing" in str(caught.value)
 
 
+def test_growing_sizes_go_on_as_those_of_a_longer_training(small_train_args: list[str]) -> None:
+    """The steps that are taken stay what they were; those to come are as if the training had always been as long."""
+    args = [*small_train_args, FACTORS, "training.sizes.order=growing", "training.log_every_steps=1"]
+    run = run_name(args, "longer", "training.max_steps=4")
+    assert [r["width"] for r in records(run, "train")] == [48, 96, 144, 96]
+    assert train.run(["--resume", str(run), "training.max_steps=7"]) == 0
+    # Of seven: two at each size, and one at the stored one.
+    assert [r["width"] for r in records(run, "train")] == [48, 96, 144, 96, 144, 144, 96]
+
+
 def test_without_sizes_nothing_is_said_of_them(small_train_args: list[str], capsys) -> None:  # type: ignore[no-untyped-def]
     run = run_name(small_train_args, "plain", "training.max_steps=1", "training.log_every_steps=1")
     (record,) = records(run, "train")
