@@ -111,16 +111,20 @@ def _jpeg(picture: object) -> bytes:
     return b"".join(bytes(packet) for packet in [*encoder.encode(frame), *encoder.encode(None)])
 
 
-def transport_stream(scratch: Path, frames: int, *, first: int = 0, sound: bool = False) -> bytes:
-    """MPEG-TS of H.264 at 30 frames/s, without frames that wait for later ones.
+def transport_stream(
+    scratch: Path, frames: int, *, first: int = 0, sound: bool = False, reordered: bool = False
+) -> bytes:
+    """MPEG-TS of H.264 at 30 frames/s.
 
     Args:
         scratch: a folder.
         frames: how many.
         first: number of the first, which its time stamps begin with.
         sound: give it some.
+        reordered: with frames that wait for later ones (B-frames), of which a decoder holds some back.
     """
-    options = {"g": "5", "tune": "zerolatency", "preset": "ultrafast"}
+    order = {"g": "30", "bf": "3"} if reordered else {"g": "5", "tune": "zerolatency"}
+    options = {**order, "preset": "ultrafast"}
     times = [round((first + number) * 1000 / 30) for number in range(frames)]
     path = write_video(
         scratch / "stream.ts", pictures(frames), options=options, times=times, sound=sound, stamps_kept=True

@@ -135,10 +135,10 @@ def test_a_stream_that_stops_in_the_middle_of_a_packet_leaves_all_its_rows(
     make_model: MakeModel, tmp_path: Path
 ):
     with rtsp_server(tmp_path, pictures(200), silent_at="half a packet") as url:
-        source = open_frames(url, timeout_s=1.0)
+        source = open_frames(url, timeout_s=2.0)
         predictor = Predictor(make_model(), device="cpu", batch_size=1)
         with pytest.raises(
-            RunError, match=r"no picture came for 1 s; (\d+) frames until then: .*court\.csv"
+            RunError, match=r"no picture came for 2 s; (\d+) frames until then: .*court\.csv"
         ) as lost:
             run_job(Job(url, "court"), source, predictor, tmp_path, forms=["csv"], overlay=True)
     rows = Predictions.read(tmp_path / "court.csv")

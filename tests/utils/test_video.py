@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import sys
+from collections.abc import Iterator
+from contextlib import nullcontext
 from fractions import Fraction
 from pathlib import Path
 
@@ -161,6 +164,35 @@ def test_damage_is_counted_and_the_rest_is_given(tmp_path: Path) -> None:
     assert video.damaged_frames == sum(frame.damaged for frame in frames)
     assert not frames[0].damaged
     assert not video.whole
+
+
+@pytest.mark.parametrize(
+    ("kind", "raised", "whole"),
+    [
+        (av.error.ConnectionResetError, ConnectionResetError, True),
+        (av.error.OSError, OSError, True),
+        (av.error.InvalidDataError, None, False),
+    ],
+)
+def test_what_the_decoder_holds_where_reading_breaks_off_comes_out(
+    tmp_path: Path, kind: type[av.FFmpegError], raised: type[OSError] | None, whole: bool
+) -> None:
+    path = write_video(tmp_path / "a.mkv", pictures(30), options={"bf": "3", "g": "30"})
+    code = errno.ECONNRESET if raised is ConnectionResetError else errno.EIO
+
+    def breaking(packets: Iterator[av.Packet]) -> Iterator[av.Packet]:
+        yield from (packet for packet in packets if packet.size)
+        raise kind(code, "the line broke")
+
+    found = []
+    with Video(path) as video:
+        video._packets._packets = breaking(video._packets._packets)
+        with pytest.raises(raised, match="the line broke") if raised else nullcontext():
+            for frame in video:
+                found.append(frame.time_s)
+        assert video.broken_off == (None if raised else "the line broke")
+        assert video.whole is whole
+    assert found == pytest.approx([number / 30 for number in range(30)], abs=2e-3)
 
 
 def test_a_stream_that_cannot_be_rewound(tmp_path: Path) -> None:

@@ -16,7 +16,6 @@ A whole file gives the same bytes with any number of threads. Of a damaged one, 
 
 from __future__ import annotations
 
-import errno
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -39,11 +38,10 @@ from tracknet.utils.video_container import (
     length_bytes,
     open_pictures,
     picture_streams,
-    ran_out,
     rate_of,
-    silence,
     states_no_end,
 )
+from tracknet.utils.video_packets import PacketReader
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".m4v", ".webm", ".mpg", ".mpeg", ".ts")
 
@@ -174,8 +172,6 @@ class Video:
         self._timeout_s = timeout_s if is_remote(source) else None
         begun_s = time.monotonic()
         self._container, self._stream = open_pictures(source, threads, self._timeout_s)
-        # With those of the sound, which may come on without pictures: PyAV waits anew after each that it passes over.
-        self._packets = self._container.demux(*([] if is_remote(source) else [self._stream]))
         try:
             self.codec: str = self._stream.codec_context.name
             self.frame_rate = rate_of(self._stream)
@@ -184,13 +180,20 @@ class Video:
                 self._container, self._stream, self.frame_rate
             )
             self.endless = is_remote(source) and states_no_end(self._container, self._stream)
-            self._of_no_length = is_remote(source) and length_bytes(self._container) is None
-            # Then the end of what FFmpeg has is no end: it gave up waiting for more.
-            self._gave_up = self.endless and ran_out(begun_s, self._timeout_s)
             self.timed = has_times(self._container)
             self.cut_short = is_cut_short(self._container, self._stream)
             self.has_audio = bool(self._container.streams.audio)
             self.picture_streams = len(picture_streams(self._container))
+            self._packets = PacketReader(
+                # With those of the sound, which may come on without pictures: PyAV waits anew after each that it
+                # passes over.
+                self._container.demux(*([] if is_remote(source) else [self._stream])),
+                self._stream,
+                source,
+                timeout_s=self._timeout_s,
+                begun_s=begun_s,
+                no_length=is_remote(source) and length_bytes(self._container) is None,
+            )
             self._frames = self._decode()
             self._start = Fraction(0)
             first = next(self._frames, None)
@@ -248,7 +251,8 @@ class Video:
         for index, frame in enumerate(self._raw_frames()):
             shown_s = following
             if frame.pts is not None:
-                stamp = Fraction(frame.pts * frame.time_base)
+                # What the decoder held at the end has no unit of its own.
+                stamp = Fraction(frame.pts * (frame.time_base or self._stream.time_base))
                 if not started:
                     # Matroska has no stamps below 0, and so none for the frames before.
                     started, self._start = True, stamp - following
@@ -276,42 +280,27 @@ class Video:
         )
 
     def _raw_frames(self) -> Iterator[Any]:
+        for packet in self._packets:
+            if frames := self._decoded(packet):
+                self._packets.picture_came()
+                yield from frames
+        self.broken_off = self._packets.broken_off
+        # However it ended, what the decoder still holds has come.
+        yield from self._decoded(None)
+        if self._packets.lost is not None:
+            raise self._packets.lost
+
+    def _decoded(self, packet: Any) -> list[Any]:
+        """Frames of a packet; `None` asks for those that the decoder still holds."""
         from av.error import FFmpegError
 
-        waited_s = 0.0
-        while True:
-            begun_s = time.monotonic()
-            try:
-                # No packet asks the decoder for the frames that it still holds.
-                packet = next(self._packets, None)
-                # Some formats then give what they have, and end.
-                self._gave_up |= ran_out(begun_s, self._timeout_s)
-            except FFmpegError as error:
-                packet = None
-                self._gave_up |= ran_out(begun_s, self._timeout_s)
-                # So FFmpeg's HTTP calls the end of what had no stated length.
-                ended = error.errno == errno.EIO and self._of_no_length
-                if not (self._gave_up or ended):
-                    if isinstance(error, OSError) and not isinstance(error, EOFError):
-                        # The disk or the network, not the video.
-                        raise OSError(error.errno, error.strerror, str(self._source)) from None
-                    self.broken_off = error.strerror
-            frames: list[Any] = []
-            try:
-                if packet is None or packet.stream is self._stream:
-                    frames = self._stream.codec_context.decode(packet)
-            except EOFError:
-                pass
-            except FFmpegError:
-                self.bad_packets += 1
-            waited_s = 0.0 if frames else waited_s + time.monotonic() - begun_s
-            yield from frames
-            # Something may come all the time, and no picture be made of it.
-            never = self._timeout_s is not None and waited_s > self._timeout_s
-            if never or (packet is None and self._gave_up):
-                raise silence(self._timeout_s)
-            if packet is None:
-                return
+        try:
+            return list(self._stream.codec_context.decode(packet))
+        except EOFError:
+            return []
+        except FFmpegError:
+            self.bad_packets += 1
+            return []
 
 
 def is_video(path: Path) -> bool:
