@@ -25,12 +25,14 @@ class Broadcast:
     """What is sent by path: a content type, and bytes with their length, or pieces without one; made for every reader.
 
     Attributes:
+        asked: the paths of all requests.
         over: set at the end; what waits, waits for it.
         reset: connections end as those of a server that crashed do.
     """
 
     def __init__(self) -> None:
         self.bodies: dict[str, tuple[str, Body]] = {}
+        self.asked: list[str] = []
         self.over = threading.Event()
         self.reset = False
         self.url = ""
@@ -67,6 +69,7 @@ class _Handler(BaseHTTPRequestHandler):
     site: ClassVar[Broadcast]
 
     def do_GET(self) -> None:
+        self.site.asked.append(self.path)
         if self.path not in self.site.bodies:
             self.send_error(404)
             return
@@ -112,7 +115,13 @@ def _jpeg(picture: object) -> bytes:
 
 
 def transport_stream(
-    scratch: Path, frames: int, *, first: int = 0, sound: bool = False, reordered: bool = False
+    scratch: Path,
+    frames: int,
+    *,
+    first: int = 0,
+    size: tuple[int, int] = (160, 90),
+    sound: bool = False,
+    reordered: bool = False,
 ) -> bytes:
     """MPEG-TS of H.264 at 30 frames/s.
 
@@ -120,6 +129,7 @@ def transport_stream(
         scratch: a folder.
         frames: how many.
         first: number of the first, which its time stamps begin with.
+        size: width and height.
         sound: give it some.
         reordered: with frames that wait for later ones (B-frames), of which a decoder holds some back.
     """
@@ -127,7 +137,12 @@ def transport_stream(
     options = {**order, "preset": "ultrafast"}
     times = [round((first + number) * 1000 / 30) for number in range(frames)]
     path = write_video(
-        scratch / "stream.ts", pictures(frames), options=options, times=times, sound=sound, stamps_kept=True
+        scratch / "stream.ts",
+        pictures(frames, size=size),
+        options=options,
+        times=times,
+        sound=sound,
+        stamps_kept=True,
     )
     return path.read_bytes()
 

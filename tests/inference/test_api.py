@@ -80,10 +80,12 @@ def test_what_makes_no_sense_is_refused(model_folder: Path, video: Path):
 def test_arguments_that_are_none_are_told_with_the_remedy():
     """Before anything is loaded: there is no such model."""
     for fps in (0, -5, float("nan"), float("inf"), "25"):
-        with pytest.raises(UserError, match="fps must be above 0, got "):
+        with pytest.raises(UserError, match="fps must be above 0 and finite, got "):
             tracknet.predict("a.mp4", "none", fps=fps)  # type: ignore[arg-type]
-    with pytest.raises(UserError, match="timeout_s must be above 0, got 0"):
-        tracknet.predict("a.mp4", "none", timeout_s=0)
+    for timeout_s in (0, -1, float("inf"), float("nan"), "30"):
+        with pytest.raises(UserError, match="timeout_s must be above 0 and finite, got ") as wrong:
+            tracknet.predict("a.mp4", "none", timeout_s=timeout_s)  # type: ignore[arg-type]
+        assert wrong.value.remedy == "None waits for ever"
     for frames in ((1,), (), 5, (0, 9, 2), slice(0, 9, 2), ("0", "3"), (None, 3), (0, True), "5", "a:b"):
         with pytest.raises(UserError, match="is no range"):
             tracknet.track("a.mp4", "none", frames=frames)  # type: ignore[arg-type]

@@ -28,7 +28,7 @@ from tests.http_broadcast import (
 from tests.inference.conftest import MakeModel
 from tests.inference.test_live_stream import ROOT, command
 from tests.videos import pictures, write_video
-from tracknet.inference.api import track
+from tracknet.inference.api import predict, track
 from tracknet.inference.frame_source import open_frames
 from tracknet.inference.outputs import Job
 from tracknet.inference.predictions import Predictions
@@ -110,20 +110,38 @@ def test_hls_is_live_until_its_playlist_says_that_it_ends(tmp_path: Path, finish
     assert times_s[:90] == pytest.approx([number / 30 for number in range(90)], abs=2e-3)
 
 
-def test_of_a_playlist_in_several_sizes_the_largest_is_taken(tmp_path: Path):
-    small = transport_stream(tmp_path, 30)
-    large = write_video(tmp_path / "large.ts", pictures(30, size=(320, 180))).read_bytes()
+def test_a_finished_playlist_without_one_of_its_segments_says_so(tmp_path: Path):
     with broadcast() as site:
-        sizes = {"small": ("160x90", small), "large": ("320x180", large)}
+        url = with_segments(site, tmp_path, finished=True)
+        del site.bodies["/2.ts"]
+        with closing(open_frames(url, timeout_s=20)) as source:
+            assert sum(1 for _ in source) == 90
+            assert source.notes() == [
+                "the times in its playlist make about 120 frames, 90 decode: parts that it lists could not be had"
+            ]
+
+
+@pytest.mark.parametrize("sound", [False, True])
+def test_of_a_playlist_in_several_sizes_the_largest_is_taken_and_it_alone(tmp_path: Path, sound: bool):
+    segments = range(6)
+    with broadcast() as site:
+        sizes = {"small": (160, 90), "large": (320, 180)}
         lines = ["#EXTM3U"]
-        for name, (size, content) in sizes.items():
-            lines += [f"#EXT-X-STREAM-INF:BANDWIDTH=100000,RESOLUTION={size}", f"{name}/list.m3u8"]
-            site.bodies[f"/{name}/list.m3u8"] = M3U8, lambda: playlist(1, finished=True)
-            site.bodies[f"/{name}/0.ts"] = TS, lambda content=content: content  # type: ignore[misc]
+        for name, size in sizes.items():
+            shown = "x".join(map(str, size))
+            lines += [f"#EXT-X-STREAM-INF:BANDWIDTH=100000,RESOLUTION={shown}", f"{name}/list.m3u8"]
+            site.bodies[f"/{name}/list.m3u8"] = M3U8, lambda: playlist(len(segments), finished=True)
+            for number in segments:
+                content = transport_stream(tmp_path, 30, first=number * 30, size=size, sound=sound)
+                site.bodies[f"/{name}/{number}.ts"] = TS, lambda content=content: content  # type: ignore[misc]
         site.bodies["/all.m3u8"] = M3U8, lambda: "\n".join([*lines, ""]).encode()
         with closing(open_frames(f"{site.url}/all.m3u8", timeout_s=20)) as source:
-            assert [frame.image().shape for frame in source] == [(180, 320, 3)] * 30
+            assert source.traits.sound == (f"{site.url}/all.m3u8" if sound else None)
+            assert [frame.image().shape for frame in source] == [(180, 320, 3)] * 180
             assert source.notes() == []
+    fetched = {name: sum(f"/{name}/{n}.ts" in site.asked for n in segments) for name in sizes}
+    assert fetched["large"] == 6
+    assert fetched["small"] <= 2  # looked into while it is opened
 
 
 def test_pictures_without_stamps_have_the_times_at_which_they_came(tmp_path: Path):
@@ -199,6 +217,19 @@ def test_a_stream_that_stalls_leaves_its_rows_and_says_so(
     )
     assert advanced == [None]  # no time left is worked out
     assert not list(tmp_path.glob("*.partial.csv"))
+
+
+def test_of_a_lost_stream_predict_returns_what_came_and_notes_it(make_model: MakeModel, tmp_path: Path):
+    stream = transport_stream(tmp_path, 40)
+    with broadcast() as site:
+        site.bodies["/stream"] = TS, lambda: chain(in_pieces(stream), site.silence())
+        site.bodies["/nothing"] = TS, site.silence
+        found = predict(f"{site.url}/stream", make_model(), device="cpu", timeout_s=2.0)
+        assert len(found) >= 35
+        (note,) = found.about["notes"]
+        assert note.endswith(f"cannot be read further than frame {len(found)}: no picture came for 2 s")
+        with pytest.raises(RunError, match="no picture came within"):
+            predict(f"{site.url}/nothing", make_model(), device="cpu", timeout_s=0.5)
 
 
 def slowly(piece: bytes) -> Iterator[bytes]:

@@ -84,12 +84,17 @@ def predict(
         predictions = tracknet.predict("match.mp4", model)
         predictions.to_csv("match.csv")
 
-    Arguments and errors are those of `track`, and
+    Arguments are those of `track`, and
 
     Args:
         source: see `track`; `model`, `frames`, `fps`, `timeout_s` and `settings` likewise.
         smooth: follow the ball through each frame's best candidates; see `finish.smoothed`.
         events: mark hits and bounces of this sport; see `finish.with_events`.
+
+    Raises:
+        UserError: as `track`; `RunError` likewise, and where there is no frame. A live source that is lost on the way
+            is no error once it gave frames, which cannot be had again: `about["notes"]` of what came then says how it
+            ended.
     """
     if events is not None and events not in get_args(Sport):
         raise UserError(
@@ -147,12 +152,9 @@ def _prepare(
     settings: Settings,
 ) -> tuple[Predictor, FrameSource, FrameRange]:
     spec, wanted = _spec(source), _wanted(frames)
-    given: Any = fps
-    rate = float(given) if isinstance(given, numbers.Real) else math.nan
-    if not (math.isfinite(rate) and rate > 0):
-        raise UserError(f"fps must be above 0, got {fps!r}", remedy=f"fps={DEFAULT_FPS:g} is the default")
-    if timeout_s is not None and not (math.isfinite(timeout_s) and timeout_s > 0):
-        raise UserError(f"timeout_s must be above 0, got {timeout_s!r}", remedy="None waits for ever")
+    rate = _above_0("fps", fps, remedy=f"fps={DEFAULT_FPS:g} is the default")
+    if timeout_s is not None:
+        timeout_s = _above_0("timeout_s", timeout_s, remedy="None waits for ever")
     device = settings.get("device", "auto")
     loaded = load_model(model, device=device) if isinstance(model, str | Path) else model
     opened = open_frames(spec, fps=rate, timeout_s=timeout_s)
@@ -162,6 +164,13 @@ def _prepare(
     except BaseException:
         opened.close()
         raise
+
+
+def _above_0(name: str, given: Any, *, remedy: str) -> float:
+    number = float(given) if isinstance(given, numbers.Real) else math.nan
+    if not (math.isfinite(number) and number > 0):
+        raise UserError(f"{name} must be above 0 and finite, got {given!r}", remedy=remedy)
+    return number
 
 
 def _spec(source: str | Path | int) -> str | Path:

@@ -13,10 +13,11 @@ from tracknet.inference.frame_source import DEFAULT_FPS, is_folder
 from tracknet.inference.overlay import Heatmap, OverlayVideo, draw_video
 from tracknet.inference.picture_folder import PictureFolder
 from tracknet.inference.points import PointBlock, balls_of
+from tracknet.inference.video_source import no_picture
 from tracknet.utils.errors import RunError, UserError
 from tracknet.utils.geometry import Size
 from tracknet.utils.images import RGBImage
-from tracknet.utils.urls import is_url
+from tracknet.utils.urls import is_url, shown
 from tracknet.utils.video import VideoTraits
 from tracknet.utils.video_container import DEFAULT_TIMEOUT_S, VideoError
 
@@ -47,7 +48,7 @@ def draw_predictions(
 
     Raises:
         UserError: `path` is the source itself.
-        RunError: the source is another one, breaks, or is a pipe.
+        RunError: the source is another one, breaks, falls silent, or is a pipe.
         OSError: the disk is full, or fails.
     """
     if not is_url(str(source)) and path.exists() and path.samefile(source):
@@ -67,6 +68,10 @@ def draw_predictions(
         )
     except VideoError as error:
         raise RunError(f"{source} {error}") from None
+    except TimeoutError as error:
+        raise no_picture(
+            shown(str(source)) if is_url(str(source)) else str(source), timeout_s, error
+        ) from None
     return None if lost is None else f"the overlay lacks the sound, or the rest of it: {lost}"
 
 

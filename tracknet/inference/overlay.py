@@ -24,7 +24,7 @@ from tracknet.utils.errors import RunError
 from tracknet.utils.geometry import Size
 from tracknet.utils.images import RGBImage
 from tracknet.utils.naming import counted
-from tracknet.utils.video import Video, VideoTraits
+from tracknet.utils.video import VideoTraits, open_video
 from tracknet.utils.video_container import DEFAULT_TIMEOUT_S
 from tracknet.utils.video_writer import VideoWriter
 
@@ -166,14 +166,14 @@ def draw_video(
     Raises:
         RunError: there are no rows, or the video ends before they do: it is another one.
         VideoError: as `Video`.
-        OSError: the video cannot be read or written; the disk is full.
+        OSError: the video cannot be read or written; the disk is full. `TimeoutError` where a URL is silent too long.
     """
     rows = iter(balls)
     ball = next(rows, None)
     if ball is None:
         raise RunError(f"{path}: no predictions to draw")
     with (
-        Video(source, timeout_s=timeout_s) as video,
+        open_video(source, timeout_s) as video,
         OverlayVideo(path, video.size, video.traits, look) as out,
     ):
         frames = iter(video)

@@ -205,6 +205,9 @@ def draw_rows(
         except OSError as error:
             what = f"{path} cannot be made: {error.filename or path}: {error.strerror}"
             raise RunError(f"{what}; the rows are all there") from None
+        except RunError as error:
+            what = f"{error.what}; the rows are all there"
+            raise RunError(what, problems=error.problems, remedy=error.remedy) from None
         except KeyboardInterrupt:
             raise Interrupted(f"{path} is not finished and not there; the rows are all there") from None
     return [] if sound is None else [sound]

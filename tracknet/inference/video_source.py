@@ -14,15 +14,17 @@ from tracknet.inference.source_contract import SourceFrame, StreamLost
 from tracknet.utils.errors import RunError
 from tracknet.utils.naming import counted
 from tracknet.utils.urls import is_url
-from tracknet.utils.video import Video
+from tracknet.utils.video import open_video
 from tracknet.utils.video_container import DEFAULT_TIMEOUT_S, VideoError
-from tracknet.utils.waiting import waited_for
 
 _LIVE_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "tcp", "udp", "rtp", "srt")
 
 
 class VideoSource:
-    """A video's frames: every one that decodes, with its own time; of a stream without stamps, when it came."""
+    """A video's frames: every one that decodes, with its own time; of a stream without stamps, when it was read.
+
+    It is read when it comes, unless whoever takes the frames is slower: then at that pace.
+    """
 
     def __init__(
         self, source: str | Path | BinaryIO, name: str, *, timeout_s: float | None = DEFAULT_TIMEOUT_S
@@ -40,14 +42,11 @@ class VideoSource:
         self.name = name
         scheme = source.partition(":")[0].lower() if isinstance(source, str) and is_url(source) else None
         try:
-            self._video = _opened(source, timeout_s if scheme else None)
+            self._video = open_video(source, timeout_s if scheme else None)
         except VideoError as error:
             raise RunError(f"{name} {error}") from None
-        except TimeoutError:
-            raise RunError(
-                f"{name} cannot be read: no picture came within {timeout_s:g} s",
-                remedy="check the address and that it is sending; --timeout (timeout_s) waits longer",
-            ) from None
+        except TimeoutError as error:
+            raise no_picture(name, timeout_s, error) from None
         except OSError as error:
             remedy = "check the address, the permissions and the network"
             if error.errno == errno.EIO and scheme in ("http", "https"):
@@ -120,6 +119,16 @@ class VideoSource:
         stated = None if self.live else video.stated_frames
         if self._ended and stated is not None and stated != video.frames_read:
             notes.append(f"its header states {counted(stated, 'frame')}, {video.frames_read:,} decode")
+        if (
+            self._ended
+            and video.playlist
+            and not self.live
+            and _far_fewer(video.frames_read, video.expected_frames)
+        ):
+            notes.append(
+                f"the times in its playlist make about {counted(video.expected_frames or 0, 'frame')}, "
+                f"{video.frames_read:,} decode: parts that it lists could not be had"
+            )
         return notes
 
     def close(self) -> None:
@@ -127,14 +136,19 @@ class VideoSource:
         self._video.close()
 
 
-def _opened(source: str | Path | BinaryIO, timeout_s: float | None) -> Video:
-    # Of a damaged file, several threads give fewer frames than one.
-    if isinstance(source, Path) and source.is_file():
-        return Video(source)
-    # Anything else may be silent, and Python hears no Ctrl-C while FFmpeg waits.
-    return waited_for(
-        lambda: Video(source, timeout_s=timeout_s),
-        # FFmpeg takes it once to connect and once to look at what comes.
-        limit_s=None if timeout_s is None else 2 * timeout_s,
-        discard=lambda video: video.close(),
+def _far_fewer(frames: int, expected: int | None) -> bool:
+    """Whether more are missing than a playlist's rounded times and rate explain."""
+    return expected is not None and expected - frames > max(10, expected / 100)
+
+
+def no_picture(name: str, timeout_s: float | None, error: OSError) -> RunError:
+    """What to say where a wait ran out: ours, or without one the network's own."""
+    why = (
+        (error.strerror or "it took too long")
+        if timeout_s is None
+        else f"no picture came within {timeout_s:g} s"
+    )
+    return RunError(
+        f"{name} cannot be read: {why}",
+        remedy="check the address and that it is sending; --timeout (timeout_s) waits longer",
     )

@@ -78,10 +78,10 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument(
         "--timeout",
-        type=float,
+        type=_seconds,
         default=DEFAULT_TIMEOUT_S,
         metavar="S",
-        help="of URLs: how long opening one, and each wait for a picture, may take; "
+        help="of URLs: how long opening one, and each wait for a picture, may take; none waits for ever; "
         f"default: {DEFAULT_TIMEOUT_S:g} seconds",
     )
     existing = parser.add_mutually_exclusive_group()
@@ -133,13 +133,26 @@ def _formats(text: str) -> tuple[str, ...]:
     return names
 
 
+def _seconds(text: str) -> float | None:
+    if text.strip().lower() == "none":
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number of seconds nor none") from None
+
+
+def _above_0(number: float) -> bool:
+    return math.isfinite(number) and number > 0
+
+
 def _problems(args: argparse.Namespace) -> Iterator[str]:
     if args.batch is not None and args.batch < 1:
         yield f"--batch must be at least 1, got {args.batch}"
-    if not (math.isfinite(args.fps) and args.fps > 0):
-        yield f"--fps must be above 0, got {args.fps:g}"
-    if not (math.isfinite(args.timeout) and args.timeout > 0):
-        yield f"--timeout must be above 0, got {args.timeout:g}"
+    if not _above_0(args.fps):
+        yield f"--fps must be above 0 and finite, got {args.fps:g}"
+    if args.timeout is not None and not _above_0(args.timeout):
+        yield f"--timeout must be above 0 and finite, or none to wait for ever, got {args.timeout:g}"
     if args.threshold is not None and not 0 <= args.threshold <= 1:
         yield f"--threshold must be from 0 to 1, as scores are, got {args.threshold:g}"
     if args.heatmap and not args.overlay:

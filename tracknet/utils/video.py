@@ -34,9 +34,11 @@ from tracknet.utils.video_container import (
     frames_in_length,
     has_times,
     is_cut_short,
+    is_playlist,
     is_remote,
     length_bytes,
     open_pictures,
+    opened_aside,
     picture_streams,
     rate_of,
     states_no_end,
@@ -133,6 +135,7 @@ class Video:
         expected_frames: that, or where nothing is claimed, what fits into the length that it states; likewise.
         endless: read over a network, and nothing says that it has an end: neither a length in bytes nor in frames or
             seconds. So are a camera's pictures over HTTP, a broadcast, and a playlist that is not finished.
+        playlist: whether it is one, whose pictures lie in files of their own.
         timed: whether frames have time stamps; else the times are those of a made-up rate.
         cut_short: whether the file ends before its last packet, as its index has it.
         codec: such as `h264`.
@@ -180,6 +183,7 @@ class Video:
                 self._container, self._stream, self.frame_rate
             )
             self.endless = is_remote(source) and states_no_end(self._container, self._stream)
+            self.playlist = is_playlist(self._container)
             self.timed = has_times(self._container)
             self.cut_short = is_cut_short(self._container, self._stream)
             self.has_audio = bool(self._container.streams.audio)
@@ -301,6 +305,17 @@ class Video:
         except FFmpegError:
             self.bad_packets += 1
             return []
+
+
+def open_video(source: str | Path | BinaryIO, timeout_s: float | None) -> Video:
+    """A video, with one thread for decoding, opened so that Ctrl-C is heard meanwhile.
+
+    Arguments and errors are `Video`'s; a `TimeoutError` comes after twice `timeout_s`.
+    """
+    if isinstance(source, Path) and source.is_file():
+        return Video(source)
+    # Pipes, too.
+    return opened_aside(lambda: Video(source, timeout_s=timeout_s), timeout_s if is_remote(source) else None)
 
 
 def is_video(path: Path) -> bool:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import time
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol, TypeVar
 
 from tracknet.utils.errors import UserError
 from tracknet.utils.urls import is_url
+from tracknet.utils.waiting import waited_for
 
 DEFAULT_TIMEOUT_S = 30.0
 """How long what is behind a URL may be silent: longer than cameras take to wake and segments of HLS last."""
@@ -20,6 +22,15 @@ _PLAYLISTS = ("hls", "dash")
 # minute, as where the model is slower than the line: the rest of a file is asked for then. RTSP over TCP loses no
 # packets and passes through firewalls; where a camera refuses it, FFmpeg goes on with UDP.
 _OF_URLS = {"reconnect": "1", "rtsp_flags": "prefer_tcp"}
+
+
+class Closable(Protocol):
+    """What is let go of by closing it."""
+
+    def close(self) -> None: ...  # noqa: D102
+
+
+C = TypeVar("C", bound=Closable)
 
 
 class VideoError(ValueError):
@@ -38,11 +49,7 @@ def open_pictures(source: str | Path | BinaryIO, threads: int, timeout_s: float 
         raise VideoError("is empty (0 bytes)")
     remote, begun_s = is_remote(source), time.monotonic()
     try:
-        container = av.open(
-            openable(source) if isinstance(source, str | Path) else source,
-            options=_OF_URLS if remote else None,
-            timeout=timeout_s,
-        )
+        container = opened(source, timeout_s)
     except av.error.FFmpegError as error:
         if ran_out(begun_s, timeout_s):
             raise silence(timeout_s) from None
@@ -61,9 +68,11 @@ def open_pictures(source: str | Path | BinaryIO, threads: int, timeout_s: float 
     if streams and streams[0].codec_context is not None:
         streams[0].codec_context.thread_count = threads
         streams[0].thread_type = "AUTO" if threads != 1 else "NONE"
-        if container.format.name in _PLAYLISTS:
-            for stream in container.streams.video:
-                if stream is not streams[0]:  # else they are fetched, too
+        if is_playlist(container):
+            for stream in container.streams:
+                if (
+                    stream is not streams[0]
+                ):  # else they are fetched, too; sound or titles are enough for that
                     stream.discard = av.stream.Discard.all
         return container, streams[0]
     has_audio = bool(container.streams.audio)
@@ -71,6 +80,31 @@ def open_pictures(source: str | Path | BinaryIO, threads: int, timeout_s: float 
     if streams:
         raise VideoError("is of a codec that the installed PyAV cannot decode")
     raise VideoError("holds sound and no pictures" if has_audio else "holds no pictures")
+
+
+def opened(source: str | Path | BinaryIO, timeout_s: float | None) -> Any:
+    """PyAV's container of a source; raises what PyAV does."""
+    import av
+
+    return av.open(
+        openable(source) if isinstance(source, str | Path) else source,
+        options=_OF_URLS if is_remote(source) else None,
+        timeout=timeout_s,
+    )
+
+
+def opened_aside(make: Callable[[], C], timeout_s: float | None) -> C:
+    """What `make` opens, in a thread: it may be silent, and Python hears no Ctrl-C while FFmpeg waits.
+
+    Raises:
+        TimeoutError: it took twice `timeout_s`: FFmpeg takes it once to connect and once to look at what comes.
+        BaseException: whatever `make` raises.
+    """
+    return waited_for(
+        make,
+        limit_s=None if timeout_s is None else 2 * timeout_s,
+        discard=lambda made: made.close(),
+    )
 
 
 def picture_streams(container: Any) -> list[Any]:
@@ -83,7 +117,7 @@ def picture_streams(container: Any) -> list[Any]:
     streams = [
         stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic
     ]
-    if container.format.name in _PLAYLISTS and streams:
+    if is_playlist(container) and streams:
         return [max(streams, key=lambda stream: (stream.width or 0) * (stream.height or 0))]
     return streams
 
@@ -143,10 +177,15 @@ def states_no_end(container: Any, stream: Any) -> bool:
     )
 
 
+def is_playlist(container: Any) -> bool:
+    """Whether its pictures lie in other files, any of which may be missing."""
+    return container.format.name in _PLAYLISTS
+
+
 def length_bytes(container: Any) -> int | None:
     """Of a file; `None` where nobody knows it, and of a playlist, whose own length is not that of its pictures."""
     size: int = container.size
-    return size if size > 0 and container.format.name not in _PLAYLISTS else None
+    return size if size > 0 and not is_playlist(container) else None
 
 
 def is_cut_short(container: Any, stream: Any) -> bool:

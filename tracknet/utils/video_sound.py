@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
-from tracknet.utils.video_container import openable
+from tracknet.utils.video_container import is_remote, opened, opened_aside
 
 _COPIED = ("aac", "mp3", "opus", "flac")
 _AAC_RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
@@ -43,7 +43,7 @@ class Sound:
         self._next: tuple[Fraction, Any] | None = None
         self._input: Any = None
         try:
-            self._input = av.open(openable(source), timeout=timeout_s)
+            self._input = _opened(source, timeout_s)
             stream = self._input.streams.best("audio")
             if stream is None or stream.codec_context is None:
                 self.left_out = "of a codec that the installed PyAV does not know" if stream else None
@@ -54,7 +54,7 @@ class Sound:
             else:
                 self._track = _add_aac(out, stream)
                 self._pieces = self._encoded(stream)
-        except (av.error.FFmpegError, ValueError) as error:
+        except (av.error.FFmpegError, TimeoutError, ValueError) as error:
             self.left_out = _reason(error)
 
     def write_up_to(self, time_s: Fraction) -> None:
@@ -139,11 +139,19 @@ class Sound:
             yield from (frame for frame in frames if frame.pts is not None)
 
 
+def _opened(source: str, timeout_s: float | None) -> Any:
+    return (
+        opened_aside(lambda: opened(source, timeout_s), timeout_s)
+        if is_remote(source)
+        else opened(source, None)
+    )
+
+
 def _reason(error: Exception) -> str:
     """FFmpeg's own words, without the hidden name of the file that was being written."""
     from av.error import ExitError
 
-    if isinstance(error, ExitError):
+    if isinstance(error, ExitError | TimeoutError):
         return "nothing came for too long"
     return getattr(error, "strerror", None) or str(error)
 
