@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.inference.exportable import build_exportable
 from tracknet.models.model import TrackNet
 from tracknet.utils.geometry import Size
 from tracknet.utils.settings import (
@@ -58,6 +59,12 @@ def untrained(
 def make_model() -> MakeModel:
     """`make_model(frames=3, maps="all", stride=1, anchor="middle")`."""
     return untrained
+
+
+@pytest.fixture(scope="session")
+def exportable() -> MakeModel:
+    """`exportable(kind, patch, ...) -> TrackNet`, as `tiny_model`."""
+    return build_exportable
 
 
 @pytest.fixture(scope="session")

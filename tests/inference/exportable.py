@@ -1,14 +1,18 @@
-"""A small model whose exports can be judged."""
+"""A small model whose exports can be judged, and frames to judge them on."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import torch
 
 from tests.models.conftest import build_tiny_model
+from tracknet.inference.check_frames import CheckFrames, drawn_windows
 from tracknet.models.model import TrackNet
+
+MakeModel = Callable[..., TrackNet]
 
 
 def build_exportable(kind: str = "vit", patch: int = 16, **options: Any) -> TrackNet:
@@ -23,3 +27,8 @@ def build_exportable(kind: str = "vit", patch: int = 16, **options: Any) -> Trac
     model.score_threshold = 1e-6
     model.provenance = {"run": "first", "build_id": "b" * 64}
     return model
+
+
+def some_windows(model: TrackNet, count: int = 6) -> CheckFrames:
+    """Drawn frames for a model."""
+    return CheckFrames(drawn_windows(model, count), "drawn frames")

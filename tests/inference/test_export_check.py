@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,24 +11,15 @@ import numpy as np
 import pytest
 import torch
 
-from tests.inference.exportable import build_exportable
+from tests.inference.exportable import MakeModel
 from tracknet.datasets.index import open_split
 from tracknet.inference.check_frames import check_frames, drawn_windows
 from tracknet.inference.export_check import EXACT, Tolerance, compare
-from tracknet.models.model import TrackNet
 from tracknet.utils.errors import UserError
 from tracknet.utils.geometry import Size
 from tracknet.utils.heatmap import locate
 from tracknet.utils.images import resize_frame
 from tracknet.utils.video import Video
-
-MakeModel = Callable[..., TrackNet]
-
-
-@pytest.fixture(scope="session")
-def exportable() -> MakeModel:
-    """`exportable(kind, patch, ...) -> TrackNet`, as `tiny_model`."""
-    return build_exportable
 
 
 def maps(*peaks: tuple[int, float]) -> torch.Tensor:

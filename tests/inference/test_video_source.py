@@ -11,6 +11,7 @@ import pytest
 
 from tests.videos import pictures, turn, write_video
 from tracknet.inference.frame_source import open_frames
+from tracknet.inference.video_source import no_picture
 
 
 def test_times_are_the_videos_own(tmp_path: Path):
@@ -107,3 +108,9 @@ def test_where_no_frames_are_stated_the_length_says_how_many_to_expect(tmp_path:
         assert source.stated_frames == pytest.approx(20, abs=1)
         assert len(list(source)) == 20
         assert source.notes() == []
+
+
+def test_a_wait_without_a_limit_of_ours_is_told_by_the_networks_own() -> None:
+    error = TimeoutError(110, "Connection timed out")
+    assert no_picture("x", None, error).what == "x cannot be read: Connection timed out"
+    assert no_picture("x", 2.5, error).what == "x cannot be read: no picture came within 2.5 s"
