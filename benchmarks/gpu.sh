@@ -5,8 +5,8 @@
 #   bash benchmarks/gpu.sh accuracy [ROW ...]  badminton at 512x288 against the baselines, STEPS (3000) of each row, SEEDS (0)
 #   TOY=1 bash benchmarks/gpu.sh PART          a rehearsal of a part on any machine, in minutes; keeps nothing
 # RESULTS says where the tables go (benchmarks/results), WORK where shards and runs do (runs/gpu). `speed` and `predict`
-# need neither data nor network; `accuracy` needs the shared data beside the checkout, or TRACKNET_SHARED. A part that is
-# cut off goes on where it was: rows that are done are left alone.
+# need neither data nor network; `accuracy` needs the shared data beside the checkout, or TRACKNET_SHARED, and goes on where
+# it was cut off: rows that are done are left alone. The other two begin again.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python="${PYTHON:-python}" work="${WORK:-runs/gpu}" results="${RESULTS:-benchmarks/results}"
@@ -39,7 +39,7 @@ case "${1:-}" in
       --weights "facebook/dinov2-small=$shared/models/dinov2_small" --work "$work/badminton"
     ;;
   *)
-    sed -n '2,9p' "$0" >&2
+    sed -n '2,10p' "$0" >&2
     exit 2
     ;;
 esac

@@ -72,6 +72,14 @@ def rows(
     return lines
 
 
+def shared_games(models: Mapping[str, Predictions], chosen_on: Mapping[str, Predictions]) -> list[str]:
+    """Games that are scored and that a threshold is chosen on, of any model."""
+    scored, chosen = (
+        {game for found in of.values() for game, _ in found.frames.clips} for of in (models, chosen_on)
+    )
+    return sorted(scored & chosen)
+
+
 def _interval(ends: Sequence[float] | None, sign: str = "-") -> str:
     return "" if ends is None else f"[{', '.join(f'{100 * end:{sign}.1f}' for end in ends)}]"
 
@@ -108,6 +116,8 @@ def main() -> None:
     if chosen_on is not None and chosen_on.keys() != models.keys():
         differing = ", ".join(sorted(chosen_on.keys() ^ models.keys()))
         parser.error(f"--chosen-on names the same models: {differing} is in one of the two lists alone")
+    if both := shared_games(models, chosen_on or {}):
+        parser.error(f"--chosen-on is of games that are not scored, and {', '.join(both)} are in both")
     names = " ".join(f"{name}=FILE" for name in models)
     where = (
         "the very frames that are scored"

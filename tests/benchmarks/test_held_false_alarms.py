@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.held_false_alarms import rows
+from benchmarks.held_false_alarms import rows, shared_games
 from tests.training.metrics.conftest import Frame, predictions_of
 from tracknet.training.metrics import PROTOCOLS
 
@@ -38,3 +38,11 @@ def test_a_threshold_that_was_chosen_on_other_frames_is_held_to_there() -> None:
     assert line.startswith("| 0 % | A | 50.0 ")
     assert "| 50.0 | 50.0 | 1 of 1 |" in line
     assert line.endswith("| 0.700 |")
+
+
+def test_a_game_that_is_scored_chooses_no_threshold() -> None:
+    scored = predictions_of([Frame((1, 1), (1, 1), 0.8, clip=("game9", "Clip1"))])
+    other = predictions_of([Frame(None, None, clip=("game8", "Clip1"))])
+    same = predictions_of([Frame(None, None, clip=("game9", "Clip2"))])
+    assert shared_games({"A": scored}, {"A": other}) == []
+    assert shared_games({"A": scored, "B": scored}, {"A": other, "B": same}) == ["game9"]
