@@ -39,7 +39,7 @@ case "${1:-}" in
       --weights "facebook/dinov2-small=$shared/models/dinov2_small" --work "$work/badminton"
     ;;
   *)
-    sed -n '2,10p' "$0" >&2
+    sed -n '2,9p' "$0" >&2
     exit 2
     ;;
 esac
