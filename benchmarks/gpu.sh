@@ -3,7 +3,7 @@
 #   bash benchmarks/gpu.sh speed               training: what each option is worth, data wait, share of the peak
 #   bash benchmarks/gpu.sh predict             prediction beside footage of 1920x1080 at 60 frames/s
 #   bash benchmarks/gpu.sh accuracy [ROW ...]  badminton at 512x288 against the baselines, STEPS (3000) of each row, SEEDS (0)
-#   TOY=1 bash benchmarks/gpu.sh PART          a rehearsal of a part on any machine, in minutes; keeps nothing
+#   TOY=1 bash benchmarks/gpu.sh PART          a rehearsal of a part on any machine, in minutes; all of it in WORK
 # RESULTS says where the tables go (benchmarks/results), WORK where shards and runs do (runs/gpu). `speed` and `predict`
 # need neither data nor network; `accuracy` needs the shared data beside the checkout, or TRACKNET_SHARED, and goes on where
 # it was cut off: rows that are done are left alone. The other two begin again.
@@ -27,7 +27,8 @@ case "${1:-}" in
     for model in vit_tiny detail_fine vit_heatmap; do
       if [ -n "$toy" ] && [ "$model" = vit_heatmap ]; then continue; fi   # minutes on a CPU
       "$python" -m benchmarks.predict footage "$model" "${footage[@]}"
-    done | tee "$results/predict/gpu.txt"
+    done | tee "$work/footage.txt"
+    mv "$work/footage.txt" "$results/predict/gpu.txt"   # an earlier table stays until this one is whole
     ;;
   accuracy)
     rows=("${@:2}")

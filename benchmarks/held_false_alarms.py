@@ -15,12 +15,14 @@ same rule, and their differences less so.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tracknet.training.metrics import Predictions, Protocol, best_threshold, chosen_protocols, score
 from tracknet.training.metrics.comparison import compare
 from tracknet.training.metrics.prediction_file import read_predictions
+from tracknet.utils.errors import EXIT_DONE, UserError, cli_main
 
 HEAD = (
     "| at most | model | F1 % | difference | precision | recall | false alarms | not in brief absences | threshold |",
@@ -42,10 +44,7 @@ def rows(
         share: of the frames without a ball, on which one is reported at most.
         chosen_on: predictions of each model that its threshold is chosen on; those that are scored where `None`.
     """
-    thresholds = {
-        name: best_threshold(found, protocol, most_false_alarms=share)
-        for name, found in (chosen_on or models).items()
-    }
+    thresholds = {name: _held(name, found, protocol, share) for name, found in (chosen_on or models).items()}
     first, *_ = models
     lines = []
     for name, found in models.items():
@@ -72,6 +71,14 @@ def rows(
     return lines
 
 
+def _held(name: str, found: Predictions, protocol: Protocol, share: float) -> float:
+    try:
+        # At 1 any number of them is allowed, where there are none too.
+        return best_threshold(found, protocol, most_false_alarms=None if share >= 1 else share)
+    except UserError as error:
+        raise UserError(f"{name}: {error.what}", remedy=error.remedy) from error
+
+
 def shared_games(models: Mapping[str, Predictions], chosen_on: Mapping[str, Predictions]) -> list[str]:
     """Games that are scored and that a threshold is chosen on, of any model."""
     scored, chosen = (
@@ -84,14 +91,18 @@ def _interval(ends: Sequence[float] | None, sign: str = "-") -> str:
     return "" if ends is None else f"[{', '.join(f'{100 * end:{sign}.1f}' for end in ends)}]"
 
 
-def _named(text: str) -> tuple[str, Predictions]:
+def _named(text: str) -> tuple[str, Path]:
     name, _, path = text.partition("=")
-    if not path:
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=predictions.parquet")
-    return name, read_predictions(Path(path))[0]
+    if not path or "|" in name:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=predictions.parquet, of a NAME without |")
+    return name, Path(path)
 
 
-def main() -> None:
+def _read(named: Sequence[tuple[str, Path]]) -> dict[str, Predictions]:
+    return {name: read_predictions(path)[0] for name, path in named}
+
+
+def run(argv: Sequence[str]) -> int:
     """Measures and writes the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -110,9 +121,17 @@ def main() -> None:
         "--data", required=True, help="what the models were trained on and what they are scored on"
     )
     parser.add_argument("--out", type=Path, required=True)
-    args = parser.parse_args()
-    (protocol,), models = chosen_protocols([args.protocol]), dict(args.models)
-    chosen_on = dict(args.chosen_on) if args.chosen_on else None
+    args = parser.parse_args(argv)
+    for given in (args.models, args.chosen_on or []):
+        names = [name for name, _ in given]
+        if len(names) > len(set(names)):
+            parser.error(f"a name stands for one file, got {', '.join(names)}")
+    if not args.out.parent.is_dir():
+        parser.error(f"--out: there is no folder {args.out.parent}")
+    if wrong := [share for share in args.shares if not 0 <= share <= 1]:
+        parser.error(f"--shares are from 0 to 1, got {', '.join(f'{share:g}' for share in wrong)}")
+    (protocol,), models = chosen_protocols([args.protocol]), _read(args.models)
+    chosen_on = _read(args.chosen_on) if args.chosen_on else None
     if chosen_on is not None and chosen_on.keys() != models.keys():
         differing = ", ".join(sorted(chosen_on.keys() ^ models.keys()))
         parser.error(f"--chosen-on names the same models: {differing} is in one of the two lists alone")
@@ -137,7 +156,8 @@ def main() -> None:
     ]
     args.out.write_text("\n".join(lines) + "\n")
     print(f"written: {args.out}")
+    return EXIT_DONE
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(cli_main(run))

@@ -24,7 +24,8 @@ def best_threshold(
     Args:
         predictions: the frames.
         protocol: what counts; what it excludes is counted too, or any threshold would do there.
-        most_false_alarms: of the frames without a ball, the largest share on which one may be reported.
+        most_false_alarms: of the frames labelled as without a ball (visibility 0, whatever the protocol takes an
+            occluded one for), the largest share on which one may be reported; as `false_alarms` counts them.
 
     Raises:
         UserError: there is no frame without a ball to hold that share to, or no threshold that keeps it.
@@ -34,13 +35,15 @@ def best_threshold(
         return NOTHING_TO_CHOOSE_FROM
     f1 = ratios(counts, protocol.recall_of)["f1"]
     if most_false_alarms is not None:
-        f1 = f1[: _within(counts, most_false_alarms)]
+        f1 = f1[: _within(thresholds, predictions, most_false_alarms)]
     return float(thresholds[np.argmax(f1)])
 
 
-def _within(counts: npt.NDArray[np.int64], most_false_alarms: float) -> int:
+def _within(thresholds: FloatArray, predictions: Predictions, most_false_alarms: float) -> int:
     """How many thresholds, from the highest down, alarm on at most such a share of the frames without a ball."""
-    alarms, empty = counts[:, FP2], int(counts[0, [FP2, TN]].sum())
+    empty = int((~predictions.present).sum())
+    scores = np.sort(predictions.score[~predictions.present & predictions.guessed])
+    alarms = len(scores) - np.searchsorted(scores, thresholds)
     if not empty:
         raise UserError(
             "no threshold can be held to a share of false alarms: there is no frame without a ball",
