@@ -320,7 +320,9 @@ def test_a_run_says_its_sizes_and_validates_at_the_stored_one(
         *(size for size in SIZES for _ in range(2)),
         (96, 48),
     ]
-    assert "epoch 1  at 48x32  loss" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "sizes: 48x32, 96x48, 144x80 one after the other for 6 steps, then 1 at 96x48\n" in said
+    assert "epoch 1  at 48x32  loss" in said
     assert {shape[1:] for shape in seen[7:]} == {(96, 48)}
     with pytest.raises(UserError, match="cannot go on exactly") as caught:
         train.run(["--resume", str(run), "training.sizes.factors=[]", "training.sizes.order=mixed"])

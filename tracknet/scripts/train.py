@@ -237,6 +237,8 @@ def _fit(trainer: Trainer) -> int:
         + (f" over {processes} processes" if processes > 1 else "")
         + (f"; going on after step {state.step}" if state.step else "")
     )
+    if trainer.learner.sizes.sizes:
+        say(f"sizes: {trainer.learner.sizes.describe()}")
     started = time.monotonic()
     trainer.fit()
     which = "best" if (run_folder.checkpoints / "best").exists() else "last"

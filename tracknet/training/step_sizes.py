@@ -13,7 +13,7 @@ from tracknet.datasets.sized_batches import at_size
 from tracknet.models.model import TrackNet
 from tracknet.utils.errors import UserError
 from tracknet.utils.geometry import Size
-from tracknet.utils.naming import listed
+from tracknet.utils.naming import counted, listed
 from tracknet.utils.settings import SizesConfig, TrainingConfig
 
 _MOST_NAMED = 9
@@ -93,7 +93,7 @@ class StepSizes:
         how = "in turns" if self._config.order == "mixed" else "one after the other"
         rest = self._total_steps - self._changing
         then = f", then {rest} at {self.stored}" if rest else ""
-        return f"{listed([str(size) for size in self.sizes], len(self.sizes))} {how} for {self._changing} steps{then}"
+        return f"{', '.join(map(str, self.sizes))} {how} for {counted(self._changing, 'step')}{then}"
 
     def steps_at_largest(self, count: int) -> list[int]:
         """The numbers of the first steps at the largest size; the last of them again, where there are too few."""
