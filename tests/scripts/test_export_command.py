@@ -56,7 +56,9 @@ def test_a_run_becomes_a_file_in_it(run_folder: Path, capsys: pytest.CaptureFixt
     )
     assert "note: no real frames were at hand" in said.out
     assert load_exported(out, "cpu").provenance["run"] == "first"
-    assert "is there already" in refused(capsys, "runs/first", "--format", "torch-export", "--points")
+    message = refused(capsys, "runs/first", "--format", "torch-export", "--points")
+    assert "is there already" in message
+    assert "exporting" not in message
     assert "is an exported file" in refused(capsys, out)
 
 

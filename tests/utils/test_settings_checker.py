@@ -37,6 +37,9 @@ def problems_of(**options: Any) -> tuple[str, ...]:
         ("data.augment.enabled=1", "data.augment.enabled (command line): needs true or false, got 1"),
         ("data.root=[a]", "data.root (command line): needs text, got ['a']"),
         ("data.sequence=3", "data.sequence (command line): needs keys and values, got 3"),
+        ("training.sizes=[0.5,1]", "training.sizes (command line): needs keys and values, got [0.5,1]"),
+        ("model.decoder.channels.b=3", "model.decoder.channels (command line): needs a list, got b=3"),
+        ("model.decoder.channels={a: 1}", "model.decoder.channels (command line): needs a list, got {a: 1}"),
         (
             "data.sequence.anchor=first",
             "data.sequence.anchor (command line): 'first' is none of middle, last",

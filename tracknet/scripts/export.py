@@ -40,10 +40,9 @@ def run(argv: Sequence[str]) -> int:
             "on a video or on shards"
         )
     if done.agreement.judged < ENOUGH_JUDGED:
-        print(
-            f"note: {done.agreement.judged_words}: compare on a video or shards that show a ball more often, "
-            "--check PATH"
-        )
+        # Where none could be compared the agreement has said so.
+        why = f"{done.agreement.judged_words}: " if done.agreement.judged else ""
+        print(f"note: {why}compare on a video or shards that show a ball more often, --check PATH")
     return EXIT_DONE
 
 
@@ -167,9 +166,9 @@ def _problems(args: argparse.Namespace) -> Sequence[str]:
         problems.append(
             f"--out {args.out}: the name of a file of --format {args.format} ends in {_SUFFIXES[args.format]}"
         )
-    if args.out and args.out.exists() and not args.overwrite:
+    if (out := args.out or _default_out(args)).exists() and not args.overwrite:
         # Said here too, before a minute of tracing.
-        problems.append(f"{args.out} is there already: choose another --out, or replace it with --overwrite")
+        problems.append(f"{out} is there already: choose another --out, or replace it with --overwrite")
     return problems
 
 

@@ -174,15 +174,25 @@ def _compose(tree: dict[str, Any], origin: dict[str, str], overrides: Sequence[s
             patch = OmegaConf.from_dotlist([f"{key}={value}"])
             merged = OmegaConf.merge(merged, patch)
             _mark_origin(OmegaConf.to_container(patch), "", "command line", origin)
-        except (
-            Exception
-        ) as error:  # PyYAML's and OmegaConf's own families, and what a merge of unlike things raises
+        except TypeError:  # of a merge: a list onto keys and values, or these onto a list
+            problems.append(_unlike(OmegaConf.to_container(merged, resolve=False), key, value))
+        except Exception as error:  # PyYAML's and OmegaConf's own families
             problems.append(f"{key} (command line): {str(error).splitlines()[0]}")
     try:
         plain = OmegaConf.to_container(merged, resolve=True)
     except OmegaConfBaseException as error:
         raise UserError(f"the configuration cannot be resolved: {str(error).splitlines()[0]}") from None
     return from_plain(Config, plain, origin=origin, problems=problems)
+
+
+def _unlike(tree: Any, key: str, value: str) -> str:
+    """What is wrong with an override that puts a list in the place of keys and values, or these in that of a list."""
+    names, depth = key.split("."), 0
+    while depth < len(names) and isinstance(tree, dict):
+        tree, depth = tree.get(names[depth]), depth + 1
+    got = ".".join(names[depth:]) + "=" + value if depth < len(names) else value
+    needed = "keys and values" if isinstance(tree, dict) else "a list"
+    return f"{'.'.join(names[:depth])} (command line): needs {needed}, got {got}"
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
