@@ -29,7 +29,7 @@ from tracknet.utils.settings import (
         ("=3", "'=3': write key=value, for example training.batch_size=8"),
         ("data.resize=[1,2", None),
         ("data.root='", None),
-        ("data.resize.width=5", None),
+        ("data.resize.width=5", "data.resize (command line): needs a list, got width=5"),
         ("data.resize[0]=5", None),
     ],
 )
