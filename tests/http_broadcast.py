@@ -9,13 +9,14 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from itertools import count, islice
 from pathlib import Path
 from typing import ClassVar
 
 import av
 
+from tests.loopback import listening
 from tests.videos import pictures, write_video
 
 Body = Callable[[], bytes | Iterable[bytes]]
@@ -52,17 +53,11 @@ def broadcast() -> Iterator[Broadcast]:
         pass
 
     Handler.site = site
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    site.url = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
-        yield site
-    finally:
-        site.over.set()
-        server.shutdown()
-        server.server_close()
+    with listening(Handler) as site.url:
+        try:
+            yield site
+        finally:
+            site.over.set()
 
 
 class _Handler(BaseHTTPRequestHandler):

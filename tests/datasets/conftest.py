@@ -26,6 +26,7 @@ from tracknet.datasets.shard_set import ShardSet
 from tracknet.datasets.stream import WindowStream
 from tracknet.datasets.table import FrameTable
 from tracknet.utils.config import load_config
+from tracknet.utils.errors import RunError
 from tracknet.utils.geometry import Size
 
 torch.set_num_threads(1)
@@ -161,6 +162,25 @@ def fake_stream(
     spec = replace(spec, input_size=Size(4, 2), heatmap_size=Size(2, 1), augment=None)
     plan = PlanConfig(seed=0, batch_size=batch_size, lanes=lanes, run_length=32) if training else None
     return WindowStream(table_of(*clips), lambda: source, spec, batch_size=batch_size, plan=plan)
+
+
+def lose_row(stream: WindowStream, lost: int) -> None:
+    """From now on a frame of the stream cannot be read."""
+    opened = stream.open_source
+
+    class Lacking:
+        def __init__(self) -> None:
+            self.source = opened()
+
+        def read(self, row: int) -> Frame:
+            if row == lost:
+                raise RunError(f"row {lost} is damaged")
+            return self.source.read(row)
+
+        def origin(self, row: int) -> str:
+            return str(row)
+
+    stream.open_source = Lacking
 
 
 _OPENED: list[str] = []

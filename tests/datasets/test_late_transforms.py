@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from tests.datasets.conftest import SmallBuild
+from tests.datasets.conftest import SmallBuild, lose_row
 from tracknet.datasets.augmentations import SAME_COLOUR, draw_augmentation
 from tracknet.datasets.batch import TENSORS, Batch
 from tracknet.datasets.faults import Fault
@@ -24,7 +24,6 @@ from tracknet.datasets.shard_streams import training_stream
 from tracknet.datasets.stream import WindowStream
 from tracknet.datasets.topology import Topology
 from tracknet.utils.config import load_config
-from tracknet.utils.errors import RunError
 from tracknet.utils.geometry import Size
 from tracknet.utils.settings import AugmentConfig, LoaderConfig
 
@@ -165,21 +164,7 @@ def test_ranks_together_see_what_one_process_sees(small_build: SmallBuild, spec:
 
 def test_a_masked_window_stays_masked(small_build: SmallBuild, spec: SampleSpec) -> None:
     stream = stream_of(small_build, late(spec))
-    opened = stream.open_source
-
-    class Lacking:
-        def __init__(self) -> None:
-            self.source = opened()
-
-        def read(self, row: int):  # type: ignore[no-untyped-def]
-            if row == 12:
-                raise RunError("row 12 is damaged")
-            return self.source.read(row)
-
-        def origin(self, row: int) -> str:
-            return str(row)
-
-    stream.open_source = Lacking
+    lose_row(stream, 12)
     loader = replace(LOADER, on_bad_frame="skip")
     masked = 0
     for batch in batches(stream, loader):

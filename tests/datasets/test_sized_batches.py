@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from tests.datasets.conftest import CELLS, STORED, SmallBuild
+from tests.datasets.conftest import CELLS, STORED, SmallBuild, lose_row
 from tracknet.datasets.batch import TENSORS, Batch
 from tracknet.datasets.frames import RawFrames
 from tracknet.datasets.loader import StreamLoader
@@ -20,7 +20,6 @@ from tracknet.datasets.sample_spec import SampleSpec
 from tracknet.datasets.shard_streams import training_stream
 from tracknet.datasets.sized_batches import at_size, resize_frames
 from tracknet.datasets.stream import WindowStream
-from tracknet.utils.errors import RunError
 from tracknet.utils.geometry import Size, scaling, transform_points
 from tracknet.utils.settings import LoaderConfig, MixupConfig, SizesConfig
 
@@ -102,21 +101,7 @@ def test_a_window_that_lacks_a_frame_has_an_empty_map_of_no_weight(
     small_build: SmallBuild, plain_spec: SampleSpec
 ) -> None:
     stream = stream_of(small_build, replace(plain_spec, sizes=SIZES))
-    opened = stream.open_source
-
-    class Lacking:
-        def __init__(self) -> None:
-            self.source = opened()
-
-        def read(self, row: int):  # type: ignore[no-untyped-def]
-            if row == 12:
-                raise RunError("row 12 is damaged")
-            return self.source.read(row)
-
-        def origin(self, row: int) -> str:
-            return str(row)
-
-    stream.open_source = Lacking
+    lose_row(stream, 12)
     masked = 0
     for batch in batches(stream, replace(LOADER, on_bad_frame="skip")):
         made = at_size(batch, SMALLER, ITS_CELLS, SIGMA)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -26,7 +24,7 @@ from tests.http_broadcast import (
     transport_stream,
 )
 from tests.inference.conftest import MakeModel
-from tests.inference.test_live_stream import ROOT, command
+from tests.inference.predict_process import interrupted_with_rows
 from tests.videos import pictures, write_video
 from tracknet.inference.api import predict, track
 from tracknet.inference.frame_source import open_frames
@@ -172,19 +170,7 @@ def test_pictures_without_stamps_have_the_times_at_which_they_came(tmp_path: Pat
 def test_ctrl_c_is_the_end_of_pictures_over_http(model_folder: Path, tmp_path: Path):
     with broadcast() as site:
         site.bodies["/camera"] = MULTIPART, lambda: jpegs(None)
-        process = subprocess.Popen(
-            command(model_folder, f"{site.url}/camera", tmp_path, "--overlay"),
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=ROOT,
-        )
-        deadline_s = time.monotonic() + 120
-        while not any(len(path.read_bytes()) > 500 for path in tmp_path.glob("*.partial.csv")):
-            assert time.monotonic() < deadline_s and process.poll() is None
-            time.sleep(0.05)
-        process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=60)
-    assert process.returncode == 0, said
+        said = interrupted_with_rows(model_folder, f"{site.url}/camera", tmp_path, "--overlay")
     assert " left" not in said
     rows = Predictions.read(tmp_path / "camera.csv")
     assert rows.frame.tolist() == list(range(len(rows)))

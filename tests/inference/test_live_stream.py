@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ import numpy as np
 import pytest
 
 from tests.inference.conftest import MakeModel
+from tests.inference.predict_process import ROOT, command, interrupted_with_rows
 from tests.rtsp_server import Silent, rtsp_server
 from tests.videos import pictures
 from tracknet.inference.frame_source import open_frames
@@ -26,8 +26,6 @@ from tracknet.inference.predictions import Predictions
 from tracknet.inference.predictor import Predictor
 from tracknet.inference.run_job import run_job
 from tracknet.utils.errors import RunError
-
-ROOT = Path(__file__).parents[2]
 
 
 @contextmanager
@@ -63,21 +61,6 @@ def sending(frames: int | None) -> Iterator[str]:
     finally:
         over.set()
         server.join(10)
-
-
-def command(model: Path, url: str, out: Path, *more: str) -> list[str]:
-    return [
-        sys.executable,
-        "-m",
-        "tracknet.scripts.predict",
-        str(model),
-        url,
-        "--out",
-        str(out),
-        "--device",
-        "cpu",
-        *more,
-    ]
 
 
 def test_a_stream_that_ends(model_folder: Path, tmp_path: Path):
@@ -167,16 +150,7 @@ def test_a_stream_that_never_begins_can_be_stopped(model_folder: Path, tmp_path:
 
 def test_ctrl_c_is_the_end_of_a_stream_that_has_none(model_folder: Path, tmp_path: Path):
     with sending(None) as url:
-        process = subprocess.Popen(
-            command(model_folder, url, tmp_path), stderr=subprocess.PIPE, text=True, cwd=ROOT
-        )
-        deadline_s = time.monotonic() + 120
-        while not any(len(path.read_bytes()) > 500 for path in tmp_path.glob("*.partial.csv")):
-            assert time.monotonic() < deadline_s and process.poll() is None
-            time.sleep(0.05)
-        process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=60)
-    assert process.returncode == 0, said
+        interrupted_with_rows(model_folder, url, tmp_path)
     (csv,) = tmp_path.glob("*.csv")
     rows = Predictions.read(csv)
     assert "partial" not in csv.name

@@ -58,13 +58,12 @@ class MicroBatches:
 
     def lengths(self) -> set[int]:
         """How many windows the parts of whole batches may have, from now on: also where they will be halved."""
-        coming = MicroBatches(self._setting, self._windows)
+        coming, sizes = MicroBatches(self._setting, self._windows), [self.size]
         coming.size = self.size
-        found = {stop - start for start, stop in pairwise(_bounds(self._windows, coming.size))}
         while coming.may_halve:
             coming.halve()
-            found |= {stop - start for start, stop in pairwise(_bounds(self._windows, coming.size))}
-        return found
+            sizes.append(coming.size)
+        return {stop - start for size in sizes for start, stop in pairwise(_bounds(self._windows, size))}
 
 
 def _bounds(windows: int, size: int) -> list[int]:
