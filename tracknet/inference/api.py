@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import numbers
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypedDict, Unpack, get_args
@@ -19,6 +17,7 @@ from tracknet.inference.points import PointRows, balls_of
 from tracknet.inference.predictions import Predictions
 from tracknet.inference.predictor import Predictor, usual_batch
 from tracknet.inference.source_contract import FrameSource, StreamLost
+from tracknet.utils.bounds import is_above_0
 from tracknet.utils.errors import RunError, UserError
 from tracknet.utils.settings import TrajectoryConfig
 from tracknet.utils.video_container import DEFAULT_TIMEOUT_S
@@ -152,25 +151,24 @@ def _prepare(
     settings: Settings,
 ) -> tuple[Predictor, FrameSource, FrameRange]:
     spec, wanted = _spec(source), _wanted(frames)
-    rate = _above_0("fps", fps, remedy=f"fps={DEFAULT_FPS:g} is the default")
-    if timeout_s is not None:
-        timeout_s = _above_0("timeout_s", timeout_s, remedy="None waits for ever")
+    if not is_above_0(fps):
+        raise UserError(
+            f"fps must be above 0 and finite, got {fps!r}", remedy=f"fps={DEFAULT_FPS:g} is the default"
+        )
+    if timeout_s is not None and not is_above_0(timeout_s):
+        raise UserError(
+            f"timeout_s must be above 0 and finite, got {timeout_s!r}", remedy="None waits for ever"
+        )
+    patience_s = None if timeout_s is None else float(timeout_s)
     device = settings.get("device", "auto")
     loaded = load_model(model, device=device) if isinstance(model, str | Path) else model
-    opened = open_frames(spec, fps=rate, timeout_s=timeout_s)
+    opened = open_frames(spec, fps=float(fps), timeout_s=patience_s)
     chosen: Settings = {"candidates": CANDIDATES, "batch_size": usual_batch(opened.live), **settings}
     try:
         return Predictor(loaded, **chosen), opened, wanted
     except BaseException:
         opened.close()
         raise
-
-
-def _above_0(name: str, given: Any, *, remedy: str) -> float:
-    number = float(given) if isinstance(given, numbers.Real) else math.nan
-    if not (math.isfinite(number) and number > 0):
-        raise UserError(f"{name} must be above 0 and finite, got {given!r}", remedy=remedy)
-    return number
 
 
 def _spec(source: str | Path | int) -> str | Path:

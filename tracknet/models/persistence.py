@@ -29,6 +29,7 @@ from tracknet.models.backbones.lora import plain_weights
 from tracknet.models.backbones.no_backbone import NoBackbone
 from tracknet.models.backbones.vit_backbone import ViTBackbone
 from tracknet.models.model_card import model_card
+from tracknet.utils.bounds import is_above_0
 from tracknet.utils.config import from_plain, to_plain
 from tracknet.utils.errors import RunError, UserError
 from tracknet.utils.geometry import Size
@@ -179,7 +180,7 @@ def _impossible(saved: SavedModel) -> Iterator[str]:
     if not all(math.isfinite(value) for value in saved.mean):
         yield f"mean must be finite, got {list(saved.mean)}"
     # Pixels are divided by it.
-    if not all(math.isfinite(value) and value > 0 for value in saved.std):
+    if not all(map(is_above_0, saved.std)):
         yield f"std must be above 0, got {list(saved.std)}"
     if not 0 <= saved.score_threshold <= 1:
         yield f"score_threshold must be from 0 to 1, got {saved.score_threshold:g}"

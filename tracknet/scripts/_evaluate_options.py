@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tracknet.datasets.shard_names import place_of
 from tracknet.scripts._choices import AMPS, OVERLAPS
+from tracknet.utils.bounds import is_above_0
 from tracknet.utils.errors import UserError
 
 # A 95 % interval leaves 2.5 % out on either side: of 100 resamples two and a half.
@@ -129,7 +130,7 @@ def _problems(args: argparse.Namespace) -> Sequence[str]:
     problems += [
         f"a distance must be a number above 0, got {r:g}"
         for r in (args.distance, *args.pck)
-        if not (r > 0 and math.isfinite(r))
+        if not is_above_0(r)
     ]
     if args.threshold is not None and not math.isfinite(args.threshold):
         problems.append(f"--threshold must be a number, got {args.threshold}")

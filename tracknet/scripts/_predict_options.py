@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 from tracknet.scripts._choices import AMPS, DEFAULT_FPS, DEFAULT_TIMEOUT_S, OVERLAPS, RESULT_FORMATS, SPORTS
+from tracknet.utils.bounds import is_above_0
 from tracknet.utils.errors import UserError
 
 
@@ -142,16 +142,12 @@ def _seconds(text: str) -> float | None:
         raise argparse.ArgumentTypeError(f"{text!r} is neither a number of seconds nor none") from None
 
 
-def _above_0(number: float) -> bool:
-    return math.isfinite(number) and number > 0
-
-
 def _problems(args: argparse.Namespace) -> Iterator[str]:
     if args.batch is not None and args.batch < 1:
         yield f"--batch must be at least 1, got {args.batch}"
-    if not _above_0(args.fps):
+    if not is_above_0(args.fps):
         yield f"--fps must be above 0 and finite, got {args.fps:g}"
-    if args.timeout is not None and not _above_0(args.timeout):
+    if args.timeout is not None and not is_above_0(args.timeout):
         yield f"--timeout must be above 0 and finite, or none to wait for ever, got {args.timeout:g}"
     if args.threshold is not None and not 0 <= args.threshold <= 1:
         yield f"--threshold must be from 0 to 1, as scores are, got {args.threshold:g}"
