@@ -68,6 +68,7 @@ def check_metadata_of_another_graph(path: Path) -> None:
         plain["batch"] = changed.pop("batch", plain["batch"])
         plain["saved"].update(changed)
         meta.value = json.dumps(plain)
+        del graph.metadata_props[-1]  # the checksum
         onnx.save(graph, path.with_name("edited.onnx"))
         with pytest.raises(UserError) as caught:
             load_exported(path.with_name("edited.onnx"))
@@ -84,6 +85,17 @@ def check_metadata_of_another_graph(path: Path) -> None:
         "frame_stride must be at least 1, got 0",
         "std must be above 0, got [0.0, 0.0, 0.0]",
     )
+
+
+def check_damage(path: Path) -> None:
+    """A bit of the weights and one of the metadata, both of which onnxruntime reads without a word."""
+    content = path.read_bytes()
+    for place in (len(content) // 2, content.index(b'"score_threshold": ') + 20):
+        flipped = bytearray(content)
+        flipped[place] ^= 1
+        path.with_name("flipped.onnx").write_bytes(flipped)
+        with pytest.raises(RunError, match=r"flipped\.onnx is damaged, or was changed"):
+            load_exported(path.with_name("flipped.onnx"), "cpu")
 
 
 # Format, backbone, patch, model options, export options.
@@ -158,6 +170,7 @@ def test_a_file_says_what_its_model_says(
     content = done.path.read_bytes()
     if how == {"dynamic_batch": True, "points": True}:
         check_names(done.path)
+        check_damage(done.path)
         check_metadata_of_another_graph(done.path)
         check_the_documentation(done.path, monkeypatch)
     assert str(CHECKOUT).encode() not in content

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tracknet.models import persistence
+from tracknet.models import weights_file
 from tracknet.models.model import TrackNet
 from tracknet.utils import hub
 from tracknet.utils.errors import RunError, UserError
@@ -84,7 +84,7 @@ def test_a_failed_save_leaves_nothing(
     def fail(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(persistence, "save_file", fail)
+    monkeypatch.setattr(weights_file, "save_file", fail)
     with pytest.raises(OSError, match="No space"):
         tiny_model().save_pretrained(tmp_path / "model")
     assert not list(tmp_path.iterdir())
@@ -123,9 +123,16 @@ def test_weights_that_do_not_fit_are_named(folder: Path) -> None:
 
 def test_a_damaged_file_is_no_wrong_request(folder: Path) -> None:
     path = folder / "model.safetensors"
-    path.write_bytes(path.read_bytes()[:-100])
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-100])
     with pytest.raises(RunError, match="damaged"):
         TrackNet.from_pretrained(folder)
+    flipped = bytearray(whole)
+    flipped[-100] ^= 1
+    path.write_bytes(flipped)
+    with pytest.raises(RunError, match="is damaged, or was changed: it has the checksum") as caught:
+        TrackNet.from_pretrained(folder)
+    assert "copy or download it again" in str(caught.value.remedy)
 
 
 @pytest.mark.parametrize(

@@ -106,9 +106,15 @@ def test_a_disk_that_is_full_is_an_error_with_a_remedy(tmp_path: Path):
 def test_no_checkpoint_and_a_damaged_one_say_so(tmp_path: Path):
     with pytest.raises(UserError, match="holds no checkpoint yet"):
         load_checkpoint(tmp_path)
-    folder = save(tmp_path, 3)
-    (folder / "training_state" / "optimizer.pt").write_bytes(b"cut")
+    optimizer = save(tmp_path, 3) / "training_state" / "optimizer.pt"
+    whole = optimizer.read_bytes()
+    optimizer.write_bytes(b"cut")
     with pytest.raises(RunError, match="step_000003 cannot be read"):
+        load_checkpoint(tmp_path)
+    flipped = bytearray(whole)
+    flipped[whole.index(torch.arange(3).numpy().tobytes())] ^= 1  # torch would read [1, 1, 2]
+    optimizer.write_bytes(flipped)
+    with pytest.raises(RunError, match=r"step_000003 cannot be read: .* is not what was written"):
         load_checkpoint(tmp_path)
 
 

@@ -15,6 +15,7 @@ from torch import nn
 from torch.func import functional_call
 
 from tracknet.inference.export_format import INPUT_NAME, METADATA_KEY, OUTPUT_NAMES, ExportMetadata
+from tracknet.inference.onnx_seal import seal
 from tracknet.models.model import TrackNet
 from tracknet.utils.errors import UserError
 from tracknet.utils.heatmap import locate
@@ -62,7 +63,7 @@ class ExportGraph(nn.Module):
 
 
 def write_onnx(graph: ExportGraph, metadata: ExportMetadata, path: Path) -> None:
-    """Writes one ONNX file, weights and metadata inside.
+    """Writes one ONNX file, weights, metadata and checksum inside.
 
     Raises:
         UserError: a package is missing, or the weights are more than an ONNX file holds.
@@ -96,6 +97,7 @@ def write_onnx(graph: ExportGraph, metadata: ExportMetadata, path: Path) -> None
             node.metadata_props.clear()
         program.model.metadata_props[METADATA_KEY] = metadata.to_json()
         program.save(path, external_data=False)
+    seal(path)
 
 
 def write_program(graph: ExportGraph, metadata: ExportMetadata, path: Path) -> None:

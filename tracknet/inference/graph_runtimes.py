@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -12,7 +11,9 @@ from typing import Any, NamedTuple, Protocol
 import torch
 
 from tracknet.inference.export_format import INPUT_NAME, METADATA_KEY, OUTPUT_NAMES
+from tracknet.inference.onnx_seal import check_seal, unsealing
 from tracknet.models.precision import resolve_device
+from tracknet.utils.checksums import CHECKSUM_KEY, check_archive
 from tracknet.utils.errors import RunError, UserError
 
 
@@ -65,6 +66,7 @@ class OnnxGraph:
                 f"{path}: onnxruntime, which runs ONNX files, is not installed",
                 remedy='pip install -e ".[export]"',
             ) from None
+        sealed = check_seal(path)
         options = ort.SessionOptions()
         # As many threads as torch would take; idle ones must not spin while others decode video.
         options.intra_op_num_threads = torch.get_num_threads()
@@ -81,7 +83,13 @@ class OnnxGraph:
             raise RunError(
                 f"{path} is damaged, or needs a newer onnxruntime: {first}", remedy="copy or export it again"
             ) from error
-        self.metadata: str | None = self._session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+        entries = self._session.get_modelmeta().custom_metadata_map
+        if CHECKSUM_KEY in entries and not sealed:
+            raise RunError(
+                f"{path} was written anew by another program since it was exported, and its checksum is not of it",
+                remedy=unsealing(path),
+            )
+        self.metadata: str | None = entries.get(METADATA_KEY)
         self.inputs = {item.name: _onnx_port(item) for item in self._session.get_inputs()}
         self.outputs = {item.name: _onnx_port(item) for item in self._session.get_outputs()}
 
@@ -135,16 +143,6 @@ class ProgramGraph:
         return [found[name] for name in outputs]
 
 
-# Compressed, encrypted, or of an unknown kind: what a flipped bit in a header makes of an entry.
-_DAMAGE = (
-    zipfile.BadZipFile,
-    OSError,
-    UnicodeDecodeError,
-    EOFError,
-    zlib.error,
-    NotImplementedError,
-    RuntimeError,
-)
 _ONNX_DTYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(double)": "float64"}
 
 
@@ -180,11 +178,9 @@ def program_metadata(path: Path) -> str | None:
         RunError: it is damaged.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            # torch passes over the checksums: one flipped bit in the weights moves the ball without a word.
-            if (wrong := archive.testzip()) is not None:
-                raise zipfile.BadZipFile(f"{wrong} is not what was written")
-            names = [name for name in archive.namelist() if name.endswith(f"/extra/{METADATA_KEY}.json")]
-            return archive.read(names[0]).decode() if names else None
-    except _DAMAGE as error:
+        check_archive(path)
+    except ValueError as error:
         raise RunError(f"{path} is damaged: {error}", remedy="copy or export it again") from error
+    with zipfile.ZipFile(path) as archive:
+        names = [name for name in archive.namelist() if name.endswith(f"/extra/{METADATA_KEY}.json")]
+        return archive.read(names[0]).decode() if names else None

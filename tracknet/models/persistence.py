@@ -2,7 +2,7 @@
 
 FOLDER/
 ├── config.json          format, settings, sizes, normalisation, threshold, the backbone's own config
-├── model.safetensors    the weights
+├── model.safetensors    the weights, and their checksum
 └── README.md            the model card
 """
 
@@ -19,8 +19,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from huggingface_hub import snapshot_download
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from transformers.initialization import no_init_weights
 
 from tracknet import __version__
@@ -29,9 +27,10 @@ from tracknet.models.backbones.lora import plain_weights
 from tracknet.models.backbones.no_backbone import NoBackbone
 from tracknet.models.backbones.vit_backbone import ViTBackbone
 from tracknet.models.model_card import model_card
+from tracknet.models.weights_file import read_weights, write_weights
 from tracknet.utils.bounds import is_above_0
 from tracknet.utils.config import from_plain, to_plain
-from tracknet.utils.errors import RunError, UserError
+from tracknet.utils.errors import UserError
 from tracknet.utils.geometry import Size
 from tracknet.utils.hub import looks_like_path, on_hub
 from tracknet.utils.settings import ModelConfig
@@ -83,7 +82,7 @@ def save(model: TrackNet, folder: Path, *, card: str | None = None, half: bool =
             weights = {
                 name: value.half() if value.is_floating_point() else value for name, value in weights.items()
             }
-        save_file(weights, partial / WEIGHTS_NAME, metadata={"format": "pt"})
+        write_weights(weights, partial / WEIGHTS_NAME)
         # safetensors lets nobody else read it; the other files are as the umask has it.
         (partial / CARD_NAME).touch()
         (partial / WEIGHTS_NAME).chmod((partial / CARD_NAME).stat().st_mode)
@@ -201,16 +200,13 @@ def load_weights(model: torch.nn.Module, folder: Path) -> None:
 
     Raises:
         UserError: tensors are missing, unknown or of another shape; the first of each are named.
-        RunError: the file is damaged.
+        RunError: the file is damaged, or was changed.
 
     """
     path = folder / WEIGHTS_NAME
     if not path.is_file():
         raise UserError(f"{folder} has no {WEIGHTS_NAME}", remedy="copy the whole model folder")
-    try:
-        weights = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise RunError(f"{path} is damaged: {error}", remedy="copy or download it again") from error
+    weights = read_weights(path)
     expected = model.state_dict()
     problems = [
         *_name_some("missing", sorted(expected.keys() - weights.keys())),

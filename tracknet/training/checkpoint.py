@@ -25,6 +25,7 @@ import torch
 from safetensors import SafetensorError
 
 from tracknet.models.model import TrackNet
+from tracknet.utils.checksums import check_archive
 from tracknet.utils.errors import RunError, UserError
 from tracknet.utils.files import new_folder, restore_folders, write_json
 
@@ -116,9 +117,9 @@ def load_checkpoint(folder: Path) -> tuple[Path, TrainingState, dict[str, Any]]:
     try:
         state = TrainingState(**json.loads((newest / "training_state" / "state.json").read_text()))
         # weights_only: a checkpoint from elsewhere must not be able to run code.
-        tensors = torch.load(
-            newest / "training_state" / "optimizer.pt", map_location="cpu", weights_only=True
-        )
+        optimizer = newest / "training_state" / "optimizer.pt"
+        check_archive(optimizer)
+        tensors = torch.load(optimizer, map_location="cpu", weights_only=True)
     except (OSError, ValueError, TypeError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise RunError(
             f"{newest} cannot be read: {str(error).splitlines()[0]}",
