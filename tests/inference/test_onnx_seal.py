@@ -56,7 +56,7 @@ def test_every_bit_of_it_is_covered(sealed: Path) -> None:
     content = sealed.read_bytes()
     digits = 8 * 8
     before_seal = 8 * content.rindex(b"\x72\x1a")
-    # Without the name of the entry there is no checksum, as in files of earlier versions: nothing else has changed then.
+    # Without the entry's name there is no checksum, as in files of earlier versions; nothing else has changed then.
     for bit in [*range(before_seal), *range(8 * len(content) - digits, 8 * len(content))]:
         flipped = bytearray(content)
         flipped[bit // 8] ^= 1 << bit % 8

@@ -49,7 +49,9 @@ def test_every_changed_bit_of_the_weights_is_refused(tmp_path: Path) -> None:
         flipped = bytearray(content)
         flipped[bit // 8] ^= 1 << bit % 8
         path.write_bytes(flipped)
-        with pytest.raises(RunError, match=r"model\.safetensors is damaged, or was changed: it has the checks"):
+        with pytest.raises(
+            RunError, match=r"model\.safetensors is damaged, or was changed: it has the checks"
+        ):
             read_weights(path)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypedDict, Unpack, get_args
@@ -12,6 +13,7 @@ from tracknet.inference.events import Sport
 from tracknet.inference.finish import Finish
 from tracknet.inference.frame_source import DEFAULT_FPS, open_frames
 from tracknet.inference.heatmap_model import HeatmapModel, load_model
+from tracknet.inference.live_pace import paced
 from tracknet.inference.pipeline import ALL_FRAMES, FrameRange, predict_points
 from tracknet.inference.points import PointRows, balls_of
 from tracknet.inference.predictions import Predictions
@@ -165,10 +167,15 @@ def _prepare(
     opened = open_frames(spec, fps=float(fps), timeout_s=patience_s)
     chosen: Settings = {"candidates": CANDIDATES, "batch_size": usual_batch(opened.live), **settings}
     try:
-        return Predictor(loaded, **chosen), opened, wanted
+        predictor = Predictor(loaded, **chosen)
     except BaseException:
         opened.close()
         raise
+    return predictor, paced(opened, batch_size=predictor.batch_size, say=_warn), wanted
+
+
+def _warn(line: str) -> None:
+    warnings.warn(line, stacklevel=2)
 
 
 def _spec(source: str | Path | int) -> str | Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from tracknet.inference.drawing import LiveOverlay, draw_predictions
 from tracknet.inference.finish import Finish
 from tracknet.inference.frame_source import DEFAULT_FPS
 from tracknet.inference.heatmap_file import HeatmapFile
+from tracknet.inference.live_pace import paced
 from tracknet.inference.outputs import Job
 from tracknet.inference.overlay import Heatmap
 from tracknet.inference.partial_csv import PartialCsv
@@ -37,7 +39,7 @@ class Done:
     Attributes:
         predictions: a row per frame.
         written: the files.
-        notes: what was wrong with the source, in words.
+        notes: what was wrong with the source, or that the model was slower than it, in words.
         per_second: frames per second, from the first to the last.
     """
 
@@ -90,6 +92,7 @@ def run_job(
     """
     if record is not None:
         record.wanted()
+    source = paced(source, batch_size=predictor.batch_size, say=_say)
     rows = PointRows()
     about = describe(source, predictor, model, wanted)
     live = overlay and not source.repeatable
@@ -211,6 +214,10 @@ def draw_rows(
         except KeyboardInterrupt:
             raise Interrupted(f"{path} is not finished and not there; the rows are all there") from None
     return [] if sound is None else [sound]
+
+
+def _say(line: str) -> None:
+    print(f"note: {line}", file=sys.stderr, flush=True)
 
 
 def _kept(partial: PartialCsv) -> str:

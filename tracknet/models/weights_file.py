@@ -52,7 +52,7 @@ def checksum_of(weights: Mapping[str, torch.Tensor]) -> str:
     for name, value in sorted(weights.items()):
         crc = zlib.crc32(f"{name} {value.dtype} {list(value.shape)}\n".encode(), crc)
         # As bytes: numpy knows no bfloat16.
-        crc = zlib.crc32(value.contiguous().reshape(-1).view(torch.uint8).numpy(), crc)
+        crc = zlib.crc32(value.contiguous().reshape(-1).view(torch.uint8).numpy().data, crc)
     return f"{crc:08x}"
 
 
