@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -106,10 +107,7 @@ def test_ranges_in_every_form_that_says_one(frames: Any):
 def test_a_camera_by_its_number(monkeypatch: pytest.MonkeyPatch, model_folder: Path):
     asked = []
 
-    class Camera:
-        live = True
-
-    monkeypatch.setattr(api, "open_frames", lambda spec, **how: asked.append(spec) or Camera())
+    monkeypatch.setattr(api, "open_frames", lambda spec, **how: asked.append(spec) or Mock(live=True))
     tracknet.track(0, model_folder, device="cpu")
     assert asked == ["0"]
     predictor, *_ = api._prepare("0", model_folder, None, 30.0, 5.0, {"device": "cpu"})
