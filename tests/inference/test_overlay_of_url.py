@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import threading
 import time
 from collections.abc import Iterator
 from fractions import Fraction
@@ -74,12 +75,80 @@ def test_ctrl_c_is_heard_while_a_silent_url_is_opened(tmp_path: Path, open_it: o
     assert time.monotonic() - begun_s < 45
 
 
+def test_ctrl_c_is_heard_while_pictures_that_fell_silent_are_drawn(tmp_path: Path) -> None:
+    stream, drawn = transport_stream(tmp_path, 60), threading.Event()
+    out = tmp_path / "out"
+    out.mkdir()
+    with broadcast() as site:
+
+        def silent_in_the_middle() -> Iterator[bytes]:
+            yield from in_pieces(stream)
+            if drawn.wait(60):
+                time.sleep(0.7)  # what came is drawn: now it is waited for
+                _thread.interrupt_main()
+            yield from site.silence()
+
+        site.bodies["/a.ts"] = TS, silent_in_the_middle
+        begun_s = time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            draw_video(
+                f"{site.url}/a.ts",
+                [Ball(number) for number in range(90)],
+                out / "a.mp4",
+                timeout_s=60,
+                progress=lambda done: drawn.set() if done >= 55 else None,
+            )
+    assert drawn.is_set()
+    # Far below the time that it may be silent; not a measurement.
+    assert time.monotonic() - begun_s < 45
+    assert list(out.iterdir()) == []
+
+
+def test_ctrl_c_is_heard_while_sound_that_fell_silent_is_carried_over(tmp_path: Path) -> None:
+    content = with_noise(tmp_path / "a.ts").read_bytes()
+    with broadcast() as site, av.open(str(tmp_path / "out.mp4"), "w") as out:
+
+        def silent_in_the_middle() -> Iterator[bytes]:
+            yield content[: len(content) * 3 // 4]
+            if opened.wait(60):
+                time.sleep(0.7)
+                _thread.interrupt_main()
+            yield from site.silence()
+
+        opened = threading.Event()
+        site.bodies["/a.ts"] = TS, silent_in_the_middle
+        begun_s = time.monotonic()
+        sound = Sound(out, f"{site.url}/a.ts", Fraction(0), timeout_s=60)
+        opened.set()
+        with pytest.raises(KeyboardInterrupt):
+            sound.finish(None)
+        sound.close()
+    assert time.monotonic() - begun_s < 45
+
+
 def test_sound_whose_server_is_silent_is_left_out(tmp_path: Path) -> None:
     with broadcast() as site, av.open(str(tmp_path / "out.mp4"), "w") as out:
         site.bodies["/a.ts"] = TS, site.silence
         assert (
             Sound(out, f"{site.url}/a.ts", Fraction(0), timeout_s=0.5).left_out == "nothing came for too long"
         )
+
+
+def with_noise(path: Path) -> Path:
+    """Four seconds of pictures and of sound."""
+    noise = np.random.default_rng(0).standard_normal((1, 8000 * 4)).astype(np.float32) / 4
+    with av.open(str(path), "w") as out:
+        video, audio = out.add_stream("libx264", rate=30), out.add_stream("aac", rate=8000)
+        video.width, video.height, video.pix_fmt = 160, 90, "yuv420p"
+        for picture in pictures(120):
+            out.mux(video.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        for start in range(0, noise.shape[1], 1000):
+            samples = np.ascontiguousarray(noise[:, start : start + 1000])
+            frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout="mono")
+            frame.rate, frame.pts, frame.time_base = 8000, start, Fraction(1, 8000)
+            out.mux(audio.encode(frame))
+        out.mux([*video.encode(None), *audio.encode(None)])
+    return path
 
 
 def sound_packets(source: str, path: Path) -> int:
@@ -94,19 +163,7 @@ def sound_packets(source: str, path: Path) -> int:
 
 
 def test_sound_whose_connection_is_cut_is_asked_for_from_there_on(tmp_path: Path) -> None:
-    path = tmp_path / "a.ts"
-    noise = np.random.default_rng(0).standard_normal((1, 8000 * 4)).astype(np.float32) / 4
-    with av.open(str(path), "w") as out:
-        video, audio = out.add_stream("libx264", rate=30), out.add_stream("aac", rate=8000)
-        video.width, video.height, video.pix_fmt = 160, 90, "yuv420p"
-        for picture in pictures(120):
-            out.mux(video.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-        for start in range(0, noise.shape[1], 1000):
-            samples = np.ascontiguousarray(noise[:, start : start + 1000])
-            frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout="mono")
-            frame.rate, frame.pts, frame.time_base = 8000, start, Fraction(1, 8000)
-            out.mux(audio.encode(frame))
-        out.mux([*video.encode(None), *audio.encode(None)])
+    path = with_noise(tmp_path / "a.ts")
     whole = sound_packets(str(path), tmp_path / "whole.mp4")
     assert whole >= 30
     with serve() as site:

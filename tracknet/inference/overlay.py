@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -24,11 +24,14 @@ from tracknet.utils.errors import RunError
 from tracknet.utils.geometry import Size
 from tracknet.utils.images import RGBImage
 from tracknet.utils.naming import counted
-from tracknet.utils.video import VideoTraits, open_video
+from tracknet.utils.stages import Stages
+from tracknet.utils.video import Video, VideoFrame, VideoTraits, open_video
 from tracknet.utils.video_container import DEFAULT_TIMEOUT_S
 from tracknet.utils.video_writer import VideoWriter
 
 Heatmap = npt.NDArray[np.floating]
+# Decoded, not yet pictures: an 8K frame has 50 MB.
+_FRAMES_AHEAD = 2
 
 
 class MarkedBall(Protocol):
@@ -172,26 +175,33 @@ def draw_video(
     ball = next(rows, None)
     if ball is None:
         raise RunError(f"{path}: no predictions to draw")
-    with (
-        open_video(source, timeout_s) as video,
-        OverlayVideo(path, video.size, video.traits, look) as out,
-    ):
-        frames = iter(video)
-        for frame in frames:
-            if frame.index < ball.frame:
-                continue
-            out.write(frame.image(), ball, None if heatmap_of is None else heatmap_of(ball.frame))
-            if progress is not None:
-                progress(out.writer.written)
-            last, ball = ball, next(rows, None)
-            if ball is None:
-                break
-            if ball.frame != last.frame + 1:
-                raise RunError(f"{source}: predictions of frame {last.frame} are followed by {ball.frame}")
-        if ball is not None:
-            raise RunError(
-                f"{source}: it ends after {counted(video.frames_read, 'frame')}, before the predictions do "
-                f"(frame {ball.frame}): they are of another video"
-            )
-        out.writer.close(all_sound=next(frames, None) is None)
-        return out.writer.sound_left_out
+    with Stages() as stages:
+        video = open_video(source, timeout_s)
+        # By a thread, which closes it, too: Python hears no Ctrl-C while FFmpeg waits for a URL.
+        frames = stages.ahead(_all_of(video), depth=_FRAMES_AHEAD)
+        with OverlayVideo(path, video.size, video.traits, look) as out:
+            for frame in frames:
+                if frame.index < ball.frame:
+                    continue
+                out.write(frame.image(), ball, None if heatmap_of is None else heatmap_of(ball.frame))
+                if progress is not None:
+                    progress(out.writer.written)
+                last, ball = ball, next(rows, None)
+                if ball is None:
+                    break
+                if ball.frame != last.frame + 1:
+                    raise RunError(
+                        f"{source}: predictions of frame {last.frame} are followed by {ball.frame}"
+                    )
+            if ball is not None:
+                raise RunError(
+                    f"{source}: it ends after {counted(video.frames_read, 'frame')}, before the predictions do "
+                    f"(frame {ball.frame}): they are of another video"
+                )
+            out.writer.close(all_sound=next(frames, None) is None)
+            return out.writer.sound_left_out
+
+
+def _all_of(video: Video) -> Iterator[VideoFrame]:
+    with video:
+        yield from video

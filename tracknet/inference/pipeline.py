@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from tracknet.inference.points import PointBlock, read_points
 from tracknet.inference.predictor import InputFrame, Predictor
 from tracknet.inference.source_contract import FrameSource, StreamLost
-from tracknet.inference.stages import Stages
 from tracknet.utils.errors import UserError
 from tracknet.utils.geometry import Size
 from tracknet.utils.images import resize_frame
+from tracknet.utils.stages import Stages
 
 _BLOCKS_AHEAD = 2
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
+from tracknet.utils.stages import Stages
 from tracknet.utils.video_container import is_remote, opened, opened_aside
 
 _COPIED = ("aac", "mp3", "opus", "flac")
@@ -17,6 +18,7 @@ _AAC_RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 _BITS_PER_CHANNEL = 96_000
 # Sound this long before the first picture comes along unheard: a decoder of AAC or Opus needs the packet before.
 _PREROLL_S = Fraction(1, 10)
+_PACKETS_AHEAD = 8
 
 
 class Sound:
@@ -39,21 +41,25 @@ class Sound:
 
         self.left_out: str | None = None
         self._out, self._start_s = out, start_s
+        self._remote, self._stages = is_remote(source), Stages()
         self._pieces: Iterator[tuple[Fraction, Any]] = iter(())
         self._next: tuple[Fraction, Any] | None = None
         self._input: Any = None
+        self._read_aside = False
         try:
             self._input = _opened(source, timeout_s)
             stream = self._input.streams.best("audio")
             if stream is None or stream.codec_context is None:
                 self.left_out = "of a codec that the installed PyAV does not know" if stream else None
                 return
-            if stream.codec_context.codec.canonical_name in _COPIED:
+            # All that is asked of the stream is asked before its packets are: a thread closes it with the last one.
+            context, shift = stream.codec_context, round(start_s / stream.time_base)
+            if context.codec.canonical_name in _COPIED:
                 self._track = out.add_stream_from_template(stream)
-                self._pieces = self._copied(stream)
+                self._pieces = self._copied(self._packets(stream), shift)
             else:
                 self._track = _add_aac(out, stream)
-                self._pieces = self._encoded(stream)
+                self._pieces = self._encoded(self._packets(stream), context)
         except (av.error.FFmpegError, TimeoutError, ValueError) as error:
             self.left_out = _reason(error)
 
@@ -80,7 +86,8 @@ class Sound:
 
     def close(self) -> None:
         """Closes the source; harmless when repeated."""
-        if self._input is not None:
+        self._stages.end()
+        if self._input is not None and not self._read_aside:
             self._input.close()
 
     def _advance(self) -> tuple[Fraction, Any] | None:
@@ -95,9 +102,15 @@ class Sound:
             self._pieces, self._next = iter(()), None
         return self._next
 
-    def _copied(self, stream: Any) -> Iterator[tuple[Fraction, Any]]:
-        shift = round(self._start_s / stream.time_base)
-        for packet in self._input.demux(stream):
+    def _packets(self, stream: Any) -> Iterator[Any]:
+        """Of a URL they are read by a thread, which closes it, too: Python hears no Ctrl-C while FFmpeg waits."""
+        if not self._remote:
+            return self._input.demux(stream)  # type: ignore[no-any-return]
+        self._read_aside = True
+        return self._stages.ahead(_all_of(self._input, stream), depth=_PACKETS_AHEAD)
+
+    def _copied(self, packets: Iterator[Any], shift: int) -> Iterator[tuple[Fraction, Any]]:
+        for packet in packets:
             if packet.dts is None:  # the mark of the end
                 continue
             packet.pts = (packet.dts if packet.pts is None else packet.pts) - shift
@@ -107,9 +120,9 @@ class Sound:
                 packet.stream = self._track
                 yield begin_s, packet
 
-    def _encoded(self, stream: Any) -> Iterator[tuple[Fraction, Any]]:
+    def _encoded(self, packets: Iterator[Any], decoder: Any) -> Iterator[tuple[Fraction, Any]]:
         encoder, started = self._track.codec_context, False
-        for frame in self._decoded(stream):
+        for frame in _decoded(packets, decoder):
             # In samples: AVI counts AC-3 in units of a whole packet, too coarse for AAC's pieces.
             frame.pts = round((frame.pts * frame.time_base - self._start_s) * frame.sample_rate)
             frame.time_base = Fraction(1, frame.sample_rate)
@@ -126,17 +139,23 @@ class Sound:
         packet.stream = self._track
         return packet
 
-    def _decoded(self, stream: Any) -> Iterator[Any]:
-        from av.error import FFmpegError
 
-        for packet in self._input.demux(stream):
-            try:
-                frames = stream.codec_context.decode(packet)
-            except EOFError:
-                return
-            except FFmpegError:  # a scratch: silence of a few milliseconds
-                continue
-            yield from (frame for frame in frames if frame.pts is not None)
+def _all_of(container: Any, stream: Any) -> Iterator[Any]:
+    with container:
+        yield from container.demux(stream)
+
+
+def _decoded(packets: Iterator[Any], decoder: Any) -> Iterator[Any]:
+    from av.error import FFmpegError
+
+    for packet in packets:
+        try:
+            frames = decoder.decode(packet)
+        except EOFError:
+            return
+        except FFmpegError:  # a scratch: silence of a few milliseconds
+            continue
+        yield from (frame for frame in frames if frame.pts is not None)
 
 
 def _opened(source: str, timeout_s: float | None) -> Any:

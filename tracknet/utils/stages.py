@@ -29,7 +29,7 @@ class Stages:
 
     An exception in any stage comes out where its items are taken, and so at the end in the loop of the caller. Leaving
     the block ends every thread; one that is stuck in a read that never returns (a camera, a pipe) is left behind, as
-    the daemon that it is.
+    the daemon that it is. Whoever takes items hears Ctrl-C, whatever the threads wait for.
     """
 
     def __init__(self, *, patience_s: float = 10.0, patience_with_reader_s: float = 1.0) -> None:
@@ -49,6 +49,10 @@ class Stages:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Ends every thread, as leaving the block does; harmless when repeated."""
         self._stop.set()
         begun_s = time.monotonic()
         for number, thread in enumerate(self._threads):

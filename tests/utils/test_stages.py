@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tracknet.inference.stages import Stages
+from tracknet.utils.stages import Stages
 
 
 def test_items_come_in_order_and_the_maker_is_only_so_far_ahead():
