@@ -66,6 +66,8 @@ def read(
     source: str = "http://host/stream",
     opening_s: float = 1.0,
     end_s: float = 0.0,
+    no_length: bool = True,
+    in_parts: bool = False,
 ) -> tuple[PacketReader, int]:
     """The reader at the end, and how many packets it gave."""
     begun_s, line.now_s = line.now_s, line.now_s + opening_s
@@ -75,7 +77,8 @@ def read(
         source,
         timeout_s=TIMEOUT_S,
         begun_s=begun_s,
-        no_length=True,
+        no_length=no_length,
+        in_parts=in_parts,
     )
     given = 0
     for packet in reader:
@@ -133,6 +136,40 @@ def test_a_slow_opening_and_a_late_packet_are_no_loss_where_more_comes(line: Lin
     assert reader.lost is None
     reader, _ = read(line, much[:50], EIO, source="https://host/stream", opening_s=18.0)
     assert is_silence(reader.lost)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "no_length", "in_parts", "end", "lost", "unsure"),
+    [
+        ("https", True, False, None, False, False),
+        ("rtsps", True, False, None, True, True),
+        # FFmpeg says the same of a wait that ran out in opening.
+        ("https", True, False, EIO, True, False),
+        ("https", True, True, None, True, True),
+        ("https", False, False, None, True, True),
+        ("https", False, False, EIO, True, False),
+    ],
+)
+def test_under_tls_an_end_after_a_slow_opening_is_none_where_ffmpeg_may_hide_a_wait(
+    line: Line, scheme: str, no_length: bool, in_parts: bool, end: Exception | None, lost: bool, unsure: bool
+) -> None:
+    reader, given = read(
+        line,
+        [Packet()] * 3,
+        end,
+        source=f"{scheme}://host/stream",
+        opening_s=18.0,
+        no_length=no_length,
+        in_parts=in_parts,
+    )
+    assert (given, is_silence(reader.lost), reader.unsure) == (3, lost, unsure)
+
+
+def test_a_wait_that_ran_out_while_reading_is_a_sure_loss_after_a_slow_opening_too(line: Line) -> None:
+    some = [Packet()] * 3
+    for packets, end_s in ((some, 10.0), ([*some, Packet(10.0)], 0.0)):
+        reader, _ = read(line, packets, None, source="https://host/stream", opening_s=18.0, end_s=end_s)
+        assert (is_silence(reader.lost), reader.unsure) == (True, False)
 
 
 @pytest.mark.parametrize("stream", [PICTURES, SOUND])

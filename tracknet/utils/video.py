@@ -197,6 +197,7 @@ class Video:
                 timeout_s=self._timeout_s,
                 begun_s=begun_s,
                 no_length=is_remote(source) and length_bytes(self._container) is None,
+                in_parts=self.playlist,
             )
             self._frames = self._decode()
             self._start = Fraction(0)
@@ -291,8 +292,11 @@ class Video:
         self.broken_off = self._packets.broken_off
         # However it ended, what the decoder still holds has come.
         yield from self._decoded(None)
-        if self._packets.lost is not None:
+        if self._packets.lost is not None and not (self._packets.unsure and self._all_came()):
             raise self._packets.lost
+
+    def _all_came(self) -> bool:
+        return self.expected_frames is not None and self.frames_read >= self.expected_frames
 
     def _decoded(self, packet: Any) -> list[Any]:
         """Frames of a packet; `None` asks for those that the decoder still holds."""

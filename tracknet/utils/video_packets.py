@@ -25,6 +25,8 @@ class PacketReader:
     Attributes:
         broken_off: why a file's packets ended before it did; `None` where they did not.
         lost: why there are no more, though this is no end: to be raised; `None` where it is one.
+        unsure: whether `lost` may be an end after all: opening took as long as a silence that is given up, and FFmpeg
+            names no error. It is one where all that was announced has come.
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class PacketReader:
         timeout_s: float | None,
         begun_s: float,
         no_length: bool,
+        in_parts: bool,
     ) -> None:
         """Nothing is read yet.
 
@@ -46,16 +49,21 @@ class PacketReader:
             timeout_s: how long it may give nothing that makes a picture; `None` for ever.
             begun_s: when opening it began, as `time.monotonic` has it.
             no_length: whether it is behind a URL, and nothing states its length in bytes.
+            in_parts: whether it is a playlist.
         """
         self.broken_off: str | None = None
         self.lost: OSError | None = None
+        self.unsure = False
         self._packets, self._stream, self._source = packets, stream, source
-        self._timeout_s, self._no_length = timeout_s, no_length
-        scheme = str(source).partition(":")[0].lower() if is_remote(source) else None
-        self._held_bytes = _HELD_BYTES if scheme in _UNDER_TLS else 0
+        self._timeout_s, self._no_length, self._in_parts = timeout_s, no_length, in_parts
+        self._scheme = str(source).partition(":")[0].lower() if is_remote(source) else None
+        self._held_bytes = _HELD_BYTES if self._scheme in _UNDER_TLS else 0
         # What may still come of what was held when a wait ran out; below 0, none did. The wait may have been one of
         # opening, and plain protocols say so at the end by themselves.
         self._suspect_bytes = self._held_bytes if self._held_bytes and ran_out(begun_s, timeout_s) else -1
+        # That is all it may have been, as FFmpeg has two such waits in opening: the server's first word, and enough to
+        # know what comes. Both together may take longer than either was allowed to.
+        self._only_opening_was_slow = self._suspect_bytes >= 0
         self._pictureless_since_s: float | None = None
 
     def picture_came(self) -> None:
@@ -75,7 +83,7 @@ class PacketReader:
             except FFmpegError as raised:
                 error = raised
             if ran_out(begun_s, self._timeout_s):
-                self._suspect_bytes = self._held_bytes
+                self._suspect_bytes, self._only_opening_was_slow = self._held_bytes, False
             if packet is None:
                 self._end(error)
                 return
@@ -92,8 +100,9 @@ class PacketReader:
     def _end(self, error: Any) -> None:
         from av.error import ExitError
 
-        if isinstance(error, ExitError) or self._suspect_bytes >= 0:
+        if isinstance(error, ExitError) or (self._suspect_bytes >= 0 and not self._told_as_end(error)):
             self.lost = silence(self._timeout_s)
+            self.unsure = error is None and self._only_opening_was_slow
         elif error is None or (error.errno == errno.EIO and self._no_length):
             pass
         elif isinstance(error, OSError) and not isinstance(error, EOFError):
@@ -101,3 +110,16 @@ class PacketReader:
             self.lost = OSError(error.errno, error.strerror, str(self._source))
         else:
             self.broken_off = error.strerror
+
+    def _told_as_end(self, error: Any) -> bool:
+        """Whether a slow opening was no more than that: over HTTP a wait that ran out then leaves an error.
+
+        It leaves none in a playlist, nor where FFmpeg was given up while it looked at a file's end for its length.
+        """
+        return (
+            error is None
+            and self._only_opening_was_slow
+            and self._scheme == "https"
+            and self._no_length
+            and not self._in_parts
+        )
