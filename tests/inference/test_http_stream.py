@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
-from itertools import chain, count, islice
+from contextlib import closing, nullcontext
+from itertools import chain, count, islice, repeat
 from pathlib import Path
 
 import av
@@ -32,6 +32,7 @@ from tracknet.inference.outputs import Job
 from tracknet.inference.predictions import Predictions
 from tracknet.inference.predictor import Predictor
 from tracknet.inference.run_job import run_job
+from tracknet.utils import video_packets
 from tracknet.utils.errors import RunError
 from tracknet.utils.progress import Progress
 
@@ -108,15 +109,79 @@ def test_hls_is_live_until_its_playlist_says_that_it_ends(tmp_path: Path, finish
     assert times_s[:90] == pytest.approx([number / 30 for number in range(90)], abs=2e-3)
 
 
-def test_a_finished_playlist_without_one_of_its_segments_says_so(tmp_path: Path):
+def jump_after(time_s: float) -> str:
+    return (
+        f"its time stamps jump once, over about 30 frames: after {time_s:.3f} s (30 frames); parts that its playlist "
+        "lists could not be had, or the recording paused: time_s is right, frame counts on as if nothing were missing"
+    )
+
+
+@pytest.mark.parametrize(
+    ("lost", "decoded", "notes"),
+    [
+        ([2], 90, [jump_after(1.967)]),
+        # What is lost at an end leaves no jump.
+        (
+            [3],
+            90,
+            [
+                "the times in its playlist make about 120 frames, 90 decode: parts that it lists could not be had",
+            ],
+        ),
+        (
+            [1, 3],
+            60,
+            [
+                jump_after(0.967),
+                "the times in its playlist make about 120 frames, 60 decode: others, at its beginning or end or "
+                "where its stamps begin anew, could not be had",
+            ],
+        ),
+    ],
+)
+def test_a_finished_playlist_without_some_of_its_segments_says_so(
+    tmp_path: Path, lost: list[int], decoded: int, notes: list[str]
+):
     with broadcast() as site:
         url = with_segments(site, tmp_path, finished=True)
-        del site.bodies["/2.ts"]
+        for number in lost:
+            del site.bodies[f"/{number}.ts"]
         with closing(open_frames(url, timeout_s=20)) as source:
-            assert sum(1 for _ in source) == 90
-            assert source.notes() == [
-                "the times in its playlist make about 120 frames, 90 decode: parts that it lists could not be had"
-            ]
+            frames = [(frame.number, frame.time_s) for frame in source]
+            assert source.notes() == notes
+    assert [number for number, _ in frames] == list(range(decoded))
+    kept = [number for number in range(120) if number // 30 not in lost]
+    assert [time_s for _, time_s in frames] == pytest.approx([number / 30 for number in kept], abs=2e-3)
+
+
+@pytest.mark.parametrize("all_come", [True, False])
+def test_after_a_slow_opening_a_playlist_has_ended_where_all_its_frames_came(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, all_come: bool
+):
+    slow = chain([True], repeat(False))
+    monkeypatch.setattr(video_packets, "_UNDER_TLS", ("http",))
+    monkeypatch.setattr(video_packets, "ran_out", lambda begun_s, timeout_s: next(slow))
+    with broadcast() as site:
+        url = with_segments(site, tmp_path, finished=True)
+        if not all_come:
+            del site.bodies["/3.ts"]
+        with (
+            closing(open_frames(url, timeout_s=20)) as source,
+            nullcontext()
+            if all_come
+            else pytest.raises(RunError, match="frame 90: no picture came for 20 s"),
+        ):
+            assert sum(1 for _ in source) == 120
+
+
+def test_a_playlist_that_goes_on_says_what_was_lost_of_it(tmp_path: Path):
+    with broadcast() as site:
+        url = with_segments(site, tmp_path, finished=False)
+        del site.bodies["/3.ts"]
+        with closing(open_frames(url, timeout_s=20)) as source:
+            frames = list(islice(source, 100))
+            assert source.live and len(frames) == 100
+            assert source.notes() == [jump_after(1.967)]
 
 
 @pytest.mark.parametrize("sound", [False, True])

@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 from tracknet.inference.forward_clock import ForwardClock
 from tracknet.inference.source_contract import SourceFrame, StreamLost
+from tracknet.inference.time_jumps import TimeJumps
 from tracknet.utils.errors import RunError
 from tracknet.utils.naming import counted
 from tracknet.utils.urls import is_url
@@ -63,6 +64,8 @@ class VideoSource:
         self.frame_rate = float(rate) if rate else None
         self.stated_frames = None if self.live else video.expected_frames
         self._clock = ForwardClock(self.frame_rate)
+        # Of anything else a jump is most often a pause: pictures of a telephone or a screen come when they come.
+        self._jumps = TimeJumps(self.frame_rate if video.playlist else None)
         self._ended = False
         # A named pipe, or a device, is no file.
         self.repeatable = (
@@ -87,7 +90,9 @@ class VideoSource:
                     now_s = time.monotonic()
                     begun_s = now_s if begun_s is None else begun_s
                     stamp_s = now_s - begun_s
-                yield SourceFrame(frame.index, self._clock(stamp_s), frame.image)
+                time_s = self._clock(stamp_s)
+                self._jumps(time_s)
+                yield SourceFrame(frame.index, time_s, frame.image)
             self._ended = True
         except OSError as error:
             lost = StreamLost if self.live else RunError
@@ -119,15 +124,17 @@ class VideoSource:
         stated = None if self.live else video.stated_frames
         if self._ended and stated is not None and stated != video.frames_read:
             notes.append(f"its header states {counted(stated, 'frame')}, {video.frames_read:,} decode")
-        if (
-            self._ended
-            and video.playlist
-            and not self.live
-            and _far_fewer(video.frames_read, video.expected_frames)
-        ):
+        notes += self._jumps.notes()
+        found = video.frames_read + self._jumps.missing_frames
+        if self._ended and video.playlist and not self.live and _far_fewer(found, video.expected_frames):
+            where = (
+                "others, at its beginning or end or where its stamps begin anew,"
+                if self._jumps.count
+                else "parts that it lists"
+            )
             notes.append(
                 f"the times in its playlist make about {counted(video.expected_frames or 0, 'frame')}, "
-                f"{video.frames_read:,} decode: parts that it lists could not be had"
+                f"{video.frames_read:,} decode: {where} could not be had"
             )
         return notes
 
