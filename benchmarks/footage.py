@@ -26,7 +26,8 @@ from tracknet.utils.environment import describe_environment
 from tracknet.utils.geometry import Size
 from tracknet.utils.memory import keep_freed_memory, share_one_heap
 from tracknet.utils.progress import Progress
-from tracknet.utils.video import Video, VideoTraits
+from tracknet.utils.video import Video
+from tracknet.utils.video_traits import VideoTraits
 from tracknet.utils.video_writer import VideoWriter
 
 

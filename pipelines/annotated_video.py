@@ -17,8 +17,9 @@ from tracknet.datasets.schema import FrameLabel
 from tracknet.utils.errors import UserError
 from tracknet.utils.geometry import Size
 from tracknet.utils.naming import natural_key
-from tracknet.utils.video import VIDEO_SUFFIXES, Video, count_frames, count_packets
+from tracknet.utils.video import VIDEO_SUFFIXES, Video
 from tracknet.utils.video_container import VideoError
+from tracknet.utils.video_counts import count_frames, count_packets
 
 DRAWING = "ROOT/match1/video/ID.mp4 ... and ROOT/match1/csv/ID_ball.csv"
 VIDEO_FOLDER = "video"

@@ -12,6 +12,7 @@ import numpy as np
 
 from tests.conftest import draw_dot
 from tracknet.utils.images import RGBImage
+from tracknet.utils.video import Video
 
 
 def pictures(count: int, *, size: tuple[int, int] = (160, 90), seed: int = 0) -> list[RGBImage]:
@@ -83,6 +84,12 @@ def write_sound(out: av.container.OutputContainer, stream: av.AudioStream) -> No
     frame.rate = 8000
     out.mux(stream.encode(frame))
     out.mux(stream.encode(None))
+
+
+def read_images(path: Path, **options: int) -> list[RGBImage]:
+    """All frames of a video."""
+    with Video(path, **options) as video:
+        return [frame.image() for frame in video]
 
 
 def turn(path: Path, clockwise_deg: int) -> Path:

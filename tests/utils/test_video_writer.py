@@ -16,7 +16,8 @@ from tests.videos import pictures, turn, write_video
 from tracknet.utils.errors import RunError, UserError
 from tracknet.utils.geometry import Size
 from tracknet.utils.images import RGBImage
-from tracknet.utils.video import Colours, Video, VideoTraits
+from tracknet.utils.video import Video
+from tracknet.utils.video_traits import Colours, VideoTraits
 from tracknet.utils.video_writer import VideoWriter
 
 

@@ -12,7 +12,7 @@ from tracknet.inference.source_contract import SourceFrame
 from tracknet.utils.errors import RunError
 from tracknet.utils.images import RGBImage
 from tracknet.utils.naming import counted
-from tracknet.utils.video import VideoTraits
+from tracknet.utils.video_traits import VideoTraits
 
 
 class CameraSource:

@@ -23,8 +23,9 @@ from tracknet.utils.geometry import Size
 from tracknet.utils.images import resize_frame
 from tracknet.utils.naming import counted
 from tracknet.utils.urls import is_url
-from tracknet.utils.video import Video, count_packets
+from tracknet.utils.video import Video
 from tracknet.utils.video_container import VideoError
+from tracknet.utils.video_counts import count_packets
 
 COUNT = 32
 """Windows: a ViT-B takes about two minutes for them on one core, twice."""

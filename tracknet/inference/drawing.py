@@ -18,8 +18,8 @@ from tracknet.utils.errors import RunError, UserError
 from tracknet.utils.geometry import Size
 from tracknet.utils.images import RGBImage
 from tracknet.utils.urls import is_url, shown
-from tracknet.utils.video import VideoTraits
 from tracknet.utils.video_container import DEFAULT_TIMEOUT_S, VideoError
+from tracknet.utils.video_traits import VideoTraits
 
 
 def draw_predictions(

@@ -25,8 +25,10 @@ from tracknet.utils.geometry import Size
 from tracknet.utils.images import RGBImage
 from tracknet.utils.naming import counted
 from tracknet.utils.stages import Stages
-from tracknet.utils.video import Video, VideoFrame, VideoTraits, open_video
+from tracknet.utils.video import Video, open_video
 from tracknet.utils.video_container import DEFAULT_TIMEOUT_S
+from tracknet.utils.video_frame import VideoFrame
+from tracknet.utils.video_traits import VideoTraits
 from tracknet.utils.video_writer import VideoWriter
 
 Heatmap = npt.NDArray[np.floating]

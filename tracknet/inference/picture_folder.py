@@ -12,7 +12,7 @@ from tracknet.inference.source_contract import SourceFrame
 from tracknet.utils.errors import RunError, shorten
 from tracknet.utils.images import IMAGE_SUFFIXES, ImageError, read_image
 from tracknet.utils.naming import counted, natural_key
-from tracknet.utils.video import VideoTraits
+from tracknet.utils.video_traits import VideoTraits
 
 # Stamps in ms, us or ns for names are no numbers of frames: they
 # would make every picture a stretch of its own, and 20 digits overflow int64.

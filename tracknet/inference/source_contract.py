@@ -8,7 +8,7 @@ from typing import Protocol
 
 from tracknet.utils.errors import RunError
 from tracknet.utils.images import RGBImage
-from tracknet.utils.video import VideoTraits
+from tracknet.utils.video_traits import VideoTraits
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,9 @@
 """Frames out of video files and streams: in order, as many as really decode, each once.
 
-PyAV (the extra `video`) does the decoding. Headers overstate how many frames there are (296 stated, 164 decoded,
-in real files), so the only counts here are of packets read and frames decoded.
-
-**Pixels** are those of OpenCV's `VideoCapture`, bit for bit, and so of the frames that most data sets of this
-field were cut into: the colour matrix and range that the video states; where it states none, BT.601 at limited
-range, as FFmpeg and OpenCV assume (players often take BT.709 for high definition, which turns a red of 200 by
-about 10 levels). Chroma is repeated, not interpolated: 0.3 ms per 720p frame against 5.3 ms for the exact
-conversion, from which it differs by 43 dB PSNR at 512x288, less than the JPEG that follows. Frames are turned
-upright as the video's rotation says. They are not deinterlaced, and pixels that are not square stay so.
+PyAV (the extra `video`) does the decoding. `video_container` opens what is to be read, `video_header` has what is
+stated of it, `video_packets` reads it up to its end; here its packets become frames (`video_frame`). Headers overstate
+how many there are (296 stated, 164 decoded, in real files), so the only counts here are of packets read and frames
+decoded.
 
 A whole file gives the same bytes with any number of threads. Of a damaged one, more threads may lose more frames
 (35 of 37 that one thread finds, in a file cut in the middle), so whoever counts takes one.
@@ -18,105 +13,33 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
-import numpy as np
-
-from tracknet.utils.geometry import Size
-from tracknet.utils.images import RGBImage
 from tracknet.utils.video_container import (
     DEFAULT_TIMEOUT_S,
     VideoError,
+    is_remote,
+    open_pictures,
+    opened_aside,
+    picture_streams,
+)
+from tracknet.utils.video_frame import VideoFrame
+from tracknet.utils.video_header import (
     frames_in_length,
     has_times,
     is_cut_short,
     is_playlist,
-    is_remote,
     length_bytes,
-    open_pictures,
-    opened_aside,
-    picture_streams,
     rate_of,
     states_no_end,
 )
 from tracknet.utils.video_packets import PacketReader
+from tracknet.utils.video_traits import VideoTraits
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".m4v", ".webm", ".mpg", ".mpeg", ".ts")
-
-
-class Colours(NamedTuple):
-    """How a video's numbers are meant, in the codes of ITU-T H.273, which FFmpeg uses too; 2 states nothing.
-
-    The range is FFmpeg's: 0 states nothing, 1 limited (16 to 235), 2 full.
-    """
-
-    matrix: int = 2
-    range: int = 0
-    primaries: int = 2
-    transfer: int = 2
-
-
-@dataclass(frozen=True, slots=True)
-class VideoTraits:
-    """What a video made from another one takes over from it.
-
-    Attributes:
-        time_base: unit of its time stamps in seconds; `None` where it has none.
-        frame_rate: frames per second; `None` where unknown.
-        colours: as stated; `None` for a picture that never was in a video.
-        pixel_aspect: width of a pixel over its height, of the upright picture.
-        sound: the file or URL whose sound belongs to it; `None` where there is none.
-        start_s: time stamp of the first frame, where `time_s` is 0.
-        sound_lost: sound belongs to it, which was gone with the pictures when they were read.
-        timeout_s: how long the place that its sound comes from may be silent; `None` for ever.
-
-    """
-
-    time_base: Fraction | None = None
-    frame_rate: Fraction | None = None
-    colours: Colours | None = None
-    pixel_aspect: Fraction = Fraction(1)
-    sound: str | None = None
-    start_s: Fraction = Fraction(0)
-    sound_lost: bool = False
-    timeout_s: float | None = None
-
-
-class VideoFrame:
-    """One decoded frame; its pixels are converted when they are asked for.
-
-    Attributes:
-        index: 0, 1, 2, ... in the order shown.
-        time_s: since the first frame, from the video's own time stamps (which need not be even); a frame without one
-            is shown as long after the one before as the frame rate says.
-        damaged: the decoder filled in for data that were missing or wrong. Later frames may be made from this
-            one without being marked.
-
-    """
-
-    __slots__ = ("_frame", "damaged", "index", "time_s")
-
-    def __init__(self, index: int, time_s: float, frame: Any) -> None:
-        self.index, self.time_s = index, time_s
-        self.damaged = bool(frame.is_corrupt)
-        self._frame = frame
-
-    @property
-    def size(self) -> Size:
-        """Of the upright picture."""
-        width, height = self._frame.width, self._frame.height
-        return Size(height, width) if _quarter_turns(self._frame) % 2 else Size(width, height)
-
-    def image(self) -> RGBImage:
-        """The upright picture: RGB `uint8 [H, W, 3]`, of its own memory."""
-        # One thread: the conversion takes 0.3 ms, and many of these run side by side.
-        picture: RGBImage = self._frame.to_ndarray(format="rgb24", threads=1)
-        turns = _quarter_turns(self._frame)
-        return np.ascontiguousarray(np.rot90(picture, turns)) if turns else picture
 
 
 class Video:
@@ -266,18 +189,13 @@ class Video:
             yield VideoFrame(index, float(shown_s), frame)
 
     def _traits(self, first: VideoFrame) -> VideoTraits:
-        frame, context = first._frame, self._stream.codec_context
+        context = self._stream.codec_context
         aspect = Fraction(context.sample_aspect_ratio or 1) or Fraction(1)
         return VideoTraits(
             time_base=Fraction(self._stream.time_base) if self._stream.time_base else None,
             frame_rate=self.frame_rate,
-            colours=Colours(
-                int(frame.colorspace),
-                int(frame.color_range),
-                int(frame.color_primaries),
-                int(frame.color_trc),
-            ),
-            pixel_aspect=1 / aspect if _quarter_turns(frame) % 2 else aspect,
+            colours=first.colours,
+            pixel_aspect=1 / aspect if first.quarter_turns % 2 else aspect,
             # Bytes that were read once, from a pipe, cannot be read again for their sound.
             sound=str(self._source) if self.has_audio and isinstance(self._source, str | Path) else None,
             start_s=self._start,
@@ -327,45 +245,8 @@ def is_video(path: Path) -> bool:
     return path.suffix.lower() in VIDEO_SUFFIXES
 
 
-def count_packets(path: Path, at_most: int | None = None) -> int:
-    """How many packets of pictures a file holds: most often its number of frames, at the price of reading it.
-
-    Nothing is decoded. Raises as `Video` does; a file that breaks off is counted so far.
-
-    Args:
-        path: a video.
-        at_most: above 0; so many are counted, and nothing is read after them; `None` counts all.
-    """
-    container, stream = open_pictures(path, 1, None)
-    from av.error import FFmpegError
-
-    count = 0
-    with container:
-        try:
-            for packet in container.demux(stream):
-                count += bool(packet.size and not packet.is_discard)
-                if count == at_most:
-                    break
-        except FFmpegError as error:
-            if isinstance(error, OSError) and not isinstance(error, EOFError):
-                raise
-    return count
-
-
-def count_frames(path: Path) -> int:
-    """How many frames of a file decode: the truth, at the price of decoding it. Raises as `Video` does."""
-    with Video(path) as video:
-        return sum(1 for _ in video)
-
-
 def _is_pipe(source: str | Path | BinaryIO) -> bool:
     """Whether what was read of a source is gone."""
     if isinstance(source, str | Path):
         return Path(source).is_fifo()
     return not source.seekable()
-
-
-def _quarter_turns(frame: Any) -> int:
-    """Counterclockwise, 0 to 3; other angles do not occur but by mistake, and go to the nearest."""
-    rotation: int = frame.rotation
-    return round(rotation / 90) % 4

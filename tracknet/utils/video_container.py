@@ -1,23 +1,23 @@
-"""A video's container, opened within a time, and what it states: rate, length, whether it ends, whether it was cut."""
+"""A video's container, opened within a time, with its stream of pictures chosen; and why one cannot be opened.
+
+FFmpeg waits in C, where Python hears no Ctrl-C: what is behind a URL is opened in a thread (`opened_aside`).
+"""
 
 from __future__ import annotations
 
 import errno
 import time
 from collections.abc import Callable
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, TypeVar
 
 from tracknet.utils.errors import UserError
 from tracknet.utils.urls import is_url
+from tracknet.utils.video_header import is_playlist
 from tracknet.utils.waiting import waited_for
 
 DEFAULT_TIMEOUT_S = 30.0
 """How long what is behind a URL may be silent: longer than cameras take to wake and segments of HLS last."""
-_NO_TIMESTAMPS = 0x80
-"""FFmpeg's AVFMT_NOTIMESTAMPS."""
-_PLAYLISTS = ("hls", "dash")
 # Each is read by one protocol and ignored by the others. A server closes a connection from which nothing is read for a
 # minute, as where the model is slower than the line: the rest of a file is asked for then. RTSP over TCP loses no
 # packets and passes through firewalls; where a camera refuses it, FFmpeg goes on with UDP.
@@ -145,65 +145,3 @@ def silence(timeout_s: float | None) -> TimeoutError:
 def ran_out(begun_s: float, timeout_s: float | None) -> bool:
     """Whether what failed was given up: a protocol may call that by an error of its own."""
     return timeout_s is not None and time.monotonic() - begun_s >= timeout_s
-
-
-def rate_of(stream: Any) -> Fraction | None:
-    """Frames per second as the header has it; `None` where it says nothing."""
-    rate = stream.average_rate or stream.guessed_rate
-    return Fraction(rate) if rate else None
-
-
-def frames_in_length(container: Any, stream: Any, rate: Fraction | None) -> int | None:
-    """How many frames fit into the length that a header states; `None` where it states none."""
-    if rate is None or _grows(container):
-        return None
-    # Sound may be longer than the pictures.
-    length_s = (
-        stream.duration * stream.time_base
-        if stream.duration
-        else Fraction(container.duration or 0, 1_000_000)
-    )
-    return round(length_s * rate) or None
-
-
-def states_no_end(container: Any, stream: Any) -> bool:
-    """Whether neither a length in bytes nor one in frames or seconds is stated."""
-    if container.format.name == "mpjpeg":  # some cameras state a length, of which they know nothing
-        return True
-    return (
-        length_bytes(container) is None
-        and not stream.frames
-        and (not container.duration or _grows(container))
-    )
-
-
-def is_playlist(container: Any) -> bool:
-    """Whether its pictures lie in other files, any of which may be missing."""
-    return container.format.name in _PLAYLISTS
-
-
-def length_bytes(container: Any) -> int | None:
-    """Of a file; `None` where nobody knows it, and of a playlist, whose own length is not that of its pictures."""
-    size: int = container.size
-    return size if size > 0 and not is_playlist(container) else None
-
-
-def is_cut_short(container: Any, stream: Any) -> bool:
-    """Whether the file ends before its last packet, as its index has it."""
-    entries = stream.index_entries
-    length = length_bytes(container)
-    if not len(entries) or length is None:  # no index, or a stream without an end
-        return False
-    last = entries[len(entries) - 1]
-    return bool(last.pos + last.size > length)
-
-
-def has_times(container: Any) -> bool:
-    """Whether its frames have time stamps; else FFmpeg makes them up, 1/25 s apart."""
-    return not container.format.flags & _NO_TIMESTAMPS
-
-
-def _grows(container: Any) -> bool:
-    """Whether a length is that of the fragments of an MP4 that came so far."""
-    name = container.format.name
-    return length_bytes(container) is None and "mp4" in name.split(",")

@@ -20,11 +20,11 @@ import numpy as np
 from tracknet.utils.errors import RunError, UserError
 from tracknet.utils.geometry import Size
 from tracknet.utils.images import RGBImage, resize_frame
-from tracknet.utils.video import Colours, VideoTraits
 from tracknet.utils.video_sound import Sound
+from tracknet.utils.video_traits import Colours, VideoTraits
 
 _BT709 = Colours(matrix=1, range=1, primaries=1, transfer=1)
-# The codes that swscale can convert to; others, and what states none, are read as BT.601 (see utils/video.py).
+# The codes that swscale can convert to; others, and what states none, are read as BT.601 (see utils/video_frame.py).
 _MATRICES = (1, 4, 7, 9)
 _BT601 = 5
 # What the common rates of cameras divide, for pictures that come when they come.

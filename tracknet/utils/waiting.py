@@ -1,4 +1,7 @@
-"""Work that may wait for ever, waited for by somebody who can be called away."""
+"""One piece of work that may wait for ever, waited for by somebody who can be called away.
+
+Of many, one after the other, that is `Stages.ahead`.
+"""
 
 from __future__ import annotations
 
