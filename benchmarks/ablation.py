@@ -25,7 +25,8 @@ from typing import Any
 import torch
 
 from benchmarks.ablation_differences import keep_differences
-from benchmarks.ablation_plan import Request, read_experiment, requests
+from benchmarks.ablation_experiment import read_experiment
+from benchmarks.ablation_plan import Request, requests
 from benchmarks.ablation_records import NoResultError, read_record
 from benchmarks.ablation_results import Results
 from benchmarks.ablation_table import table

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.ablation_plan import Experiment
+from benchmarks.ablation_experiment import Experiment
 from benchmarks.ablation_records import Measured, NoResultError, read_record
 from benchmarks.ablation_results import Results
 from tracknet.training.metrics import chosen_protocols

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.ablation_plan import OF_NO_ACCOUNT, Request
+from benchmarks.ablation_plan import NOT_COMPARED, Request
 from tracknet.utils.config import to_plain
 from tracknet.utils.errors import UserError
 
@@ -201,7 +201,7 @@ def _changes(own: Request, wanted: Request) -> set[str]:
     for values, request in ((mine, own), (others, wanted)):
         values |= {"split": request.split, "overlap": request.overlap}
     keys = sorted(key for key in mine.keys() | others.keys() if mine.get(key) != others.get(key))
-    told = [f"{key}={_short(key, mine.get(key))}" for key in keys if key not in OF_NO_ACCOUNT]
+    told = [f"{key}={_short(key, mine.get(key))}" for key in keys if key not in NOT_COMPARED]
     return set(told)
 
 

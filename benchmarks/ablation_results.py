@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from benchmarks.ablation_plan import Experiment, Row, requests
+from benchmarks.ablation_experiment import Experiment, Row
+from benchmarks.ablation_plan import requests
 from benchmarks.ablation_records import BACKBONE, Measured, NoResultError, read_record
 from tracknet.utils.errors import UserError
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from benchmarks.ablation_differences import kept
-from benchmarks.ablation_plan import Experiment, Row
+from benchmarks.ablation_experiment import Experiment, Row
 from benchmarks.ablation_records import Measured
 from benchmarks.ablation_results import Results
 

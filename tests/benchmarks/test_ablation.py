@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from benchmarks import ablation
-from benchmarks.ablation_plan import Request, read_experiment, requests
+from benchmarks.ablation_experiment import read_experiment
+from benchmarks.ablation_plan import Request, requests
 from tracknet.datasets.schema import MANIFEST_NAME, Manifest
 from tracknet.training.evaluation_folder import place_for
 from tracknet.training.run_folder import RunFolder
@@ -268,3 +269,39 @@ def test_a_rehearsal_takes_the_steps_it_is_told() -> None:
         return request.config().training.max_steps
 
     assert (steps(None), steps(5)) == (2, 5)
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("training.seed=5", "training.seed cannot be set here; say `{}` {} instead"),
+        ("training.max_steps=7", "training.max_steps cannot be set here; say `{}` {} instead"),
+        ("training.max_steps=null", "training.max_steps cannot be set here; say `{}` {} instead"),
+        ("training={seed: 5}", "training.seed cannot be set here; say `{}` {} instead"),
+    ],
+)
+def test_the_seed_and_the_steps_have_one_place(tmp_path: Path, override: str, told: str) -> None:
+    field, command = ("seeds: [N]", "--seeds N") if "seed" in override else ("steps: N", "--steps N")
+    with pytest.raises(UserError) as refused:
+        asked("badminton", override)
+    assert refused.value.problems == (told.format(command, "on the command line"),)
+    file = tmp_path / "some.yaml"
+    file.write_text(json.dumps({"rows": {"a": {"model": "wasb", "overrides": [override]}}}))
+    with pytest.raises(UserError) as refused:
+        read_experiment(str(file))
+    assert told.format(field, "in the row") in str(refused.value)
+    file.write_text(json.dumps({"overrides": [override], "rows": {"a": {"model": "wasb"}}}))
+    with pytest.raises(UserError) as refused:
+        read_experiment(str(file))
+    assert told.format(field, "in the experiment") in str(refused.value)
+
+
+def test_a_row_has_the_steps_of_its_base(tmp_path: Path) -> None:
+    file = tmp_path / "some.yaml"
+    file.write_text(
+        "steps: 3000\noverrides: ['data.resize=[512,288]']\n"
+        "rows:\n  short: {model: wasb, steps: 600}\n  based: {base: short}\n"
+        "  own: {base: based, steps: 50}\n  other: {model: wasb}\n"
+    )
+    made = {one.row: one.config().training.max_steps for one in requests(*read_experiment(str(file)))}
+    assert made == {"short": 600, "based": 600, "own": 50, "other": 3000}

@@ -10,7 +10,8 @@ import pytest
 
 from benchmarks import ablation, ablation_differences
 from benchmarks.ablation_differences import keep_differences, kept
-from benchmarks.ablation_plan import Experiment, Row, read_experiment, requests
+from benchmarks.ablation_experiment import Experiment, Row, read_experiment
+from benchmarks.ablation_plan import requests
 from benchmarks.ablation_results import Results
 from benchmarks.ablation_table import table
 from tracknet.utils.errors import UserError

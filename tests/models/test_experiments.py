@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from benchmarks import ablation_plan
-from benchmarks.ablation_plan import read_experiment, requests
+from benchmarks.ablation_experiment import read_experiment
+from benchmarks.ablation_plan import requests
 from tracknet.models.model import TrackNet
 from tracknet.utils.config import load_config
 from tracknet.utils.errors import UserError
@@ -138,8 +139,8 @@ def test_a_row_begins_with_what_its_base_says(tmp_path: Path) -> None:
         "d": ("none", "one", 1.5),
     }
     assert {(c.model.heatmap.decode, c.training.batch_size) for c in wanted.values()} == {("argmax", 4)}
-    # Seeds, steps and words are of the row that says them.
-    assert (rows["a"].seeds, rows["a"].steps, rows["a"].about) == ((5,), None, "")
+    # Seeds and words are of the row that says them; steps are the base's.
+    assert (rows["a"].seeds, rows["a"].steps, rows["a"].about) == ((5,), 9, "")
     # The same request by any way of writing it: what was measured is not measured again.
     spelt = (
         "rows: {d: {model: detail_small, overrides: [model.heatmap.sigma=1.5, model.heatmap.decode=argmax]}}"
