@@ -70,7 +70,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--events",
         choices=SPORTS,
-        help="add the columns event (hit, bounce) and event_score, from the ball's path; best with --smooth",
+        help="add the columns event (hit, bounce) and event_score, from the ball's path; best with --smooth. "
+        "Its weights were trained on labels that are for academic use",
     )
     parser.add_argument("--frames", default=":", metavar="A:B", help="only the frames A to B-1, from 0")
     parser.add_argument(
