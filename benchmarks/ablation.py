@@ -65,7 +65,7 @@ def run(argv: Sequence[str]) -> int:
     name = Path(args.experiment).stem + ("-toy" if toy else "")
     work, results = args.work or Path("runs") / f"ablation-{name}", args.out or _RESULTS / name
     if toy and args.out is None:
-        # A rehearsal's figures are of no account.
+        # A rehearsal's figures are not kept among the results.
         results = work / "results"
     for folder in (work, results):
         folder.mkdir(parents=True, exist_ok=True)
@@ -210,7 +210,7 @@ def _set_aside_if_cut_off(run_folder: Path) -> None:
     if not run_folder.exists() or last.exists():
         return
     with RunFolder(run_folder).lock(lambda note: print(note, file=sys.stderr, flush=True)):
-        # Whoever held the lock a moment ago may have written one.
+        # The process that held the lock a moment ago may have written one.
         if not last.exists():
             run_folder.rename(run_folder.with_name(f"{run_folder.name}.begun-{int(time.time())}"))
 

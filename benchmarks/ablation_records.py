@@ -116,7 +116,7 @@ class Measured:
         changes: what it was asked for beside what the experiment asks of the row today, `key=value`, the number of
             steps apart; and where config files have changed since, of what configuration it is.
         as_filed: its steps are those that the experiment asks of the row.
-        windows_a_step: that an optimizer step learned from; `None` where nobody knows any more.
+        windows_a_step: that an optimizer step learned from; `None` where that is not known.
     """
 
     file: Path
@@ -135,7 +135,7 @@ class Measured:
         own = _as_recorded(record)
         changes = set() if own is None else _changes(own, request)
         if own is None or own.fingerprint != asked["fingerprint"]:
-            # Seeds of one configuration stay together; of an older record nobody knows it, and it stands alone.
+            # Seeds of one configuration stay together; of an older record it is not known, and that stands alone.
             changes.add(f"{_OTHER_FILES} ({asked.get('configuration', asked['fingerprint'])[:8]})")
         elif windows is None:
             windows = own.windows_a_step

@@ -162,7 +162,7 @@ def _spread(name: str, seeds: Sequence[Measured]) -> str:
 
 
 def _difference(base: Measured, one: Measured) -> str:
-    """`+3.1 [+0.4, +6.0]`, of the same clips; empty where nobody knows."""
+    """`+3.1 [+0.4, +6.0]`, of the same clips; empty where it is not known."""
     found = kept(base, one)
     if found is None or found["estimate"] is None:
         return ""

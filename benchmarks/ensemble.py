@@ -86,7 +86,7 @@ def main() -> None:
         if made is plain:
             others = {d: p for d, p in made.by_decoder.items() if d != made.origin.decode}
             lines += [row(f"decode {d}", p, made.predictions, "") for d, p in others.items()]
-        # After each, for whoever has seen enough.
+        # After each, so that the run may be stopped.
         args.out.write_text("\n".join([*head(args, plain), *lines]) + "\n")
     print(args.out.read_text())
 

@@ -136,7 +136,7 @@ class Row:
         self.turns.append(Turn(windows, seconds, worked_s, sum(r.data_s for r in reports), reports[-1].loss))
 
     def one_step(self) -> None:
-        """A step that nobody times."""
+        """A step that is not timed."""
         ahead = batches_on(self.device, self._batches(), prefetch=False)
         self.trainer.learner.gradients.meanwhile = ahead.advance
         self.trainer.learner.step(ahead, self._next())

@@ -51,7 +51,7 @@ class Task(Protocol):
         ...
 
     def frames_fingerprint(self) -> str:
-        """Likewise, but for the labels."""
+        """The fingerprint without the labels."""
         ...
 
 

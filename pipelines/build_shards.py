@@ -69,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
         "--test-games",
         nargs="+",
         metavar="GAME",
-        help="games kept for the test, likewise (default: none)",
+        help="games kept for the test, by name or number (default: none)",
     )
     parser.add_argument("--split-by", choices=("game", "frame"), default="game", help=argparse.SUPPRESS)
     parser.add_argument("--num-shards", metavar="N", help="training shards (default: 32)")

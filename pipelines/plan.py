@@ -69,7 +69,7 @@ def split_games(
         games: names of all games.
         val_games: names, or the numbers they end in (`2` is `game2`); `None` takes the last fifth, in natural
             order, of those that are not tested, at least one; empty takes none.
-        test_games: likewise.
+        test_games: names, or the numbers they end in; none by default.
 
     Returns:
         `{"train": [...], "val": [...], "test": [...]}` in natural order; without the splits that are empty.

@@ -86,7 +86,7 @@ class ShardTask:
         return self._hash(_FRAME_VALUES)
 
     def frames_fingerprint(self) -> str:
-        """Likewise, but for the labels."""
+        """The fingerprint without the labels."""
         return self._hash(_UNLABELLED_VALUES)
 
     def _hash(self, values: attrgetter[Any]) -> str:

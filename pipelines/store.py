@@ -1,4 +1,4 @@
-"""Where a build is written: a folder of files, each of which is whole or absent, whoever writes and dies.
+"""Where a build is written: a folder of files, each of which is whole or absent, even where a writer dies.
 
 `open_store` takes a local folder or an fsspec URL. The stored names are relative, with forward slashes:
 `train-000.tar`, `.build/train-000.json`.

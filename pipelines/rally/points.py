@@ -1,4 +1,4 @@
-"""How points are played: a chain of strokes, each aimed, bounced and received, until somebody misses."""
+"""How points are played: a chain of strokes, each aimed, bounced and received, until a player misses."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class _Builder:
         self.rally = Rally()
 
     def play_point(self, until_s: float, begin_with_serve: bool) -> None:
-        """One point: a serve or a stroke from the baseline, then strokes until somebody misses."""
+        """One point: a serve or a stroke from the baseline, then strokes until a player misses."""
         rng = self.rng
         side = int(rng.choice([-1, 1]))
         x_m = (

@@ -25,18 +25,20 @@ class Batch:
         weights: float32 `[B, M]`, of each map in the loss; 0 is masked.
         xy_px: float32 `[B, M, 2]`, true (x, y) in *frame* pixels, NaN where the ball is absent. Of the picture as it
             is: where `data.augment` moved or hid the ball, so are these; of two mixed windows, the larger share's.
-        visibility: uint8 `[B, M]`, likewise.
+        visibility: uint8 `[B, M]`, 0 to 3, of the picture as it is.
         to_frame: float64 `[B, 3, 3]`, input pixels (as augmented) to frame pixels.
         late_matrix: float64 `[B, 3, 3]`, what `to` will do to the frames: where their pixels go; the identity where the
             workers have augmented them.
-        late_colour: float64 `[B, 3, 4]`, likewise: what becomes of (R, G, B, 1), 0..255.
+        late_colour: float64 `[B, 3, 4]`, what `to` will do to the colours: what becomes of (R, G, B, 1), 0..255; the
+            identity where the workers have augmented them.
         rows: int64 `[B, M]`, rows of the frame table that the maps stand for.
         valid: bool `[B]`, false for windows that only fill up the last batch of an evaluation, or lack a frame.
         padded: bool `[B]`, the window repeats a frame at its clip's end.
         features: float16 `[B, T, C, Hp, Wp]` of the frames (memory is channels-last), where they are streamed.
         balls: float64 `[B, M, 3]` where the heatmaps are still to be drawn: (x, y) in input pixels, NaN for an empty
             map, and the map's weight as it was before windows were mixed.
-        mix: float64 `[B]` likewise: of the first window of a pair that is mixed the larger share, else 0.
+        mix: float64 `[B]` where the heatmaps are still to be drawn: of the first window of a pair that is mixed the
+            larger share, else 0.
         step: of the epoch.
         faults: frames that could not be had (their windows are masked: `weights` 0, `valid` false, empty
             heatmaps, the frame itself grey) or were slow to come.

@@ -71,7 +71,7 @@ class ChangedWindows:
             to_input: `[3, 3]`, frame pixels to input pixels.
             frames: uint8 `[T, H, W, 3]`, written to.
             xy_px: float64 `[M, 2]`, the labels of its maps in frame pixels; written to.
-            visibility: int8 `[M]`, likewise.
+            visibility: int8 `[M]`, of its maps; written to.
 
         Returns:
             The transform with the window's own magnification, and the frames that could not be had.

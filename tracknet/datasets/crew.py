@@ -18,7 +18,7 @@ from tracknet.datasets.slots import Slot
 
 # Opens what one worker needs; takes the worker's number.
 MakerFactory = Callable[[int], BatchMaker]
-# What is left of a task that was given up ends in milliseconds, unless a disk hangs; nobody waits for that.
+# What is left of a task that was given up ends in milliseconds, unless a disk hangs; that is not waited for.
 _CLOSE_S = 2.0
 
 

@@ -108,7 +108,7 @@ class FaultLog:
 
 
 class ReadWatch:
-    """What one worker is reading since when, seen by whoever waits for it, also from another process."""
+    """What one worker is reading since when, seen by what waits for it, also from another process."""
 
     def __init__(self, state: npt.NDArray[np.int64], slow_s: float) -> None:
         """Watches.

@@ -69,7 +69,7 @@ def room_wanted(train: RemoteShards | None, val: RemoteShards | None) -> str | N
 
 
 class FetchAhead:
-    """A thread that keeps the cache ahead of one epoch. Whoever reads a shard before it is there fetches it too."""
+    """A thread that keeps the cache ahead of one epoch. A reader that needs a shard earlier fetches it too."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Frames of a build in batches, read and decoded ahead of whoever computes on them."""
+"""Frames of a build in batches, read and decoded ahead of the computation."""
 
 from __future__ import annotations
 
@@ -92,4 +92,4 @@ class FramesAhead:
 
 
 class _Left(Exception):
-    """Nobody wants the frames any more."""
+    """The frames are no longer wanted."""

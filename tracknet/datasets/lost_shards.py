@@ -62,7 +62,7 @@ class LostShards:
 
 
 def remove_old_records(folder: Path) -> None:
-    """Removes what nobody believes any more from the folder of a cache."""
+    """Removes notes that no longer hold from the folder of a cache."""
     believed_from_s = time.time() - _LOST_AT_MOST_S
     for path in folder.glob("??/*.lost"):
         with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""What a server sends, piece by piece as it arrives; nobody waits for one that is silent."""
+"""What a server sends, piece by piece as it arrives, without waiting for one that is silent."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Outlet:
         self.left = threading.Event()
 
     def put(self, piece: bytes) -> None:
-        """Hands a piece over, unless nobody wants it any more; then it raises what ends the request."""
+        """Hands a piece over; where it is no longer wanted, raises what ends the request."""
         if self.left.is_set():
             raise _Left
         self.arrived.put(piece)

@@ -168,7 +168,7 @@ class ShardEntry:
 
 
 def is_shard_name(name: str) -> bool:
-    """Whether a name is that of a tar in the build's own folder, whatever somebody wrote into manifest or index."""
+    """Whether a name is that of a tar in the build's own folder, whatever manifest or index say."""
     return re.fullmatch(r"[^./\\\x00-\x1f][^/\\\x00-\x1f]*\.tar", name) is not None
 
 

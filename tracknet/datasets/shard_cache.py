@@ -85,7 +85,7 @@ class ShardCache:
             self.ensure(file, check_stop)
 
     def ensure(self, file: RemoteFile, check_stop: Callable[[], None] = lambda: None) -> None:
-        """Fetches a shard that is not there; returns once it is, whoever fetches it.
+        """Fetches a shard that is not there; returns once it is there, fetched by this process or another.
 
         Args:
             file: the shard.
@@ -264,7 +264,7 @@ def _mark_used(path: Path) -> None:
 
 
 def _remove(path: Path) -> bool:
-    """Removes a shard that nobody uses, or a part that nobody fetches; `False` where somebody does."""
+    """Removes a shard or part that is not in use; `False` where it is."""
     held = path if path.suffix == ".tar" else path.with_name(f"{path.name.split('.')[0]}.lock")
     try:
         descriptor = os.open(held, os.O_RDONLY)
@@ -283,7 +283,7 @@ def _remove(path: Path) -> bool:
 
 @contextlib.contextmanager
 def _locked(path: Path, what_for: str, check_stop: Callable[[], None]) -> Iterator[None]:
-    """Waits for the lock as long as somebody holds it, and says after 10 s for whom."""
+    """Waits for the lock as long as it is held, and says after 10 s by whom."""
     word_at = time.monotonic() + _SECONDS_BEFORE_A_WORD
 
     def wait(holder: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Memory for batches that is used again and again, and never while somebody still holds a batch in it.
+"""Memory for batches that is used again and again, but never while a batch in it is still held.
 
 **A batch is valid for as long as any of its tensors is held**, a slice included. Memory that is handed out comes
 back when the last of them is garbage: Python counts them, nobody has to say so. Where memory is limited (the
@@ -38,11 +38,11 @@ class SlotMemory(Protocol):
     """Where batches are written."""
 
     def take(self) -> Slot:
-        """A slot that nobody reads."""
+        """A slot that is not being read."""
         ...
 
     def hand_out(self, slot: Slot) -> torch.Tensor:
-        """The slot's content as a uint8 tensor that nobody will write to while it, or a view of it, lives."""
+        """The slot's content as a uint8 tensor that is not written to while it, or a view of it, lives."""
         ...
 
     def give_back(self, slot: Slot) -> None:

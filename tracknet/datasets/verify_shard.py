@@ -100,7 +100,7 @@ class ShardCheck:
         return {int(self._rows[row]): what for row, what in found.items()}
 
     def _order(self) -> Iterator[Fault]:
-        """Samples of our own builds lie in the order of the index; in tars made elsewhere, as somebody put them."""
+        """Samples of our own builds lie in the order of the index; in tars made elsewhere, in any order."""
         back = np.flatnonzero(np.diff(self._contents["offset"][self._rows]) < 0)
         if len(back) and not self._made_elsewhere:
             key = shown(self._contents["key"][self._rows[back[0] + 1]])

@@ -88,12 +88,13 @@ def predict(
     Arguments are those of `track`, and
 
     Args:
-        source: see `track`; `model`, `frames`, `fps`, `timeout_s` and `settings` likewise.
+        source: see `track`, also for `model`, `frames`, `fps`, `timeout_s` and `settings`.
         smooth: follow the ball through each frame's best candidates; see `finish.smoothed`.
         events: mark hits and bounces of this sport; see `finish.with_events`.
 
     Raises:
-        UserError: as `track`; `RunError` likewise, and where there is no frame. A live source that is lost on the way
+        UserError: as `track`.
+        RunError: as `track`, and where there is no frame. A live source that is lost on the way
             is no error once it gave frames, which cannot be had again: `about["notes"]` of what came then says how it
             ended.
     """

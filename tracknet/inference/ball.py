@@ -10,7 +10,8 @@ class Candidate:
     """A place that may be the ball.
 
     Attributes:
-        x: source pixels of the upright frame, pixel centres at whole numbers; `y` likewise.
+        x: source pixels of the upright frame, pixel centres at whole numbers.
+        y: source pixels, as `x`.
         score: the heatmap's value there, 0..1.
     """
 
@@ -27,7 +28,7 @@ class Ball:
         frame: its number in the source, from 0.
         time_s: since the source's first frame.
         x: source pixels of the upright frame, pixel centres at whole numbers; NaN where no ball is reported.
-        y: likewise.
+        y: source pixels, as `x`.
         score: the heatmap's highest value, 0..1, also where no ball is reported.
         visible: the score reaches the threshold.
         candidates: the heatmap's peaks, best first, whatever their score.

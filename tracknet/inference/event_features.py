@@ -36,7 +36,7 @@ def sample_paths(
     Args:
         time_s: float64 [N], of the sightings, ascending; at least one.
         x: float64 [N], any unit.
-        y: likewise.
+        y: float64 [N], in the unit of `x`.
         moments_s: float64 [M].
 
     Returns:
@@ -69,7 +69,7 @@ def describe_moments(
     Args:
         time_s: float64 [N], of the sightings, ascending; at least one.
         x: float64 [N], frame pixels.
-        y: likewise.
+        y: float64 [N], frame pixels.
         moments_s: float64 [M].
         frame_size: the frame that x and y are pixels of.
 

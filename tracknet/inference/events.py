@@ -72,7 +72,7 @@ def find_events(
     Args:
         time_s: [N], when each frame is shown, ascending; any rate from about 20 frames/s, also a varying one.
         x: [N], source pixels; not read, and may be NaN, where the ball is not visible.
-        y: likewise.
+        y: [N], as `x`.
         visible: bool [N].
         frame_size: of the source frames, upright.
         sport: `badminton` reports hits alone, since a shuttle does not bounce in play; what looks like either

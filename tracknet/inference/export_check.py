@@ -76,7 +76,7 @@ class Agreement:
         )
 
     def problems(self, tolerance: Tolerance) -> list[str]:
-        """What is further apart than it may be."""
+        """A message for each difference between the file and the model that is larger than the tolerance."""
         found = []
         # "Not at most" instead of "above": NaN from a broken graph must not pass.
         if not self.probability <= tolerance.probability:

@@ -110,7 +110,7 @@ def write_program(graph: ExportGraph, metadata: ExportMetadata, path: Path) -> N
             dynamic_shapes=None if metadata.batch else (batch,),
             strict=False,
         )
-        # The frames that it was traced with weigh more than a small model; the source's folders are nobody's business.
+        # The frames that it was traced with weigh more than a small model; the source's folders are private.
         program.example_inputs = None
         for node in program.graph.nodes:
             node.meta.pop("stack_trace", None)

@@ -71,7 +71,7 @@ def load_model(place: str | Path, *, device: str = "auto") -> HeatmapModel:
 
 
 def model_files(place: str | Path) -> tuple[Path, ...]:
-    """The files that decide what a model says, where a person names one as for `load_model`; raises likewise."""
+    """The files that decide what a model says, named as for `load_model`; raises what that raises."""
     path = Path(place).expanduser()
     if is_exported(path):
         if not path.is_file():

@@ -80,8 +80,10 @@ class _Stays:
     """S long stays of candidates in one cell.
 
     Attributes:
-        first: int64 `[S]`, the row in which each begins; `last` likewise.
-        row: int64 `[n]`, of the candidates; `column` likewise.
+        first: int64 `[S]`, the row in which each begins.
+        last: int64 `[S]`, the row in which each ends.
+        row: int64 `[n]`, of the candidates.
+        column: int64 `[n]`, of the candidates.
         number: int64 `[n]`, the stay of each.
     """
 

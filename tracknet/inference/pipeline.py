@@ -1,4 +1,4 @@
-"""From a source's frames to points: decoding, the model and whoever takes the points work side by side.
+"""From a source's frames to points: decoding, the model and the caller work side by side.
 
     thread 1   decode, convert, resize           ->  a few batches of input frames
     thread 2   backbone per frame, windows       ->  two blocks of heatmaps
@@ -69,7 +69,7 @@ class FrameRange:
         return f"{self.first}:{'' if self.end is None else self.end}"
 
     def count_of(self, total: int | None) -> int | None:
-        """How many of `total` frames these are; `None` where nobody knows."""
+        """How many of `total` frames these are; `None` where that is not known."""
         if total is None:
             return None if self.end is None else self.end - self.first
         end = total if self.end is None else min(self.end, total)

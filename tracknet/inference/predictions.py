@@ -33,7 +33,8 @@ class Predictions:
     Attributes:
         frame: int64 `[N]`, numbers in the source.
         time_s: float64 `[N]`, since the source's first frame.
-        x: float64 `[N]`, pixel centres at whole numbers; NaN where no ball is reported. `y` likewise.
+        x: float64 `[N]`, pixel centres at whole numbers; NaN where no ball is reported.
+        y: float64 `[N]`, as `x`.
         score: float64 `[N]`, 0..1.
         visible: bool `[N]`, a ball is reported.
         columns: further columns `[N]` by name, in the order in which files have them.
@@ -107,7 +108,7 @@ class Predictions:
     def to_csv(self, path: str | Path) -> Path:
         """Writes `frame,time_s,x,y,score,visible` and the further columns; x and y are empty where there is no ball.
 
-        The file is there as a whole, or not at all; an older one is replaced. Likewise the other formats.
+        The file is there as a whole, or not at all; an older one is replaced. The same holds for the other formats.
         """
         return self._write(path, "csv")
 

@@ -22,7 +22,7 @@ DEFAULT_BATCH = 8
 
 
 def usual_batch(live: bool) -> int:
-    """Windows at once where nobody says: a live picture is wanted now, not when a batch of them is there."""
+    """Windows at once where none are asked for: a live picture is wanted now, not when a batch of them is there."""
     return 1 if live else DEFAULT_BATCH
 
 
@@ -142,7 +142,7 @@ class Predictor:
         yield from run.finish()
 
     def about(self) -> dict[str, Any]:
-        """How the model is used: plain values, for whoever reads the results later."""
+        """How the model is used: plain values, for readers of the results."""
         return {
             "threshold": self.threshold,
             "overlap": self.overlap,

@@ -106,7 +106,7 @@ class ResultRecord:
         return file.name in self._read()
 
     def begin(self, files: Iterable[Path]) -> None:
-        """Says that these are about to be replaced: until `add`, they are of nobody knows what."""
+        """Says that these are about to be replaced: until `add`, what they are of is not known."""
         self._write({**self._read(), **{file.name: None for file in files}})
 
     def add(self, files: Iterable[Path], **also: Any) -> None:

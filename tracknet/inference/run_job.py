@@ -88,7 +88,8 @@ def run_job(
 
     Raises:
         Interrupted: with where the rows so far are.
-        RunError: the source breaks, holds no such frame, or the disk is full; likewise.
+        RunError: the source breaks, holds no such frame, or the disk is full; with where the rows so far
+            are.
     """
     if record is not None:
         record.wanted()

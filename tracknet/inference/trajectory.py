@@ -41,7 +41,8 @@ class Trajectory:
     """One ball or none in each of N frames.
 
     Attributes:
-        x: float64 `[N]`, source pixels, NaN where there is no ball; `y` likewise.
+        x: float64 `[N]`, source pixels, NaN where there is no ball.
+        y: float64 `[N]`, source pixels, NaN where there is no ball.
         visible: bool `[N]`, there is a ball; filled ones are among them.
         filled: bool `[N]`, its place is between its neighbours', and nothing was seen there.
         candidate: int64 `[N]`, which candidate it is, -1 for none.

@@ -39,8 +39,8 @@ class TrackNet(nn.Module):
         input_size: the frames' size in pixels; whole patches.
         num_frames: T.
         anchor: the frame that `head.maps: one` is about.
-        frame_stride: distance between a window's frames; the network does not use it, but whoever feeds it must.
-        mean: per channel, of pixels in 0..1; `std` likewise. The defaults are ImageNet's, which DINOv2 and v3
+        frame_stride: distance between a window's frames; the network does not use it, but its caller must.
+        mean: per channel, of pixels in 0..1. The defaults of `mean` and `std` are ImageNet's, which DINOv2 and v3
             share; pass what the checkpoint's image processor says.
         backbone: used instead of building one from `config.backbone`.
 

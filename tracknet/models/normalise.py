@@ -11,7 +11,7 @@ def normalised(frames: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> t
     Args:
         frames: any memory layout.
         mean: float32 `[3]`, of pixels in 0..1, on the same device.
-        std: likewise.
+        std: float32 `[3]`, of pixels in 0..1, on the same device.
     """
     scale = (1.0 / (255.0 * std))[:, None, None]
     shift = (mean / std)[:, None, None]

@@ -83,7 +83,7 @@ def save(model: TrackNet, folder: Path, *, card: str | None = None, half: bool =
                 name: value.half() if value.is_floating_point() else value for name, value in weights.items()
             }
         write_weights(weights, partial / WEIGHTS_NAME)
-        # safetensors lets nobody else read it; the other files are as the umask has it.
+        # safetensors makes it readable by its owner alone; the other files are as the umask has it.
         (partial / CARD_NAME).touch()
         (partial / WEIGHTS_NAME).chmod((partial / CARD_NAME).stat().st_mode)
         (partial / CARD_NAME).write_text(model_card(model) if card is None else card, encoding="utf-8")

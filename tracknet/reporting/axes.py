@@ -24,7 +24,7 @@ class PlotFrame:
         return LEFT + share * (SIZE.width - LEFT - RIGHT)
 
     def y(self, value: float) -> float:
-        """The picture's row of a value, likewise."""
+        """The picture's row of a value on the vertical axis."""
         low, high = self._y
         share = min(1.0, max(0.0, (value - low) / (high - low)))
         return SIZE.height - BOTTOM - share * (SIZE.height - TOP - BOTTOM)

@@ -108,7 +108,7 @@ def draw_ball(frame: Image, x: float, y: float, *, filled: bool = False) -> None
     Args:
         frame: uint8 RGB `[H, W, 3]`.
         x: in pixels of the frame; NaN draws nothing.
-        y: likewise.
+        y: in pixels of the frame; NaN draws nothing.
         filled: whether the ball was not seen there.
     """
     unit = _unit(frame)
@@ -125,7 +125,7 @@ def draw_event(frame: Image, kind: str, x: float, y: float, fade: float) -> None
         frame: uint8 RGB `[H, W, 3]`.
         kind: `hit`, `bounce`, or another word, which is shown as it is.
         x: in pixels of the frame; NaN draws nothing.
-        y: likewise.
+        y: in pixels of the frame; NaN draws nothing.
         fade: 0 when it happens, 1 when it has faded away.
     """
     if not _is_place(x, y) or fade >= 1:

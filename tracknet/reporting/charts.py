@@ -27,8 +27,8 @@ class Series:
 
     Attributes:
         name: for the legend.
-        x: values, as many as `y`. A point with a value that is no finite number is left out.
-        y: likewise.
+        x: values. A point with an x or y that is no finite number is left out.
+        y: as many values as `x`.
         mark: an (x, y) to emphasise, such as the operating point.
         band: (low, high) of each point, drawn as a shade; none where it is not known.
     """
@@ -68,7 +68,7 @@ def line_chart(
         x_label: of the axis below.
         y_label: of the axis on the left.
         x_range: ends of the axis; those of the data where none are given.
-        y_range: likewise, 0 to 1 where none is given.
+        y_range: ends of the axis on the left; 0 to 1 where none is given.
         standalone: a file of its own, with its styles inside.
     """
     points = {line.name: _finite(line.x, line.y) for line in series}

@@ -23,7 +23,7 @@ def dataset_page(title: str, summary: str, warnings: Sequence[str], frames: Sequ
     """
     template = files("tracknet.reporting").joinpath("dataset_page.html").read_text(encoding="utf-8")
     data = json.dumps({"frames": [_plain(frame) for frame in frames]})
-    # Names come from the data set, and whoever made that is not trusted: nothing of theirs may end the element.
+    # Names come from the data set, which is not trusted: none may end the element.
     values = {
         "TITLE": html.escape(title),
         "SUMMARY": html.escape(summary),

@@ -51,7 +51,7 @@ def dataset_text(figures: Figures, repeats: Figures) -> str:
 
 
 def dataset_warnings(figures: Figures, repeats: Figures) -> Iterator[str]:
-    """What somebody should look at before training on it."""
+    """What to look at before training on it."""
     yield from figures["leakage"]
     across = repeats["across_splits"]
     if across["found"]:

@@ -76,7 +76,7 @@ def overlay(
         target: `[h, w]`, 0..1.
         prediction: `[h, w]`, 0..1.
         true_xy_px: in the frame's own pixels; `None` or NaN where the ball is absent.
-        predicted_xy_px: likewise.
+        predicted_xy_px: in the frame's own pixels; `None` or NaN where nothing was predicted.
         caption: written into the first panel's corner.
 
     Returns:
@@ -124,7 +124,7 @@ def close_up(
         side_px: of the square.
         zoom: pixels of the square per pixel of the picture.
         true_xy_px: in the picture's pixels; `None` or NaN where the ball is absent.
-        predicted_xy_px: likewise.
+        predicted_xy_px: in the picture's pixels; `None` or NaN where nothing was predicted.
 
     Returns:
         uint8 RGB `[side_px, side_px, 3]`.

@@ -61,7 +61,7 @@ def frame_picture(
         frame: uint8 RGB `[H, W, 3]`, of any size; pictures wider than 512 are made smaller.
         heatmap: `[h, w]`, 0..1, of the whole frame; None where there is only a point (others' predictions).
         true_xy_px: (x, y) in the given frame's own pixels; None or NaN where the ball is absent.
-        predicted_xy_px: likewise; None or NaN where nothing was predicted.
+        predicted_xy_px: (x, y) in the given frame's own pixels; None or NaN where nothing was predicted.
     """
     truth, predicted = _known(true_xy_px), _known(predicted_xy_px)
     # A miss is a weak peak: unscaled its glow would not be seen.

@@ -71,7 +71,7 @@ class Results:
         return [job for job in jobs if job not in left], notes
 
     def still_to_do(self, job: Job) -> bool:
-        """Whether nobody has made the results since the command began.
+        """Whether the results have not been made by another command since this one began.
 
         Raises:
             RunError: somebody has, and nothing was said about results that are there.

@@ -164,7 +164,7 @@ def _tell(done: Done) -> None:
 
 @contextmanager
 def _stopped_by_signals() -> Iterator[threading.Event]:
-    """SIGTERM stops what Ctrl-C stops; the event says that one of them came, whoever swallowed it."""
+    """SIGTERM stops what Ctrl-C stops; the event is set by both, even where the exception is swallowed."""
     came = threading.Event()
 
     def stop(number: int, frame: object) -> None:

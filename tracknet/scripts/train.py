@@ -74,7 +74,7 @@ def run(argv: Sequence[str]) -> int:
     shards = [item for item in args.inputs if item not in overrides]
     alone = Topology.of_torchrun().world_size == 1
     if alone:
-        # Nobody waits for torch to learn of a misspelt key.
+        # A misspelt key is told before torch is imported, which takes seconds.
         config = _asked_for(args, shards, overrides)
     from tracknet.training.distributed import Ranks
 

@@ -50,5 +50,5 @@ class CudaMemory:
 
 
 def memory_of(device: torch.device) -> DeviceMemory | None:
-    """A GPU's memory; `None` where nobody counts (a CPU's process is killed when the system's runs out)."""
+    """A GPU's memory; `None` where it is not counted (a CPU's process is killed when the system's runs out)."""
     return CudaMemory(device) if device.type == "cuda" else None

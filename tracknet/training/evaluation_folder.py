@@ -72,7 +72,7 @@ def place_for_pair(place: Path, pair: tuple[str, str], build_id: str, split: str
         place: the usual folder.
         pair: what is compared, as metrics.json names it.
         build_id: of the frames.
-        split: likewise.
+        split: of the frames.
 
     Returns:
         `place`, or the first of `place-2`, `place-3`, ... that is free or holds the same comparison.

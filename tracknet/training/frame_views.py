@@ -31,7 +31,7 @@ class FrameView:
         frame: uint8 RGB `[H, W, 3]`, as stored.
         heatmap: float32 `[h, w]`, 0..1; `None` without a model.
         true_xy_px: (x, y) in pixels of `frame`; NaN where the ball is absent.
-        predicted_xy_px: likewise; NaN where no guess was made.
+        predicted_xy_px: (x, y) in pixels of `frame`; NaN where no guess was made.
     """
 
     key: str

@@ -29,7 +29,7 @@ class StepReport:
         backbone_lr: the largest of the backbone's; 0 while it is not trained.
         grad_norm: before clipping.
         found: training balls whose highest cell is within the metrics' distance.
-        found_by_chance: likewise, in another window's map in place of its own: the mean over those of the batch.
+        found_by_chance: as `found`, but in the maps of the batch's other windows: the mean over these.
         balls: training balls in all.
         peak: mean of the highest probabilities.
         skipped: fp16 gradients overflowed and the weights were left as they were.

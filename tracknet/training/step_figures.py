@@ -23,7 +23,7 @@ class Fetched:
         windows: trained on.
         masked: of these, how many lacked a frame and taught nothing.
         found: balls whose highest cell is within the distance asked for.
-        found_by_chance: likewise, in another window's map in place of its own: the mean over those of the batch.
+        found_by_chance: as `found`, but in the maps of the batch's other windows: the mean over these.
         balls: in all.
         peak: sum of the highest probabilities.
         maps: how many there are.

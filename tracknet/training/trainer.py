@@ -269,7 +269,7 @@ class Trainer:
     # ------------------------------------------------------------ going on, and stopping
 
     def restore(self, state: TrainingState, tensors: dict[str, Any]) -> None:
-        """Goes back to a checkpoint's state; the model's weights are loaded by whoever built it.
+        """Goes back to a checkpoint's state; the model's weights are loaded by the code that built it.
 
         Raises:
             UserError: other weights are trained than in the checkpoint.

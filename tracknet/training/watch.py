@@ -47,7 +47,7 @@ class EmptyMapWatch:
         Args:
             after_steps: when to judge.
             loss: what is being trained with; what is set already is not advised.
-            skip: the decoder's, likewise.
+            skip: of the decoder; what is set already is not advised.
         """
         self._after_steps = after_steps
         self._advice = [

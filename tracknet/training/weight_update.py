@@ -11,7 +11,7 @@ _GIB = 2**30
 
 
 class HalfChanged(RunError):
-    """Memory ran out while the weights were being changed: some are, some are not, and nobody should keep them."""
+    """Memory ran out while the weights were being changed: some are, some are not, so they must not be kept."""
 
 
 def update_weights(optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler) -> None:

@@ -18,7 +18,8 @@ class BackboneIdentity:
         weights_sha256: of every weight in float32, by name and shape: 64 hex digits.
         settings: of `model.backbone` beside name, weights and freezing, in plain values.
         image_size: of the frames, in pixels.
-        mean: what the pixels (0..1) are normalised with, per channel; `std` likewise.
+        mean: what the pixels (0..1) are normalised with, per channel.
+        std: what they are divided by then, per channel.
         grid: tokens across and down: Wp x Hp.
         channels: C, of a token.
     """

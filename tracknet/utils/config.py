@@ -53,7 +53,9 @@ def load_config(
     """The configuration made of one file per group and dotted overrides.
 
     Args:
-        data: name in `configs/data`, or path of a YAML file. `model` and `training` likewise.
+        data: name in `configs/data`, or path of a YAML file.
+        model: name in `configs/model`, or path.
+        training: name in `configs/training`, or path.
         overrides: `training.optimizer.lr=1e-4` and the like; values are YAML.
 
     Raises:

@@ -59,7 +59,7 @@ def _git_commit() -> str | None:
     """The checkout's commit, with `+changes` when files differ from it; `None` outside a checkout."""
     folder = Path(__file__).resolve().parent
     try:
-        # Installed in an environment inside somebody's repository, that repository says nothing of this software.
+        # Installed in an environment inside another repository: that one says nothing of this software.
         _git(folder, "ls-files", "--error-unmatch", Path(__file__).name)
         commit = _git(folder, "rev-parse", "HEAD")
         return commit + ("+changes" if _git(folder, "status", "--porcelain", "-uno") else "")

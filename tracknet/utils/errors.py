@@ -91,7 +91,7 @@ def cli_main(run: Callable[[list[str]], int], argv: Sequence[str] | None = None)
         print("stopped: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has seen enough (`| head`). Python would complain again at its exit.
+        # The reader of our output has seen enough (`| head`). Python would complain again at its exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILED
     except OSError as error:

@@ -29,7 +29,7 @@ class ProcessorSpec:
     Attributes:
         size: input size of the model.
         mean: per channel (RGB), of pixels scaled to 0..1.
-        std: likewise.
+        std: per channel (RGB), of pixels scaled to 0..1.
         source: where the numbers come from, for people.
     """
 

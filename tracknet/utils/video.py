@@ -55,7 +55,8 @@ class Video:
         size: of the upright first frame.
         frame_rate: frames per second as the header has it (30000/1001 stays so); `None` where unknown.
         stated_frames: what the header claims, which may be wrong; `None` where it claims nothing.
-        expected_frames: that, or where nothing is claimed, what fits into the length that it states; likewise.
+        expected_frames: `stated_frames`, or where that is `None`, what fits into the length that the header states;
+            `None` where it states none.
         endless: read over a network, and nothing says that it has an end: neither a length in bytes nor in frames or
             seconds. So are a camera's pictures over HTTP, a broadcast, and a playlist that is not finished.
         playlist: whether it is one, whose pictures lie in files of their own.

@@ -20,7 +20,7 @@ _HELD_BYTES = 6_000_000
 
 
 class PacketReader:
-    """Iterates over the packets of one stream. Whoever decodes them then takes what the decoder holds, and looks here.
+    """Iterates over the packets of one stream. After decoding them, take what the decoder still holds, and look here.
 
     Attributes:
         broken_off: why a file's packets ended before it did; `None` where they did not.

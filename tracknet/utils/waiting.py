@@ -1,6 +1,6 @@
-"""One piece of work that may wait for ever, waited for by somebody who can be called away.
+"""Runs blocking work in a thread so that the caller can still be interrupted.
 
-Of many, one after the other, that is `Stages.ahead`.
+For many pieces of work, one after the other, that is `Stages.ahead`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-# How often whoever waits looks whether its time is over.
+# How often the caller checks whether the time is over.
 _LOOK_S = 0.2
 
 
@@ -38,7 +38,7 @@ def waited_for(make: Callable[[], T], *, limit_s: float | None, discard: Callabl
     def work() -> None:
         try:
             result = make()
-        # Whatever it is: whoever waits must hear of it.
+        # Of every kind: it is raised again where the caller waits.
         except BaseException as error:
             made.put((False, error))
             return

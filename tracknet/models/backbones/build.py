@@ -1,4 +1,4 @@
-"""Where a backbone comes from: a pretrained model, somebody's config with random weights, or a bare model type.
+"""Where a backbone comes from: a pretrained model, a model's config with random weights, or a bare model type.
 
 A bare type (`vit`, `dinov2`, `dinov3_vit`) with `pretrained: false` needs no network at all.
 """

@@ -59,7 +59,7 @@ class _Tap:
         return kept
 
     def __call__(self, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-        # Gradient checkpointing may run the layer again, when nobody asks for its output any more.
+        # Gradient checkpointing may run the layer again, when its output is no longer asked for.
         if self._open:
             self._kept, self._open = (output[0] if isinstance(output, tuple) else output), False
 

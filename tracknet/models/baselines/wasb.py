@@ -107,7 +107,7 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3 and 1x1 convolutions beside a 1x1: `incoming` channels to `4 * width`. Source: likewise."""
+    """1x1, 3x3 and 1x1 convolutions beside a 1x1: `incoming` channels to `4 * width`. Source: as `BasicBlock`."""
 
     def __init__(self, incoming: int, width: int) -> None:
         super().__init__()

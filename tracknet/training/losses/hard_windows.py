@@ -31,7 +31,7 @@ def hard_windows(
     """
     mine = torch.where(counted, costs.detach().double(), -math.inf)
     whole = mine if every is None else every(mine).to(mine)
-    # A cost that is no number is nobody's measure. The sizes stay tensors: reading one makes the CPU wait for a GPU.
+    # A cost that is no number measures nothing. The sizes stay tensors: reading one makes the CPU wait for a GPU.
     whole = torch.where(whole > -math.inf, whole, -math.inf)
     candidates = (whole > -math.inf).sum()
     # 0.07 * 100 is a little above 7.

@@ -56,7 +56,7 @@ class HeatmapLoss(nn.Module, ABC):
             total: where these are one part of a batch, the `batch_sums` of the whole from those of the part. The
                 mean is then the whole batch's, and what is returned is this part's share of it: the shares of all
                 parts (of ranks, of micro-batches) add up to the loss.
-            every: likewise gathers a tensor `[B]` of every rank; asked for by `hard_fraction` alone.
+            every: gathers a tensor `[B]` of every rank; asked for by `hard_fraction` alone.
 
         Returns:
             a scalar; 0 with a gradient of 0 when everything is masked.

@@ -116,7 +116,7 @@ class PredictionOrigin:
     Attributes:
         model: its folder, or the file or folder that the predictions were read from.
         build_id: of the shards that it ran on; empty where not known.
-        split: likewise.
+        split: that it ran on; empty where not known.
         threshold: score from which a guess is a detection.
         threshold_chosen_on: the frames that chose it; `None` where not known.
         decode: how points were read from heatmaps; empty where not known.
@@ -164,8 +164,8 @@ class PredictionOrigin:
 
         Args:
             build_id: of the evaluated shards.
-            split: likewise.
-            games: likewise.
+            split: that is evaluated.
+            games: of that split.
             clips: the evaluated clips, as `game1/Clip3`.
         """
         chosen = {"threshold": self.threshold_chosen_on, "checkpoint": self.checkpoint_chosen_on}

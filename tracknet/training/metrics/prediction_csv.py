@@ -113,7 +113,7 @@ def read_prediction_folder(folder: Path, table: FrameTable) -> tuple[Predictions
 def _file_of(files: Mapping[str, Path], table: FrameTable, number: int) -> Path | None:
     """The file of a clip: `GAME_CLIP.csv`, or `CLIP.csv`, as `predict` names it, where no other clip is called so."""
     game, clip = table.clips[number]
-    # A key has no dots, and whoever names files by keys leaves them out as well.
+    # A key has no dots, and neither have files that are named by keys.
     names = [f"{game}_{clip}", f"{game}_{clip}".replace(".", "-")]
     if sum(other == clip for _, other in table.clips) == 1:
         names.append(clip)

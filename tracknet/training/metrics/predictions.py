@@ -98,9 +98,9 @@ class Predictions:
         Args:
             table: of the split.
             rows: of each part, rows of `table`.
-            xy_px: of each part, as the others.
-            score: likewise.
-            blob_score: likewise.
+            xy_px: of each part, for its rows.
+            score: of each part, for its rows.
+            blob_score: of each part, for its rows.
         """
         unique, first = np.unique(np.concatenate(rows), return_index=True)
         return cls(

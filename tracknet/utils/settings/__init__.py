@@ -88,9 +88,8 @@ class Config:
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
     def problems(self) -> Iterator[tuple[str, str]]:
-        """What is asked of a backbone that is not there or never learns, features in place of one that does, targets
-        that a loss does not know, the way of a ball in one frame, one frame where several are fused, and tokens of one
-        size for several.
+        """Yields (dotted key, message) for each setting that contradicts one of another group: the loss, the fusion,
+        the backbone's training, the stored features and the sizes of the steps must fit each other.
         """
         backbone, training = self.model.backbone, self.training
         augment, loss = self.data.augment, training.loss

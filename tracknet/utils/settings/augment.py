@@ -77,9 +77,11 @@ class AugmentConfig:
         return [name for name in parts if getattr(self, name).prob > 0]
 
     def problems(self) -> Iterator[tuple[str, str]]:
-        """Frames that are shared, and changed for one window; mixed before they are final; parts of what is off."""
+        """Yields (key, message) for each setting that contradicts another: parts in use while `enabled` is false, and
+        `per` or `by` with parts that they cannot be combined with.
+        """
         if not self.enabled:
-            # These are off by themselves: whoever gives them a probability wants them.
+            # These are off by default: a probability above 0 was set on purpose.
             parts = self.of_windows() + ["mixup"] * (self.mixup.prob > 0)
             if parts:
                 yield (

@@ -39,7 +39,7 @@ class OccludeConfig:
     most_balls: float = bounded(4.0, 1.0, 20.0)
     """Its largest width and height, in ball diameters; the smallest is 1."""
     label: Literal["auto", "occluded", "absent"] = "auto"
-    """What a ball that nobody can see is called: visibility 3 in its place, or 0 without a place. `auto` does as the
+    """How a ball that is hidden is labelled: visibility 3 in its place, or 0 without a place. `auto` does as the
     data do: 3 where any of the training frames is."""
 
 

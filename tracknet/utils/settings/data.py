@@ -54,7 +54,7 @@ class LoaderConfig:
 
 @dataclass(frozen=True)
 class CacheConfig:
-    """Local copies of shards that lie behind URLs; of no account for local shards."""
+    """Local copies of shards that lie behind URLs; without effect on local shards."""
 
     dir: str | None = None
     """null: ~/.cache/tracknet/shards, or in $XDG_CACHE_HOME."""
@@ -76,10 +76,10 @@ class FilterConfig:
     """Only these games, by name or number; null takes all."""
     exclude_games: tuple[str, ...] = ()
     every: int = bounded(1, 1, 10_000)
-    """Every n-th window of a clip; its frames are as close together as ever."""
+    """Every n-th window of a clip; its frames stay as close together as they are."""
 
     def problems(self) -> Iterator[tuple[str, str]]:
-        """No game asked for."""
+        """Yields (key, message) where no game is named."""
         if self.games == ():
             yield "games", "is empty: name a game, or null for all"
 
@@ -94,7 +94,7 @@ class SourceConfig:
     """Its share of the windows is this over the sum of all; null (in every source) goes by size."""
 
     def problems(self) -> Iterator[tuple[str, str]]:
-        """Nothing named."""
+        """Yields (key, message) where no shards are named."""
         if not self.shards:
             yield "shards", "is missing: name a folder of built shards"
 
@@ -141,7 +141,9 @@ class DataConfig:
     """Folder or URL of the tokens of a frozen backbone (`pipelines.build_features`), which is then not run."""
 
     def problems(self) -> Iterator[tuple[str, str]]:
-        """Features of frames that augmentation changes; sources that contradict each other, `files` or features."""
+        """Yields (key, message) for each setting that contradicts another: features with augmentation, and sources
+        with features, with `files` or with sources that have no weight.
+        """
         if self.features is not None and self.augment.enabled:
             yield (
                 "augment.enabled",

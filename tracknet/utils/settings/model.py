@@ -24,7 +24,7 @@ class LoraConfig:
     and values, as the paper does."""
 
     def problems(self) -> Iterator[tuple[str, str]]:
-        """No layer asked for."""
+        """Yields (key, message) where no layer is named."""
         if self.targets == ():
             yield "targets", "is empty: name a layer, or null for the attention's queries and values"
 
@@ -46,7 +46,9 @@ class BackboneConfig:
     """Trains small adapters in place of the weights, and saves a plain model; null trains the weights."""
 
     def problems(self) -> Iterator[tuple[str, str]]:
-        """Layers out of order, layers of nothing; adapters that nothing could train, or that sit on nothing."""
+        """Yields (key, message) for layers that are out of order, and for layers or adapters that contradict the
+        backbone: there is none, or it is frozen.
+        """
         if self.layers == ():
             yield "layers", "is empty: name layers, such as [3, 6, 9, 12], or null for the last one"
         elif self.layers is not None and (
@@ -143,7 +145,7 @@ class ModelConfig:
     heatmap: HeatmapConfig = field(default_factory=HeatmapConfig)
 
     def problems(self) -> Iterator[tuple[str, str]]:
-        """What does not fit together, as (dotted key, message)."""
+        """Yields (dotted key, message) for each setting that contradicts another."""
         if self.architecture != "modular":
             if not self.backbone.is_none:
                 yield "backbone.name", f"{self.architecture} has no backbone: set model.backbone.name=none"

@@ -32,8 +32,8 @@ class SizesConfig:
         return len(self.factors) > 0
 
     def problems(self) -> Iterator[tuple[str, str]]:
-        """Factors out of bounds, too many or twice; a size that is validated at and never trained at; what says when
-        sizes come that there are none of.
+        """Yields (key, message) for factors that are out of bounds, repeated or too many, for a training that never
+        has the stored size, and for settings that need factors where there are none.
         """
         factors = list(self.factors)
         if not factors:

@@ -22,7 +22,7 @@ class SpeedConfig:
     fused_optimizer: bool = True
     """AdamW in one kernel, on the devices that have it."""
     prefetch: bool = True
-    """Copy the next batch to the GPU while it computes on this one; of no account on a CPU."""
+    """Copy the next batch to the GPU while it computes on this one; without effect on a CPU."""
     tf32: bool = True
     """On CUDA float32 products round their factors to 10 bits; what runs in bf16 is not concerned."""
     cudnn_benchmark: bool = True
@@ -43,7 +43,7 @@ class OptimizerConfig:
     """Every layer of the backbone learns at this times the rate of the one above it; 1: all at the same."""
 
     def problems(self) -> Iterator[tuple[str, str]]:
-        """Betas outside of what AdamW takes."""
+        """Yields (key, message) where the betas are out of AdamW's bounds."""
         if not all(0.0 <= beta < 1.0 for beta in self.betas):
             yield "betas", f"both must be at least 0 and below 1, got {list(self.betas)}"
 
@@ -74,7 +74,9 @@ class LossConfig:
     """Share of a batch's windows, those of the largest loss, that are learned from; 1 takes all."""
 
     def problems(self) -> Iterator[tuple[str, str]]:
-        """Weights of classes that do not exist, or below zero; exponents of another loss."""
+        """Yields (key, message) for weights of unknown classes or below 0, and for exponents that this loss does not
+        have.
+        """
         if self.name in ("mse", "wbce"):
             for name, usual in (("focal_alpha", 2.0), ("focal_beta", 4.0)):
                 if getattr(self, name) != usual:
@@ -104,7 +106,7 @@ class MetricsConfig:
     """What `best` means: PCK at `distance_px`, F1 over all frames, or mean L2."""
 
     def problems(self) -> Iterator[tuple[str, str]]:
-        """Radii that no error is within."""
+        """Yields (key, message) for radii that are not above 0."""
         if any(radius <= 0 for radius in self.pck_px):
             yield "pck_px", f"radii must be above 0, got {list(self.pck_px)}"
 
@@ -160,7 +162,9 @@ class TrainingConfig:
     sizes: SizesConfig = field(default_factory=SizesConfig)
 
     def problems(self) -> Iterator[tuple[str, str]]:
-        """A part of a batch that holds nothing, hard windows of parts, and a share that is all of a batch."""
+        """Yields (key, message) for a `micro_batch` below 1, a share of hard windows that is the whole batch, and hard
+        windows together with batches that go through the model in parts.
+        """
         hard = self.loss.hard_fraction
         if hard < 1.0 and math.ceil(hard * self.batch_size - 1e-9) >= self.batch_size:
             most = (

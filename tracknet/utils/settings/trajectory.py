@@ -38,7 +38,7 @@ class TrajectoryConfig:
     gaps most are frames without a ball, and one filled point in five is right."""
 
     def problems(self) -> Iterator[tuple[str, str]]:
-        """Gaps to fill that no track has."""
+        """Yields (key, message) where gaps would be filled that are longer than any gap of a track."""
         if self.fill_frames > self.max_gap:
             yield (
                 "fill_frames",
