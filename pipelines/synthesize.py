@@ -169,8 +169,13 @@ def _parse(argv: Sequence[str]) -> tuple[Request, argparse.Namespace]:
     return Request(args.games, args.clips, args.frames, args.seed, width_px, height_px), args
 
 
-def run(argv: list[str]) -> int:
-    """The command."""
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; returns its exit code."""
+    return cli_main(run, argv)
+
+
+def run(argv: Sequence[str]) -> int:
+    """Renders, as the arguments ask; returns the exit code."""
     request, args = _parse(argv)
     interrupt_on_sigterm()
     started_s = time.monotonic()
@@ -185,4 +190,4 @@ def run(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(cli_main(run))
+    sys.exit(main())

@@ -144,7 +144,7 @@ def test_the_lazy_name_is_the_model() -> None:
 HELP = """
 import importlib, sys
 try:
-    code = importlib.import_module({module!r}).run(['--help'])
+    code = importlib.import_module({module!r}).main(['--help'])
 except SystemExit as stop:
     code = stop.code
 heavy = [name for name in ('torch', 'transformers', 'pyarrow') if name in sys.modules]

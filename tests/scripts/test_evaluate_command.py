@@ -402,5 +402,7 @@ def test_installed_command_reaches_the_others(capsys):
     assert all(name in out for name in ("synthesize", "build-shards", "train", "evaluate"))
     assert cli_main(cli.run, ["trian"]) == EXIT_WRONG_REQUEST
     assert "did you mean train?" in capsys.readouterr().err
-    assert cli_main(cli.run, ["evaluate", "/nowhere"]) == EXIT_WRONG_REQUEST
+    assert cli.main(["evaluate", "/nowhere"]) == EXIT_WRONG_REQUEST
     assert "holds no model" in capsys.readouterr().err
+    assert cli.main(["--traceback", "evaluate", "/nowhere"]) == EXIT_WRONG_REQUEST
+    assert "Traceback" in capsys.readouterr().err

@@ -26,7 +26,7 @@ def flip(path: Path, at: int) -> None:
 
 
 def test_figures_for_people_and_machines(small_shards: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli_main(cli.run, ["inspect", str(small_shards)]) == EXIT_DONE
+    assert cli.main(["inspect", str(small_shards)]) == EXIT_DONE
     out = capsys.readouterr().out
     assert "64 frames stored at 96x48" in out
     assert "2 (6.2%)" in out

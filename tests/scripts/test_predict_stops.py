@@ -21,15 +21,25 @@ from tracknet.utils.errors import Interrupted, RunError
 from tracknet.utils.progress import Progress
 from tracknet.utils.video import Video
 
+# What the installed `tracknet` runs.
+INSTALLED = [sys.executable, "-c", "import sys; from tracknet.scripts.cli import main; sys.exit(main())"]
 
-@pytest.mark.parametrize("begun", [True, False])
-def test_a_silent_pipe_is_stopped_with_130(model: str, tmp_path: Path, begun: bool):
+
+@pytest.mark.parametrize(
+    ("program", "begun"),
+    [
+        ([sys.executable, "-m", "tracknet.scripts.predict"], True),
+        ([sys.executable, "-m", "tracknet.scripts.predict"], False),
+        ([*INSTALLED, "predict"], False),
+    ],
+)
+def test_a_silent_pipe_is_stopped_with_130(model: str, tmp_path: Path, program: list[str], begun: bool):
     """In the middle of the video, and while FFmpeg still looks at what it is, which takes 5 MB."""
     noise = np.random.default_rng(0).integers(0, 256, (24, 360, 640, 3), np.uint8)
     best = {"qmin": "1", "qmax": "1"}
     content = write_video(tmp_path / "a.ts", noise, codec="mpeg2video", options=best).read_bytes()
     assert len(content) > 7e6
-    command = [sys.executable, "-m", "tracknet.scripts.predict", model, "-", "--out", str(tmp_path)]
+    command = [*program, model, "-", "--out", str(tmp_path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdin is not None and process.stderr is not None
         process.stdin.write(content if begun else content[:1_000_000])

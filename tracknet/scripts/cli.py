@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import sys
+from collections.abc import Sequence
 
 from tracknet.utils.errors import EXIT_DONE, UserError, cli_main
 from tracknet.utils.naming import did_you_mean
@@ -27,7 +29,7 @@ COMMANDS = {
 
 
 def run(argv: list[str]) -> int:
-    """Hands the arguments to the command that is named first."""
+    """What there is to say where none of the commands is named."""
     if not argv or argv[0] in ("-h", "--help"):
         print("usage: tracknet COMMAND [...]     (tracknet COMMAND --help)\n")
         print("\n".join(f"  {name:14}{what}" for name, (_, what) in COMMANDS.items()))
@@ -37,15 +39,18 @@ def run(argv: list[str]) -> int:
 
         print(__version__)
         return EXIT_DONE
-    name, *rest = argv
+    raise UserError(
+        f"there is no command {argv[0]!r}{did_you_mean(argv[0], COMMANDS)}",
+        remedy="tracknet --help lists them",
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Hands the arguments to the command that is named first; returns its exit code."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    name = next((arg for arg in args if not arg.startswith("-")), None)
     if name not in COMMANDS:
-        raise UserError(
-            f"there is no command {name!r}{did_you_mean(name, COMMANDS)}", remedy="tracknet --help lists them"
-        )
-    module = importlib.import_module(COMMANDS[name][0])
-    return int(module.run(rest))
-
-
-def main() -> int:
-    """Entry point."""
-    return cli_main(run)
+        return cli_main(run, args)
+    args.remove(name)
+    # The command's own entry point knows how its process has to end.
+    return int(importlib.import_module(COMMANDS[name][0]).main(args))

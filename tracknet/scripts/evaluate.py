@@ -235,9 +235,9 @@ def _how(args: argparse.Namespace) -> dict[str, Any]:
     return {name: getattr(args, name) for name in names}
 
 
-def main() -> int:
-    """Entry point."""
-    return cli_main(run)
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; returns its exit code."""
+    return cli_main(run, argv)
 
 
 if __name__ == "__main__":

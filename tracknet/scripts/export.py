@@ -172,9 +172,9 @@ def _problems(args: argparse.Namespace) -> Sequence[str]:
     return problems
 
 
-def main() -> int:
-    """Entry point."""
-    return cli_main(run)
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; returns its exit code."""
+    return cli_main(run, argv)
 
 
 if __name__ == "__main__":

@@ -282,9 +282,9 @@ def _pair(xy: Any) -> tuple[float, float]:
     return float(xy[0]), float(xy[1])
 
 
-def main() -> int:
-    """Entry point."""
-    return cli_main(run)
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; returns its exit code."""
+    return cli_main(run, argv)
 
 
 if __name__ == "__main__":

@@ -183,9 +183,9 @@ def _stopped_by_signals() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-def main() -> int:
-    """Entry point."""
-    code = cli_main(run)
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; returns its exit code, or ends the process with it."""
+    code = cli_main(run, argv)
     # A thread that waits for a silent pipe, or is in the middle of a large batch, cannot be ended, and Python aborts
     # (exit code 134) when it finds such a one at its own end. All files are closed by now.
     if any(thread.daemon and thread.is_alive() for thread in threading.enumerate()):

@@ -280,9 +280,9 @@ def _say(line: str) -> None:
     print(line, flush=True)
 
 
-def main() -> int:
-    """Entry point."""
-    return cli_main(run)
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; returns its exit code."""
+    return cli_main(run, argv)
 
 
 if __name__ == "__main__":
