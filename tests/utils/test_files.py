@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tracknet.utils.files import hash_stream, replace_file
+from tracknet.utils.files import hash_stream, new_folder, replace_file
 
 
 def test_replace_is_all_or_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,3 +33,25 @@ def test_hash_of_what_is_left_to_read(tmp_path: Path) -> None:
     with (tmp_path / "file").open("rb") as file:
         file.seek(5)
         assert hash_stream(file) == hashlib.sha256(data[5:]).hexdigest()
+
+
+def test_a_new_folder_is_on_the_disk_with_all_its_names_before_it_has_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files, the folders that hold their names, and last the folder that holds the new one."""
+    synced: list[int] = []
+    fsync = os.fsync
+
+    def noted(handle: int) -> None:
+        synced.append(os.fstat(handle).st_ino)
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    with new_folder(tmp_path / "new") as part:
+        (part / "deep" / "er").mkdir(parents=True)
+        (part / "deep" / "er" / "file").write_bytes(b"content")
+    new = tmp_path / "new"
+    inodes = [path.stat().st_ino for path in (*new.rglob("*"), new)]
+    assert len(inodes) == 4
+    assert sorted(synced[:-1]) == sorted(inodes)
+    assert synced[-1] == tmp_path.stat().st_ino

@@ -55,9 +55,12 @@ def new_folder(target: Path) -> Iterator[Path]:
     part.mkdir(parents=True)
     try:
         yield part
-        for file in part.rglob("*"):
-            if file.is_file():
-                with file.open("rb") as handle:
+        # A file's name is in its folder's data: without the folder's own sync a power cut may leave it empty.
+        for place in (*part.rglob("*"), part):
+            if place.is_dir():
+                sync_folder(place)
+            elif place.is_file():
+                with place.open("rb") as handle:
                     os.fsync(handle.fileno())
         shutil.rmtree(aside, ignore_errors=True)
         if target.exists():
