@@ -102,6 +102,31 @@ def test_what_the_machine_refuses_comes_with_advice(
         cli_main(raising(error), ["--traceback"])
 
 
+@pytest.mark.parametrize(
+    ("forbidden", "remedy"),
+    [
+        ("folder/file", "give yourself permission to read it, or choose another"),
+        ("folder", "give yourself permission to enter {folder}, or choose another folder"),
+        (None, "give yourself permission to write there, or choose another folder"),
+    ],
+)
+def test_the_permission_that_is_lacking_is_named(
+    forbidden: str | None,
+    remedy: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Whoever runs the tests as root may do everything; what may be done is therefore said here."""
+    (tmp_path / "folder").mkdir()
+    path = tmp_path / "folder" / "file"
+    path.write_text("content")
+    monkeypatch.setattr(os, "access", lambda asked, mode: forbidden is None or asked != tmp_path / forbidden)
+    assert cli_main(raising(OSError(errno.EACCES, "Permission denied", str(path))), []) == 1
+    wanted = remedy.format(folder=path.parent)
+    assert capsys.readouterr().err == f"error: Permission denied: {path}\n  remedy: {wanted}\n"
+
+
 def test_a_path_that_is_wrong_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli_main(lambda argv: len((tmp_path / "none").read_bytes()), []) == 1
     printed = capsys.readouterr().err

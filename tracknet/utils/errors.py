@@ -8,6 +8,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 EXIT_DONE, EXIT_FAILED, EXIT_WRONG_REQUEST, EXIT_INTERRUPTED = 0, 1, 2, 130
 
@@ -96,10 +97,13 @@ def cli_main(run: Callable[[list[str]], int], argv: Sequence[str] | None = None)
         return EXIT_FAILED
     except OSError as error:
         # Without a file's name it is no fault of a path that was given, but ours.
-        if show_traceback or (error.errno not in _ADVICE and error.filename is None):
+        if show_traceback or (error.errno not in (*_FORBIDDEN, *_ADVICE) and error.filename is None):
             raise
         where = f" {error.filename}" if error.filename else ""
-        advice = _ADVICE.get(error.errno or 0, "check that path, or choose another")
+        if error.errno in _FORBIDDEN:
+            advice = _permission_needed(error.filename)
+        else:
+            advice = _ADVICE.get(error.errno or 0, "check that path, or choose another")
         print(f"error: {error.strerror}:{where}\n  remedy: {advice}", file=sys.stderr)
         return EXIT_FAILED
 
@@ -111,9 +115,19 @@ def _print_any_name() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
+def _permission_needed(name: object) -> str:
+    """What to do about a path that is forbidden. The error does not say whether it was read or written."""
+    if isinstance(name, str):
+        path = Path(name).absolute()
+        if not os.access(path.parent, os.X_OK):
+            return f"give yourself permission to enter {path.parent}, or choose another folder"
+        if path.exists() and not os.access(path, os.R_OK):
+            return "give yourself permission to read it, or choose another"
+    return "give yourself permission to write there, or choose another folder"
+
+
+_FORBIDDEN = (errno.EACCES, errno.EPERM)
 _ADVICE = {
-    errno.EACCES: "give yourself permission to write there, or choose another folder",
-    errno.EPERM: "give yourself permission to write there, or choose another folder",
     errno.ENOTDIR: "a part of that path is a file: choose another folder",
     errno.EEXIST: "there is a file of that name: choose another folder",
     errno.EROFS: "that disk is read-only: choose another folder",
