@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tracknet.utils.errors import Interrupted, RunError, UserError, cli_main
+from tracknet.utils.errors import Interrupted, RunError, UserError, cli_main, first_line
 
 
 def raising(error: BaseException) -> Callable[[list[str]], int]:
@@ -194,3 +194,18 @@ def test_an_error_survives_its_way_between_processes(kind: type[UserError]) -> N
     assert copy.exit_code == kind.exit_code
     bare = pickle.loads(pickle.dumps(kind("cut")))
     assert (bare.problems, bare.remedy) == ((), None)
+
+
+@pytest.mark.parametrize(
+    ("said", "first"),
+    [
+        ("", "ValueError"),
+        (" \n\n", "ValueError"),
+        ("\n  the fault  \nand where it was", "the fault"),
+        ("backend='inductor' raised:\n  no compiler\nmore", "backend='inductor' raised: no compiler"),
+        ("raised:", "raised:"),
+    ],
+)
+def test_what_an_error_says_first(said: str, first: str) -> None:
+    """Also of one that says nothing."""
+    assert first_line(ValueError(said)) == first

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from tracknet.datasets.remote_path import RemotePath
 from tracknet.datasets.schema import INDEX_COLUMNS, INDEX_NAME
 from tracknet.datasets.table import NO_STATUS
-from tracknet.utils.errors import RunError
+from tracknet.utils.errors import RunError, first_line
 from tracknet.utils.parquet import read_parquet
 
 BUILD_AGAIN = "run the build command again: it replaces what is missing or damaged and keeps the rest"
@@ -59,7 +59,7 @@ def read_index(
         table = read_parquet(content, names)
         return {name: _column(table, name) for name in names}, digest
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
-        raise RunError(f"{path} is damaged: {str(error).splitlines()[0]}", remedy=remedy) from None
+        raise RunError(f"{path} is damaged: {first_line(error)}", remedy=remedy) from None
 
 
 def as_rows(columns: Columns) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from tracknet.inference.export_format import INPUT_NAME, METADATA_KEY, OUTPUT_NA
 from tracknet.inference.onnx_seal import check_seal, unsealing
 from tracknet.models.precision import resolve_device
 from tracknet.utils.checksums import CHECKSUM_KEY, check_archive
-from tracknet.utils.errors import RunError, UserError
+from tracknet.utils.errors import RunError, UserError, first_line
 
 
 class Port(NamedTuple):
@@ -79,7 +79,7 @@ class OnnxGraph:
         except UserError:
             raise
         except Exception as error:  # onnxruntime has a family of its own for every kind of fault
-            first = str(error).strip().splitlines()[0]
+            first = first_line(error)
             raise RunError(
                 f"{path} is damaged, or needs a newer onnxruntime: {first}", remedy="copy or export it again"
             ) from error
@@ -117,7 +117,7 @@ class ProgramGraph:
         try:
             program = torch.export.load(path)
         except Exception as error:  # zip, JSON, schema and pickle errors
-            first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            first = first_line(error)
             raise RunError(
                 f"{path} is damaged, or of another torch than {torch.__version__}: {first}",
                 remedy="copy or export it again",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from tracknet.utils.errors import UserError
+from tracknet.utils.errors import UserError, first_line
 
 
 def resolve_device(name: str) -> torch.device:
@@ -23,7 +23,7 @@ def resolve_device(name: str) -> torch.device:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         raise UserError(
-            f"the device {name} cannot be used: {str(error).splitlines()[0]}",
+            f"the device {name} cannot be used: {first_line(error)}",
             remedy="`auto` takes what is there",
         ) from None
     return device

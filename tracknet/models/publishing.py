@@ -14,7 +14,7 @@ from huggingface_hub.errors import EntryNotFoundError, HFValidationError
 from tracknet.models import persistence
 from tracknet.models.model_card import Evaluation, model_card
 from tracknet.models.model_folder import resolve_model_folder
-from tracknet.utils.errors import RunError, UserError
+from tracknet.utils.errors import RunError, UserError, first_line
 
 if TYPE_CHECKING:
     from tracknet.models.model import TrackNet
@@ -83,7 +83,7 @@ def push(
                 f"the hub lets you write no {repo_id} (HTTP {status})",
                 remedy="log in with a token that may write (`hf auth login`, or HF_TOKEN), under your own name",
             ) from error
-        first = str(error).strip().split("\n")[0] or type(error).__name__
+        first = first_line(error)
         raise RunError(
             f"the upload to {repo_id} failed: {first}",
             remedy="try again; what the hub has stays as it was, for the files come in one commit",

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from tracknet.models.model import TrackNet
-from tracknet.utils.errors import UserError
+from tracknet.utils.errors import UserError, first_line
 from tracknet.utils.settings import SpeedConfig, TrainingConfig
 
 # Of torch.compile; CUDA graphs are left out of `max-autotune`: they keep a copy of every output's memory for each
@@ -114,7 +114,7 @@ def compile_faults_told(mode: str) -> Iterator[None]:
         if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
             raise
         raise UserError(
-            f"training.compile={mode}: this model cannot be compiled here: {_first_line(error)}",
+            f"training.compile={mode}: this model cannot be compiled here: {first_line(error)}",
             remedy="train with training.compile=off",
         ) from None
 
@@ -155,9 +155,3 @@ def describe(training: TrainingConfig, device: torch.device) -> str:
     if device.type == "cuda":
         parts += [name for name, on in (("prefetch", speed.prefetch), ("TF32", speed.tf32)) if on]
     return ", ".join(parts)
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    # "backend='inductor' raised:", and what it was.
-    return " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]

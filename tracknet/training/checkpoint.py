@@ -26,7 +26,7 @@ from safetensors import SafetensorError
 
 from tracknet.models.model import TrackNet
 from tracknet.utils.checksums import check_archive
-from tracknet.utils.errors import RunError, UserError
+from tracknet.utils.errors import RunError, UserError, first_line
 from tracknet.utils.files import new_folder, restore_folders, write_json
 
 
@@ -88,7 +88,7 @@ def save_checkpoint(
     except (SafetensorError, RuntimeError) as error:
         # How torch and safetensors report a full disk.
         raise RunError(
-            f"{target} cannot be written: {str(error).splitlines()[0]}",
+            f"{target} cannot be written: {first_line(error)}",
             remedy="is the disk full? The checkpoints before it are whole; free some room and go on with --resume",
         ) from None
     _point(folder / "last", target.name)
@@ -122,7 +122,7 @@ def load_checkpoint(folder: Path) -> tuple[Path, TrainingState, dict[str, Any]]:
         tensors = torch.load(optimizer, map_location="cpu", weights_only=True)
     except (OSError, ValueError, TypeError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise RunError(
-            f"{newest} cannot be read: {str(error).splitlines()[0]}",
+            f"{newest} cannot be read: {first_line(error)}",
             remedy=f"remove {newest} to go on from the checkpoint before it",
         ) from None
     return newest / "model", state, tensors

@@ -28,7 +28,7 @@ from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from tracknet.datasets.topology import Topology
-from tracknet.utils.errors import Interrupted, RunError, UserError
+from tracknet.utils.errors import Interrupted, RunError, UserError, first_line
 from tracknet.utils.lock_record import is_dead, new_record
 from tracknet.utils.naming import listed
 
@@ -74,7 +74,7 @@ class Ranks:
             distributed.init_process_group(backend)
         except (RuntimeError, ValueError) as error:
             raise UserError(
-                f"rank {topology.rank} of {topology.world_size} cannot join the others: {str(error).splitlines()[0]}",
+                f"rank {topology.rank} of {topology.world_size} cannot join the others: {first_line(error)}",
                 remedy="start the processes with torchrun, which sets RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT; "
                 "to train in one process, unset WORLD_SIZE",
             ) from None
@@ -164,9 +164,9 @@ class Ranks:
             known = isinstance(error, distributed.DistError) or any(word in text for word in _BROKEN)
             if self.alone or not known:
                 raise
-            raise self._lost(str(error)) from None
+            raise self._lost(error) from None
 
-    def _lost(self, said: str) -> LostRank:
+    def _lost(self, error: Exception) -> LostRank:
         """Which process ended, where that can be seen from here, and what to do."""
         deadline_s = time.monotonic() + _TO_BE_GONE_S
         # Its connections close a moment before it is gone.
@@ -180,7 +180,7 @@ class Ranks:
         else:
             which = "; none on this machine has ended: one of them may hang"
         # Without the place in torch's own source, at its beginning.
-        short = re.sub(r"^(\[[^\]]*\]\s*)+", "", said.strip().splitlines()[0])[:_MOST_SAID]
+        short = re.sub(r"^(\[[^\]]*\]\s*)+", "", first_line(error))[:_MOST_SAID]
         return LostRank(
             f"rank {self.topology.rank} lost another process of this training{which}",
             remedy="its own message says why (none at all: it was killed, often for memory); "

@@ -13,6 +13,7 @@ import torch
 from tracknet.datasets.batch import Batch
 from tracknet.training.device_memory import DeviceMemory
 from tracknet.training.micro_batches import MicroBatches, too_many_to_predict
+from tracknet.utils.errors import first_line
 
 
 class EvaluationParts:
@@ -52,7 +53,7 @@ class EvaluationParts:
                 logits = [forward(part) for part in self._micro.parts(batch)]
                 return logits[0] if len(logits) == 1 else torch.cat(logits)
             except torch.OutOfMemoryError as error:
-                reason = str(error).splitlines()[0]
+                reason = first_line(error)
             # Here and not above: an exception that is being handled holds the tensors of what raised it.
             logits = []
             if self._memory is not None:

@@ -28,7 +28,7 @@ from tracknet.training.pictures import OverlayCollector
 from tracknet.training.same_data import check_same_data
 from tracknet.training.stored_features import feature_opener
 from tracknet.utils.environment import describe_environment
-from tracknet.utils.errors import RunError, UserError
+from tracknet.utils.errors import RunError, UserError, first_line
 from tracknet.utils.heatmap import DECODERS
 from tracknet.utils.naming import listed
 from tracknet.utils.progress import Progress
@@ -147,7 +147,7 @@ def run_model(
         except torch.OutOfMemoryError as error:
             # Not of the model's pass, but of what is read from its maps.
             raise RunError(
-                f"memory ran out: {str(error).splitlines()[0]}",
+                f"memory ran out: {first_line(error)}",
                 remedy=f"set --batch-size {max(1, batch_size // 2)}",
             ) from None
         finally:

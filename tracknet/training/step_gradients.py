@@ -24,7 +24,7 @@ from tracknet.training.micro_batches import MicroBatches, too_many
 from tracknet.training.step_batches import StepBatches
 from tracknet.training.step_figures import StepFigures
 from tracknet.training.step_sizes import StepSizes
-from tracknet.utils.errors import RunError
+from tracknet.utils.errors import RunError, first_line
 from tracknet.utils.settings import TrainingConfig
 
 
@@ -137,7 +137,7 @@ class StepGradients:
             try:
                 return self._in_parts(taken, number)
             except torch.OutOfMemoryError as error:
-                reason = str(error).splitlines()[0]
+                reason = first_line(error)
             # Here and not above: an exception that is being handled holds the tensors of what raised it.
             self._forget()
             # Other ranks have gone on to where they wait for these gradients: too late for another attempt.

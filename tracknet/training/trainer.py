@@ -30,7 +30,7 @@ from tracknet.training.stream_counts import count_stream
 from tracknet.training.validation import Validation
 from tracknet.training.watch import EmptyMapWatch
 from tracknet.training.weight_update import HalfChanged
-from tracknet.utils.errors import Interrupted, RunError, UserError
+from tracknet.utils.errors import Interrupted, RunError, UserError, first_line
 from tracknet.utils.settings import Config
 
 # torchrun passes a signal on at once, and ends its processes 30 s later.
@@ -173,7 +173,7 @@ class Trainer:
                 self._end_epoch(log)
             return
         except torch.OutOfMemoryError as error:
-            reason = str(error).splitlines()[0]
+            reason = first_line(error)
         # Here and not above: an exception that is being handled holds the tensors of what raised it.
         if self._memory is not None:
             self._memory.release()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from tracknet.utils.errors import RunError
+from tracknet.utils.errors import RunError, first_line
 
 _MOMENTS = 2
 _GIB = 2**30
@@ -36,7 +36,7 @@ def update_weights(optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScale
         raise RunError(
             f"the optimizer's {_MOMENTS} moments of {sum(p.numel() for p in new):,} weights "
             f"({_MOMENTS * sum(p.nbytes for p in new) / _GIB:.2f} GiB) do not fit into memory beside the weights and "
-            f"their gradients: {_first_line(error)}",
+            f"their gradients: {first_line(error)}",
             remedy="train fewer weights: model.backbone.freeze=true, adapters (model.backbone.lora={rank: 8}) or a "
             "smaller backbone; how many windows go through the model at a time is of no account here",
         ) from None
@@ -44,7 +44,7 @@ def update_weights(optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScale
         scaler.step(optimizer)
     except torch.OutOfMemoryError as error:
         raise HalfChanged(
-            f"memory ran out within the optimizer's step, with some of the weights changed: {_first_line(error)}",
+            f"memory ran out within the optimizer's step, with some of the weights changed: {first_line(error)}",
             remedy="AdamW in one kernel takes no memory of its own: training.speed.fused_optimizer=true, where the "
             "device has it; or train fewer weights. Go on from the last checkpoint with --resume",
         ) from None
@@ -58,7 +58,3 @@ def reserve_moments(weights: list[torch.Tensor]) -> None:
     """
     held = [torch.empty_like(weight) for weight in weights for _ in range(_MOMENTS)]
     held.clear()
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0]

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from tracknet.utils.errors import UserError
+from tracknet.utils.errors import UserError, first_line
 from tracknet.utils.naming import counted, did_you_mean, natural_key
 from tracknet.utils.settings import Config
 from tracknet.utils.settings_checker import SettingsChecker, suggest_full_key
@@ -179,11 +179,11 @@ def _compose(tree: dict[str, Any], origin: dict[str, str], overrides: Sequence[s
         except TypeError:  # of a merge: a list onto keys and values, or these onto a list
             problems.append(_unlike(OmegaConf.to_container(merged, resolve=False), key, value))
         except Exception as error:  # PyYAML's and OmegaConf's own families
-            problems.append(f"{key} (command line): {str(error).splitlines()[0]}")
+            problems.append(f"{key} (command line): {first_line(error)}")
     try:
         plain = OmegaConf.to_container(merged, resolve=True)
     except OmegaConfBaseException as error:
-        raise UserError(f"the configuration cannot be resolved: {str(error).splitlines()[0]}") from None
+        raise UserError(f"the configuration cannot be resolved: {first_line(error)}") from None
     return from_plain(Config, plain, origin=origin, problems=problems)
 
 
@@ -201,7 +201,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         loaded = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
     except Exception as error:  # PyYAML's and OmegaConf's own families, and undecodable bytes
-        raise UserError(f"{path} is no readable YAML: {str(error).splitlines()[0]}") from None
+        raise UserError(f"{path} is no readable YAML: {first_line(error)}") from None
     if not isinstance(loaded, dict):
         raise UserError(f"{path} must hold keys and values, it holds a {type(loaded).__name__}")
     return typing.cast(dict[str, Any], loaded)

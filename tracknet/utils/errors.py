@@ -60,6 +60,13 @@ def shorten(problems: Sequence[str], limit: int = 10) -> list[str]:
     return [*problems[:limit], f"and {len(problems) - limit:,} more"]
 
 
+def first_line(error: BaseException) -> str:
+    """What an error says before it goes into detail; its type where it says nothing."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    # "backend='inductor' raised:" needs what was raised.
+    return " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
+
+
 def _rebuild(kind: type[UserError], what: str, problems: Sequence[str], remedy: str | None) -> UserError:
     return kind(what, problems=problems, remedy=remedy)
 

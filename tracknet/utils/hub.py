@@ -16,7 +16,7 @@ from huggingface_hub.errors import GatedRepoError, HFValidationError, Repository
 from safetensors import SafetensorError
 from transformers.utils import logging as transformers_logging
 
-from tracknet.utils.errors import UserError
+from tracknet.utils.errors import UserError, first_line
 
 _PROBE_TIMEOUT_S = 10.0
 _LOADING_ERRORS = (OSError, ValueError, RuntimeError, SafetensorError)
@@ -42,7 +42,7 @@ def on_hub(name: str, load: Callable[..., _T], *, remedy: str) -> _T:
             return load(name, local_files_only=True)
     except _LOADING_ERRORS as error:
         if folder.is_dir():
-            raise UserError(f"cannot load the model in {name}: {_first_line(error)}") from error
+            raise UserError(f"cannot load the model in {name}: {first_line(error)}") from error
         if looks_like_path(name):
             raise UserError(f"there is no model folder {name} (looked in {Path.cwd()})") from None
         not_cached = error
@@ -55,7 +55,7 @@ def on_hub(name: str, load: Callable[..., _T], *, remedy: str) -> _T:
         return load(name, local_files_only=False)
     except _LOADING_ERRORS as error:
         # transformers wraps a refusal in a plain OSError that talks of the gate.
-        why = _GATED if "gated" in str(error).lower() else _first_line(error)
+        why = _GATED if "gated" in str(error).lower() else first_line(error)
         raise UserError(f"cannot load {name}, which is no folder here: {why}", remedy=remedy) from error
 
 
@@ -106,12 +106,8 @@ def _obstacle(name: str) -> str | None:
     except HFValidationError:
         return "this is neither a folder nor a hub name (owner/model)"
     except Exception as error:  # httpx, requests or OS errors, whichever huggingface_hub uses
-        return f"it is not in the local cache, and the hub cannot be reached ({_first_line(error)})"
+        return f"it is not in the local cache, and the hub cannot be reached ({first_line(error)})"
     return None
 
 
 _GATED = "the model is gated, and you have no access (no token, or its licence is not accepted)"
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().split("\n")[0] or type(error).__name__

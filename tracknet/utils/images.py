@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from tracknet.utils.errors import first_line
 from tracknet.utils.geometry import Size
 
 if TYPE_CHECKING:
@@ -213,7 +214,7 @@ def _decode(
     try:
         picture = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:
-        raise ImageError(f"cannot be decoded ({str(error).splitlines()[0]})") from None
+        raise ImageError(f"cannot be decoded ({first_line(error)})") from None
     if picture is None:
         raise ImageError(f"cannot be decoded ({len(data):,} bytes)")
     return np.asarray(picture, dtype=np.uint8)

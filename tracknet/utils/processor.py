@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tracknet.utils.errors import UserError
+from tracknet.utils.errors import UserError, first_line
 from tracknet.utils.geometry import Size
 from tracknet.utils.settings import BackboneConfig
 
@@ -90,7 +90,7 @@ def _read_folder(folder: Path) -> Any:
         return _load(folder)
     except (OSError, ValueError, ImportError) as error:
         raise UserError(
-            f"the image processor of {folder} cannot be read: {str(error).strip().splitlines()[0]}",
+            f"the image processor of {folder} cannot be read: {first_line(error)}",
             remedy=f"mend its {_PROCESSOR_FILE}; without that file, data.resize=[WIDTH,HEIGHT] takes ImageNet's values",
         ) from None
 

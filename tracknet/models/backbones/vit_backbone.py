@@ -15,7 +15,7 @@ from tracknet.models.backbones.depths import layer_depths
 from tracknet.models.backbones.layer_taps import LayerTaps
 from tracknet.models.backbones.lora import add_adapters, is_adapter
 from tracknet.models.backbones.positions import mend_positions
-from tracknet.utils.errors import UserError
+from tracknet.utils.errors import UserError, first_line
 from tracknet.utils.geometry import Size
 from tracknet.utils.settings import LoraConfig
 
@@ -95,7 +95,7 @@ class ViTBackbone(nn.Module):
             self.vit.set_attn_implementation(name)
         except ValueError as error:
             raise UserError(
-                f"model type {self.hf_config.model_type!r} has no {name} attention: {str(error).splitlines()[0]}",
+                f"model type {self.hf_config.model_type!r} has no {name} attention: {first_line(error)}",
                 remedy="set training.speed.attention=eager",
             ) from None
 

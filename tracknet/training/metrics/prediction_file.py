@@ -26,7 +26,7 @@ from tracknet.datasets.table import NO_STATUS, FrameTable
 from tracknet.training.metrics.origin import PredictionOrigin, ThresholdOrigin
 from tracknet.training.metrics.prediction_checksum import CHECKSUM_KEY, checksum_of
 from tracknet.training.metrics.predictions import Predictions
-from tracknet.utils.errors import RunError, UserError
+from tracknet.utils.errors import RunError, UserError, first_line
 from tracknet.utils.files import finite_or_none, replace_file
 from tracknet.utils.naming import listed
 from tracknet.utils.parquet import read_parquet
@@ -198,8 +198,7 @@ def _read_columns(path: Path) -> tuple[dict[str, list[Any]], dict[str, str]]:
         # Only where there is one: it takes no nulls, and what has nulls where there may be none is told by its name.
         now = None if was is None else checksum_of(columns, metadata)
     except on_damage as error:
-        what = (str(error).splitlines() or [type(error).__name__])[0]
-        raise RunError(f"{path} is no Parquet file, or damaged: {what}", remedy=again) from None
+        raise RunError(f"{path} is no Parquet file, or damaged: {first_line(error)}", remedy=again) from None
     lacking = [name for name in COLUMNS if name not in names]
     if lacking:
         raise UserError(
