@@ -19,12 +19,11 @@ from pipelines.wording import counted
 from tracknet.datasets.label_csv import (
     FaultKind,
     LabelFault,
-    coordinate,
     list_faults,
-    read_rows,
     whole_number,
 )
 from tracknet.datasets.schema import Visibility
+from tracknet.utils.csv_rows import NoCsvError, finite_number, read_rows
 from tracknet.utils.errors import UserError
 
 Coordinates = Literal["pixel", "normalised"]
@@ -67,13 +66,15 @@ class BallFile:
 
 def read_ball_csv(path: Path) -> BallFile:
     """Reads one file; what is wrong with it is in its faults."""
-    cells, fault = read_rows(path)
-    if fault is not None:
+    try:
+        cells = read_rows(path)
+    except NoCsvError as error:
+        fault = LabelFault(path, error.line, str(error), FaultKind.FILE)
         return BallFile(path, (), (fault,), frozenset())
-    places = _find_columns(cells[0][1] if cells else [])
+    places = _find_columns(cells[0].cells if cells else [])
     if isinstance(places, str):
         return BallFile(path, (), (LabelFault(path, 1, places, FaultKind.FILE),), frozenset())
-    width = len(cells[0][1])
+    width = len(cells[0].cells)
     rows: list[BallRow] = []
     faults: list[LabelFault] = []
     lines_of: dict[int, int] = {}
@@ -182,7 +183,7 @@ def _parse_ball(
     visibility = Visibility(whole_number(visibility_cell, "visibility", len(Visibility)))
     xy = None
     if x_cell or y_cell:
-        xy = (coordinate(x_cell, "x"), coordinate(y_cell, "y"))
+        xy = (finite_number(x_cell, "x"), finite_number(y_cell, "y"))
     if visibility is Visibility.ABSENT:
         if xy not in (None, (0.0, 0.0)):
             raise ValueError(

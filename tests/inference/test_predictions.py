@@ -113,6 +113,11 @@ def test_nothing_at_all_is_written_and_read(tmp_path: Path):
         ("a.csv", "frame,time_s,x,y,score,visible\n0,0,1\n", "line 2 has 3 cells"),
         ("a.csv", "frame,time_s,x,y,score,visible\none,0,1,1,1,1\n", "'one'"),
         ("a.csv", "", "no column frame"),
+        (
+            "a.csv",
+            'frame,time_s,x,y,score,visible\n"0',
+            "a.csv holds no predictions: is no CSV: unexpected end",
+        ),
         ("a.json", "[1, 2]", "holds no predictions"),
         ("a.parquet", "PAR1", "holds no predictions"),
         ("a.txt", "", "no known ending"),

@@ -11,9 +11,6 @@ Visibility 0 is a frame without the ball, and exactly there the other cells are 
 
 from __future__ import annotations
 
-import csv
-import io
-import math
 import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -22,6 +19,7 @@ from pathlib import Path
 from typing import Literal
 
 from tracknet.datasets.schema import FrameLabel, LabelledClip, Status, Visibility
+from tracknet.utils.csv_rows import CsvRow, NoCsvError, finite_number, read_rows
 from tracknet.utils.errors import UserError, shorten
 from tracknet.utils.geometry import Size
 from tracknet.utils.naming import counted
@@ -195,47 +193,21 @@ def _onto_picture(label: FrameLabel, size: Size) -> FrameLabel:
     return replace(label, xy_px=(min(max(x, 0.0), size.width - 1.0), min(max(y, 0.0), size.height - 1.0)))
 
 
-def read_rows(path: Path) -> tuple[list[tuple[int, list[str]]], LabelFault | None]:
-    """All rows of a CSV file, the header's among them, or the fault of the file as a whole.
-
-    Returns:
-        (line, stripped cells) of every row, blank ones at the end left out; and why there are none.
-
-    """
-
-    def fault(row: int | None, message: str) -> tuple[list[tuple[int, list[str]]], LabelFault]:
-        return [], LabelFault(path, row, message, FaultKind.FILE)
-
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        return fault(None, f"cannot be read: {error.strerror}")
-    except UnicodeDecodeError as error:
-        return fault(None, f"is not UTF-8 text (byte {error.start})")
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    try:
-        rows = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
-    except csv.Error as error:
-        return fault(reader.line_num, f"is no CSV: {error}")
-    while len(rows) > 1 and not any(rows[-1][1]):
-        rows.pop()
-    return rows, None
-
-
-def _read_cells(path: Path) -> tuple[list[tuple[int, list[str]]], list[LabelFault]]:
+def _read_cells(path: Path) -> tuple[list[CsvRow], list[LabelFault]]:
     """The rows below the header, or the file's fault."""
-    rows, fault = read_rows(path)
-    if fault is not None:
-        return [], [fault]
-    if not rows or tuple(rows[0][1]) not in (HEADER, README_HEADER):
-        found = ",".join(rows[0][1]) if rows else ""
+    try:
+        rows = read_rows(path)
+    except NoCsvError as error:
+        return [], [LabelFault(path, error.line, str(error), FaultKind.FILE)]
+    if not rows or tuple(rows[0].cells) not in (HEADER, README_HEADER):
+        found = ",".join(rows[0].cells) if rows else ""
         message = f"has the header {found!r}; it must be {','.join(HEADER)!r} or {','.join(README_HEADER)!r}"
         return [], [LabelFault(path, 1, message, FaultKind.FILE)]
     return rows[1:], []
 
 
 def _parse_rows(
-    cells: list[tuple[int, list[str]]], path: Path, size: Size, frame_names: Collection[str] | None
+    cells: list[CsvRow], path: Path, size: Size, frame_names: Collection[str] | None
 ) -> list[ParsedRow]:
     rows: list[ParsedRow] = []
     lines_of: dict[int, int] = {}
@@ -276,7 +248,7 @@ def _parse_row(row: list[str], folder: Path) -> FrameLabel:
         return FrameLabel(folder / name, number, visibility, None, None)
     if not x_cell or not y_cell:
         raise ValueError(f"visibility {code} with blank coordinates")
-    xy_px = (coordinate(x_cell, "x"), coordinate(y_cell, "y"))
+    xy_px = (finite_number(x_cell, "x"), finite_number(y_cell, "y"))
     status = Status(whole_number(status_cell, "status", len(Status)))
     return FrameLabel(folder / name, number, visibility, xy_px, status)
 
@@ -314,14 +286,3 @@ def whole_number(cell: str, what: str, count: int) -> int:
     if text not in [str(code) for code in range(count)]:
         raise ValueError(f"{what} {cell!r} is none of {', '.join(map(str, range(count)))}")
     return int(text)
-
-
-def coordinate(cell: str, axis: str) -> float:
-    """A cell as a finite number; raises `ValueError` with what is wrong."""
-    try:
-        value = float(cell)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise ValueError(f"{axis} {cell!r} is no number")
-    return value

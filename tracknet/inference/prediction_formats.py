@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from tracknet.utils.csv_rows import read_rows
 from tracknet.utils.errors import UserError
 from tracknet.utils.files import finite_or_none
 from tracknet.utils.geometry import Size
@@ -77,10 +77,10 @@ def read(path: Path) -> Stored:
         raise UserError(
             f"{path} has no known ending", remedy="give a file that ends in .csv, .parquet or .json"
         )
+    if not path.exists():
+        raise UserError(f"there is no file {path}")
     try:
         return reader(path)
-    except FileNotFoundError:
-        raise UserError(f"there is no file {path}") from None
     except (ValueError, KeyError, TypeError) as error:  # pyarrow's own errors are ValueErrors too
         raise UserError(f"{path} holds no predictions: {error}") from None
 
@@ -147,14 +147,14 @@ def _csv_cells(name: str, values: npt.NDArray[Any]) -> list[str]:
 
 
 def _read_csv(path: Path) -> Stored:
-    rows = list(csv.reader(io.StringIO(path.read_bytes().decode("utf-8-sig"), newline=""), strict=True))
-    header = rows[0] if rows else []
+    rows = read_rows(path)
+    header = rows[0].cells if rows else []
     if missing := [name for name in COLUMNS if name not in header]:
         raise ValueError(f"no column {', '.join(missing)}")
-    for line, row in enumerate(rows[1:], start=2):
-        if len(row) != len(header):
-            raise ValueError(f"line {line} has {len(row)} cells, the header {len(header)}")
-    cells = {name: [row[at] for row in rows[1:]] for at, name in enumerate(header)}
+    for row in rows[1:]:
+        if len(row.cells) != len(header):
+            raise ValueError(f"line {row.line} has {len(row.cells)} cells, the header {len(header)}")
+    cells = {name: [row.cells[at] for row in rows[1:]] for at, name in enumerate(header)}
     return _from_columns({name: _from_text(name, values) for name, values in cells.items()}, {})
 
 

@@ -70,10 +70,11 @@ def test_every_fault_is_named_by_file_and_line(tmp_path: Path):
     )
     (tmp_path / "game1_Clip2.csv").write_text("Frame,Visibility,X\n0,1,1\n")
     (tmp_path / "game1_Clip3.csv").write_bytes(b"\xff\xfe\x00")
+    (tmp_path / "game1_Clip4.csv").mkdir()
     with pytest.raises(UserError) as error:
-        read_prediction_folder(tmp_path, table(("Clip1", 9), ("Clip2", 1), ("Clip3", 1)))
+        read_prediction_folder(tmp_path, table(("Clip1", 9), ("Clip2", 1), ("Clip3", 1), ("Clip4", 1)))
     message = str(error.value)
-    assert "have 8 faults" in message
+    assert "have 9 faults" in message
     for fault in (
         "Clip1.csv:2: x 'nan' is no number",
         "Clip1.csv:3: score -0.5 is below 0",
@@ -82,7 +83,8 @@ def test_every_fault_is_named_by_file_and_line(tmp_path: Path):
         "Clip1.csv:7: has 3 cells, needs 5",
         "Clip1.csv:9: frame 4 has a row already",
         "Clip2.csv:1: has no column for y",
-        "Clip3.csv: is no CSV text",
+        "Clip3.csv: is not UTF-8 text (byte 0)",
+        "Clip4.csv: cannot be read: Is a directory",
     ):
         assert fault in message
 

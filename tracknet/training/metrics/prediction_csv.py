@@ -9,8 +9,6 @@ Other columns are left alone.
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +20,7 @@ from tracknet.datasets.label_csv import FRAME_NAME, FaultKind, LabelFault, list_
 from tracknet.datasets.table import FrameTable
 from tracknet.training.metrics.prediction_file import check_clips, fit_notes
 from tracknet.training.metrics.predictions import Predictions
+from tracknet.utils.csv_rows import NoCsvError, finite_number, read_rows
 from tracknet.utils.errors import UserError
 from tracknet.utils.naming import listed, natural_key
 
@@ -146,12 +145,11 @@ def _read(path: Path) -> tuple[list[_Row], bool, list[LabelFault]]:
         faults.append(LabelFault(path, line, message, kind))
 
     try:
-        reader = csv.reader(io.StringIO(path.read_bytes().decode("utf-8-sig"), newline=""), strict=True)
-        lines = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
-    except (UnicodeDecodeError, csv.Error) as error:
-        fault(None, f"is no CSV text: {error}")
+        lines = read_rows(path)
+    except NoCsvError as error:
+        fault(error.line, str(error))
         return [], True, faults
-    header = [name.lower() for name in lines[0][1]] if lines else []
+    header = [name.lower() for name in lines[0].cells] if lines else []
     column = {
         what: next((header.index(name) for name in names if name in header), None)
         for what, names in _NAMES.items()
@@ -180,25 +178,15 @@ def _read(path: Path) -> tuple[list[_Row], bool, list[LabelFault]]:
 def _parse(cells: Mapping[str, str]) -> _Row:
     """One row; raises `ValueError` with what is wrong."""
     name = FRAME_NAME.fullmatch(cells["frame"])
-    frame = int(name[1]) if name else _number(cells["frame"], "frame")
-    visibility = _number(cells["visibility"], "visibility")
+    frame = int(name[1]) if name else finite_number(cells["frame"], "frame")
+    visibility = finite_number(cells["visibility"], "visibility")
     if frame != int(frame) or frame < 0:
         raise ValueError(f"frame {cells['frame']!r} is no whole number")
     if visibility not in (0, 1, 2, 3):
         raise ValueError(f"visibility {cells['visibility']!r} is none of 0, 1, 2, 3")
     if visibility == 0:
         return _Row(int(frame), math.nan, math.nan, 0.0)
-    score = _number(cells["score"], "score") if "score" in cells else 1.0
+    score = finite_number(cells["score"], "score") if "score" in cells else 1.0
     if score < 0:
         raise ValueError(f"score {score:g} is below 0")
-    return _Row(int(frame), _number(cells["x"], "x"), _number(cells["y"], "y"), score)
-
-
-def _number(cell: str, what: str) -> float:
-    try:
-        value = float(cell)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise ValueError(f"{what} {cell!r} is no number")
-    return value
+    return _Row(int(frame), finite_number(cells["x"], "x"), finite_number(cells["y"], "y"), score)
