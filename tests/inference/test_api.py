@@ -49,7 +49,7 @@ def test_whoever_stops_early_leaves_nothing_running(model_folder: Path, video: P
     balls = tracknet.track(video, model_folder, device="cpu", batch_size=1)
     assert next(balls).frame == 0
     assert threading.active_count() > before
-    balls.close()  # type: ignore[attr-defined]
+    balls.close()
     assert threading.active_count() <= before
 
 
@@ -112,6 +112,20 @@ def test_a_camera_by_its_number(monkeypatch: pytest.MonkeyPatch, model_folder: P
     assert asked == ["0"]
     predictor, *_ = api._prepare("0", model_folder, None, 30.0, 5.0, {"device": "cpu"})
     assert predictor.batch_size == 1  # a live picture is wanted now
+
+
+@pytest.mark.parametrize("leave", ["closed", "dropped"])
+def test_balls_that_nobody_asked_for_keep_no_camera(
+    leave: str, monkeypatch: pytest.MonkeyPatch, model_folder: Path
+):
+    camera = Mock(live=True)
+    monkeypatch.setattr(api, "open_frames", lambda spec, **how: camera)
+    balls = tracknet.track(0, model_folder, device="cpu")
+    camera.close.assert_not_called()
+    if leave == "closed":
+        balls.close()
+    del balls
+    camera.close.assert_called_once()
 
 
 def test_the_source_is_not_drawn_over(model_folder: Path, video: Path):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
-from typing import Any, TypedDict, Unpack, get_args
+from typing import Any, TypedDict, Unpack, cast, get_args
 
 from tracknet import __version__
 from tracknet.inference.ball import Ball
@@ -48,11 +48,13 @@ def track(
     fps: float = DEFAULT_FPS,
     timeout_s: float | None = DEFAULT_TIMEOUT_S,
     **settings: Unpack[Settings],
-) -> Iterator[Ball]:
+) -> Generator[Ball]:
     """The ball in each frame, one after the other, while the source is read.
 
         for ball in tracknet.track("match.mp4", model):
             print(ball.time_s, ball.x, ball.y, ball.score)
+
+    The source is open from the call on, until its end or until this generator is closed.
 
     Args:
         source: a video, a folder of pictures, a camera (`0`), a URL, `"-"`: see `frame_source.open_frames`.
@@ -66,7 +68,9 @@ def track(
         UserError: source or model cannot be had; `RunError` where the source breaks on the way.
     """
     predictor, opened, wanted = _prepare(source, model, frames, fps, timeout_s, settings)
-    return _balls(predictor, opened, wanted)
+    balls = _balls(predictor, opened, wanted)
+    next(balls)
+    return cast("Generator[Ball]", balls)
 
 
 def predict(
@@ -208,6 +212,12 @@ def _wanted(frames: Frames) -> FrameRange:
     return FrameRange(int(pair[0]), None if pair[1] is None else int(pair[1]))
 
 
-def _balls(predictor: Predictor, source: FrameSource, wanted: FrameRange) -> Iterator[Ball]:
+def _balls(predictor: Predictor, source: FrameSource, wanted: FrameRange) -> Generator[Ball | None]:
+    """`None`, up to where closing the generator closes the source, and then the balls."""
+    try:
+        yield None
+    except GeneratorExit:  # no frame was asked for; from then on the thread that reads the source closes it
+        source.close()
+        raise
     for block in predict_points(source, predictor, wanted):
         yield from balls_of(block, predictor.threshold)
