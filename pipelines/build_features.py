@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from tracknet.utils.errors import EXIT_DONE, UserError, cli_main
+from tracknet.utils.signals import Interrupts
 from tracknet.utils.urls import is_url, shown
 
 if TYPE_CHECKING:
@@ -78,7 +79,6 @@ def run(argv: Sequence[str]) -> int:
     from pathlib import Path
 
     from pipelines.feature_build import FeatureRequest, build_features, bytes_needed, digests
-    from pipelines.pool import interrupt_on_sigterm
     from pipelines.store import open_store, place_of
     from pipelines.wording import counted, megabytes
     from tracknet.datasets import shard_names
@@ -127,8 +127,7 @@ def run(argv: Sequence[str]) -> int:
         f"{info.stored_bytes / 1e3:,.0f} kB a frame, about {megabytes(bytes_needed(info, len(rows)))} in all",
         flush=True,
     )
-    interrupt_on_sigterm()
-    with FramesAhead(source, batch=args.batch, workers=args.workers) as reader:
+    with Interrupts(), FramesAhead(source, batch=args.batch, workers=args.workers) as reader:
         report = build_features(
             request,
             lambda task, check_stop: reader.batches(

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tracknet.utils.errors import EXIT_DONE, UserError, cli_main
+from tracknet.utils.signals import Interrupts
 
 if TYPE_CHECKING:
     from tracknet.utils.geometry import Size
@@ -124,7 +125,6 @@ def run(argv: list[str]) -> int:
     from pipelines.build import build
     from pipelines.executors import check_executor, check_staging, open_executor
     from pipelines.labels_only import rewrite_labels
-    from pipelines.pool import interrupt_on_sigterm
     from pipelines.request import BuildRequest, prepare
     from pipelines.store import open_store, place_of
     from pipelines.summary import describe_plan, describe_result, size_warnings
@@ -160,18 +160,18 @@ def run(argv: list[str]) -> int:
     print(describe_plan(prepared), flush=True)
     sources = {segment.frame_size for shard in prepared.plan.shards for segment in shard.segments}
     _warn([*prepared.warnings, *size_warnings(prepared.request.size, sources)])
-    interrupt_on_sigterm()
-    if args.labels_only:
-        report = rewrite_labels(prepared)
-    else:
-        with open_executor(
-            args.executor,
-            workers=args.workers,
-            scheduler=args.scheduler,
-            shards=len(prepared.plan.shards),
-            example=prepared.first_task,
-        ) as executor:
-            report = build(prepared, executor)
+    with Interrupts():
+        if args.labels_only:
+            report = rewrite_labels(prepared)
+        else:
+            with open_executor(
+                args.executor,
+                workers=args.workers,
+                scheduler=args.scheduler,
+                shards=len(prepared.plan.shards),
+                example=prepared.first_task,
+            ) as executor:
+                report = build(prepared, executor)
     if report.left_out:
         lines = "".join(f"\n  - {line}" for line in report.left_out)
         _warn([f"left out {counted(len(report.left_out), 'frame')} that cannot be decoded or found{lines}"])

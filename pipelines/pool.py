@@ -27,11 +27,6 @@ def usable_cpus() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def interrupt_on_sigterm() -> None:
-    """Stopping a service is no different from Ctrl-C."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-
-
 @contextlib.contextmanager
 def worker_pool(count: int) -> Iterator[Workers]:
     """So many processes; leaving them by an exception stops the tasks in progress.

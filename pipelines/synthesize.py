@@ -24,7 +24,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from pipelines.pool import interrupt_on_sigterm, usable_cpus
+from pipelines.pool import usable_cpus
 from pipelines.rally.clips import Request, cannot_write, clip_folder, is_whole, write_clips
 from pipelines.wording import counted
 from tracknet.datasets.label_csv import LABEL_NAME, parse_clip
@@ -33,6 +33,7 @@ from tracknet.utils.errors import UserError, cli_main
 from tracknet.utils.files import write_json
 from tracknet.utils.geometry import Size
 from tracknet.utils.progress import Progress
+from tracknet.utils.signals import Interrupts
 
 # Raise it whenever the same request would render other bytes.
 RENDERER_VERSION = 1
@@ -177,9 +178,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(argv: Sequence[str]) -> int:
     """Renders, as the arguments ask; returns the exit code."""
     request, args = _parse(argv)
-    interrupt_on_sigterm()
     started_s = time.monotonic()
-    rendered = synthesize(request, args.out, args.workers, overwrite=args.overwrite)
+    with Interrupts():
+        rendered = synthesize(request, args.out, args.workers, overwrite=args.overwrite)
     print(summary(request, args.out))
     if rendered:
         print(f"  {counted(rendered, 'clip')} rendered in {time.monotonic() - started_s:.1f} s")

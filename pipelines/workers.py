@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
-from types import FrameType, TracebackType
-from typing import Any, ParamSpec, TypeVar
+from types import FrameType
+from typing import ParamSpec, TypeVar
+
+from tracknet.utils.signals import StopSignals
 
 # How long Ctrl-C may go unanswered while no result comes.
 _LOOK_S = 0.1
@@ -16,39 +16,24 @@ _Result = TypeVar("_Result")
 _Arguments = ParamSpec("_Arguments")
 
 
-class HeldInterrupts:
+class HeldInterrupts(StopSignals):
     """A context in which Ctrl-C and SIGTERM wait for `check`; a second one is answered at once.
 
     Python raises KeyboardInterrupt between any two instructions of the main thread: also after it has taken a lock
     of a future or of the pool, and before it would let go of it. Whoever waits for that lock then waits for ever.
-    Outside of the main thread, which no signal reaches, it does nothing.
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self._noted = False
-        self._before: dict[signal.Signals, Any] = {}
-
-    def __enter__(self) -> HeldInterrupts:
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                handler = signal.getsignal(number)
-                # What is ignored, or ends the process, goes on so.
-                if callable(handler):
-                    self._before[number] = signal.signal(number, self._note)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
 
     def check(self) -> None:
         """Raises KeyboardInterrupt if a signal came."""
         if self._noted:
             raise KeyboardInterrupt
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
+    def note(self, number: int, frame: FrameType | None) -> None:
+        """Keeps the first for `check`."""
         del number, frame
         if self._noted:
             raise KeyboardInterrupt

@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 
@@ -77,7 +78,7 @@ def test_a_second_ctrl_c_stops_at_once_and_leaves_the_run_as_its_last_checkpoint
     with monkeypatch.context() as patch:
         interrupt_after(patch, 3, signal.SIGINT)
         # The second comes before the step that the first waits for has ended.
-        note = StopRequest._note
+        note = StopRequest.note
 
         def twice(self: StopRequest, number: int, frame: object) -> None:
             first = self.signal is None
@@ -85,7 +86,7 @@ def test_a_second_ctrl_c_stops_at_once_and_leaves_the_run_as_its_last_checkpoint
             if first:
                 os.kill(os.getpid(), number)
 
-        patch.setattr(StopRequest, "_note", twice)
+        patch.setattr(StopRequest, "note", twice)
         handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
         assert cli_main(train.run, [*small_train_args, *name]) == EXIT_INTERRUPTED
     said = capsys.readouterr()
@@ -97,6 +98,18 @@ def test_a_second_ctrl_c_stops_at_once_and_leaves_the_run_as_its_last_checkpoint
     assert not multiprocessing.active_children()
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
     assert train.run(["--resume", str(run), "training.max_steps=4"]) == 0
+
+
+def test_a_training_in_another_thread_than_the_main_one_is_one_that_no_signal_stops(
+    small_train_args: list[str],
+):
+    codes: list[int] = []
+    args = [*small_train_args, "--name", "thread", "training.max_steps=1"]
+    thread = threading.Thread(target=lambda: codes.append(train.run(args)))
+    thread.start()
+    thread.join()
+    assert codes == [0]
+    assert load_checkpoint(runs_of(small_train_args) / "thread" / "checkpoints")[1].step == 1
 
 
 def test_a_stop_during_the_last_validation_is_made_good(

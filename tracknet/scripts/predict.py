@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tracknet.scripts._predict_options import parse, trajectory_settings
 from tracknet.scripts._predict_results import Results
 from tracknet.utils.errors import EXIT_DONE, Interrupted, RunError, UserError, cli_main, shorten
 from tracknet.utils.naming import counted
+from tracknet.utils.signals import Interrupts
 
 if TYPE_CHECKING:
     from tracknet.inference.finish import Finish
@@ -26,11 +25,11 @@ if TYPE_CHECKING:
 def run(argv: Sequence[str]) -> int:
     """Predicts every source, one after the other; one that fails does not keep the others from being done."""
     args = parse(argv)
-    with _stopped_by_signals() as stopped:
-        return _run(args, stopped)
+    with Interrupts() as interrupts:
+        return _run(args, interrupts)
 
 
-def _run(args: argparse.Namespace, stopped: threading.Event) -> int:
+def _run(args: argparse.Namespace, interrupts: Interrupts) -> int:
     from tracknet.inference.heatmap_model import load_model
     from tracknet.inference.job_lock import only_writer
     from tracknet.inference.outputs import find_jobs
@@ -63,7 +62,7 @@ def _run(args: argparse.Namespace, stopped: threading.Event) -> int:
                 if results.only_overlay_lacks(job):
                     results.draw(job)
                 else:
-                    _tell(_predict(args, job, model, results, stopped))
+                    _tell(_predict(args, job, model, results, interrupts))
         except (RunError, OSError) as error:
             if len(jobs) == 1:
                 raise
@@ -98,7 +97,7 @@ def _predict(
     job: Job,
     model: HeatmapModel,
     results: Results,
-    stopped: threading.Event,
+    interrupts: Interrupts,
 ) -> Done:
     import cv2
 
@@ -107,7 +106,7 @@ def _predict(
     from tracknet.inference.predictor import Predictor, usual_batch
     from tracknet.inference.run_job import run_job
 
-    if stopped.is_set():
+    if interrupts.came:
         # Some library that was being loaded caught it.
         raise KeyboardInterrupt
     source = open_frames(job.spec, fps=args.fps, timeout_s=args.timeout)
@@ -160,27 +159,6 @@ def _tell(done: Done) -> None:
     )
     for note in done.notes:
         print(f"note: {predictions.about['source']}: {note}", file=sys.stderr)
-
-
-@contextmanager
-def _stopped_by_signals() -> Iterator[threading.Event]:
-    """SIGTERM stops what Ctrl-C stops; the event is set by both, even where the exception is swallowed."""
-    came = threading.Event()
-
-    def stop(number: int, frame: object) -> None:
-        came.set()
-        raise KeyboardInterrupt
-
-    # A signal that is ignored stays ignored: a shell's background jobs do not hear Ctrl-C.
-    numbers = [
-        number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) is not signal.SIG_IGN
-    ]
-    before = {number: signal.signal(number, stop) for number in numbers}
-    try:
-        yield came
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable
-from types import FrameType, TracebackType
-from typing import Any
+from types import FrameType
+
+from tracknet.utils.signals import StopSignals
 
 
-class StopRequest:
+class StopRequest(StopSignals):
     """A context within which the first signal is noted in `signal` and a second stops at once.
 
     Args:
@@ -20,29 +21,19 @@ class StopRequest:
     """
 
     def __init__(self, say: Callable[[str], None], *, echo_s: float = 0.0) -> None:
+        super().__init__()
         self.signal: signal.Signals | None = None
         self._echo_s = echo_s
         self._noted_s = 0.0
         self._say = say
-        self._handlers: dict[signal.Signals, Any] = {}
-
-    def __enter__(self) -> StopRequest:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._handlers[number] = signal.signal(number, self._note)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)
 
     @property
     def asked_for_s(self) -> float:
         """How long ago the first signal came; 0 where none did."""
         return time.monotonic() - self._noted_s if self.signal is not None else 0.0
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
+    def note(self, number: int, frame: FrameType | None) -> None:
+        """Keeps the first and raises KeyboardInterrupt for the second."""
         del frame
         if self.signal is not None:
             if time.monotonic() - self._noted_s < self._echo_s:
