@@ -6,11 +6,14 @@ import argparse
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from tracknet.datasets.shard_names import place_of
 from tracknet.scripts._choices import AMPS, OVERLAPS
 from tracknet.utils.bounds import is_above_0
 from tracknet.utils.errors import UserError
+
+if TYPE_CHECKING:
+    from tracknet.datasets.remote_path import RemotePath
 
 # A 95 % interval leaves 2.5 % out on either side: of 100 resamples two and a half.
 _FEWEST_RESAMPLES = 100
@@ -57,7 +60,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument(
         "--shards",
-        type=place_of,
+        type=_place,
         help="folder or URL of a build: the frames and labels. Default: shards; for predictions.parquet the labels "
         "in it",
     )
@@ -177,8 +180,14 @@ def _problems(args: argparse.Namespace) -> Sequence[str]:
     return problems
 
 
+def _place(spec: str) -> Path | RemotePath:
+    # Not at the top, here and below: --help must not wait for NumPy.
+    from tracknet.datasets.shard_names import place_of
+
+    return place_of(spec)
+
+
 def _unknown_protocols(names: Sequence[str] | None) -> list[str]:
-    # Not at the top: --help must not wait for NumPy.
     from tracknet.training.metrics import chosen_protocols
 
     try:

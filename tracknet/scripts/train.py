@@ -13,7 +13,6 @@ from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from tracknet.datasets.topology import Topology
-from tracknet.utils.config import load_config, sets_key
 from tracknet.utils.errors import EXIT_DONE, UserError, cli_main
 from tracknet.utils.urls import hide_secrets, is_url
 
@@ -88,6 +87,9 @@ def run(argv: Sequence[str]) -> int:
 
 
 def _asked_for(args: argparse.Namespace, shards: list[str], overrides: list[str]) -> Config:
+    # Not at the top, here and below: --help must not wait for NumPy.
+    from tracknet.utils.config import load_config, sets_key
+
     composed = overrides
     if sets_key(overrides, "data.sources") and not sets_key(overrides, "data.files"):
         # First, so that files of a resumed run, or of a YAML file, are not refused beside what was named now.
@@ -116,6 +118,8 @@ def _with_shards(config: Config, shards: list[str], overrides: list[str]) -> Con
     Raises:
         UserError: the shards are named in two ways, of which one would not be read.
     """
+    from tracknet.utils.config import sets_key
+
     data = config.data
     named = {
         "the shards on the command line": shards,
