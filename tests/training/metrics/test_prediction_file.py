@@ -122,11 +122,7 @@ def test_changed_rows_or_words_are_told_by_the_checksum(tmp_path: Path):
         pq.write_table(other, path)
         with pytest.raises(RunError, match="is damaged, or was changed") as error:
             read_predictions(path)
-        line = str(error.value).splitlines()[-1]
-        assert line.strip().startswith("import pyarrow"), what
-    # The remedy is one.
-    exec(line.strip())
-    assert read_predictions(path)[0].score.tolist() == [0.75, 0.5, 0.0]
+        assert "write it again: tracknet evaluate" in str(error.value), what
     # As other programs and earlier versions write them.
     del words[b"crc32"]
     pq.write_table(changed["another score"].replace_schema_metadata(words), path)

@@ -209,17 +209,9 @@ def _read_columns(path: Path) -> tuple[dict[str, list[Any]], dict[str, str]]:
         raise RunError(
             f"{path} is damaged, or was changed: its {len(columns['key']):,} rows and metadata have the checksum "
             f"{now}, and were written with {was}",
-            remedy=f"{again}; where the change was meant, take the checksum out:\n{_unsealing(path)}",
+            remedy=f"{again}; other predictions than a model's are read from a folder with GAME_CLIP.csv per clip",
         )
     return columns, metadata
-
-
-def _unsealing(path: Path) -> str:
-    """A line of Python that removes the checksum."""
-    return (
-        f"import pyarrow.parquet as pq; t = pq.read_table({str(path)!r}); m = dict(t.schema.metadata); "
-        f"del m[{CHECKSUM_KEY.encode()!r}]; pq.write_table(t.replace_schema_metadata(m), {str(path)!r})"
-    )
 
 
 def _values(table: Any) -> dict[str, list[Any]]:
