@@ -25,7 +25,7 @@ _T = TypeVar("_T")
 
 
 # Settings that came after the first runs, and what runs did before. A new default must not change what is resumed.
-_BEFORE_IT_WAS_SAID: dict[str, str | bool | float] = {
+_DEFAULTS_OF_OLDER_RUNS: dict[str, str | bool | float] = {
     "data.augment.per": "window",
     "data.augment.by": "workers",
     "data.augment.warp_prob": 1.0,
@@ -76,7 +76,7 @@ def load_saved_config(path: Path, overrides: Sequence[str] = ()) -> Config:
     Where the run is older than a setting, it is what the run did then, whatever the default is now.
     """
     tree = _read_yaml(path)
-    for key, value in _BEFORE_IT_WAS_SAID.items():
+    for key, value in _DEFAULTS_OF_OLDER_RUNS.items():
         _set_default(tree, key, value)
     origin: dict[str, str] = {}
     _mark_origin(tree, "", str(path), origin)
