@@ -8,7 +8,7 @@ import pytest
 
 from tracknet.utils.progress import Progress
 
-LINE = re.compile(r"work: (\d+) of 100 items, [\d,]+ items/s, [\d,]+ s left")
+LINE = re.compile(r"work: (\d+) of 100 items, [\d,]+ items/s, [\d.]+ s left")
 
 
 @pytest.mark.parametrize(("line_every_s", "expected"), [(0.0, ["25", "50", "75", "100"]), (60.0, ["100"])])
@@ -31,6 +31,15 @@ def test_a_slow_rate_is_not_none(
     with Progress("work", None, "items") as progress:
         progress.advance(5)
     assert capsys.readouterr().err == f"work: 5 items, {shown}\n"
+
+
+def test_two_hours_are_no_7200_seconds(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Progress, "per_second", lambda progress: 0.5)
+    with Progress("work", 3600, "items", line_every_s=0.0) as progress:
+        progress.advance(1)
+    assert capsys.readouterr().err.splitlines()[0] == "work: 1 of 3,600 items, 0.5 items/s, 1:59:58 left"
 
 
 def test_a_bar_on_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

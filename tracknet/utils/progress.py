@@ -102,7 +102,7 @@ class Progress:
         if self.total is not None and self.done <= self.total:
             done += f" of {self.total:,}"
             if not over or self.done == self.total:
-                left = f", {(self.total - self.done) / rate if rate else 0.0:,.0f} s left"
+                left = f", {format_duration((self.total - self.done) / rate if rate else 0.0)} left"
         print(f"{self.what}: {done} {self.unit}, {self._rate_words()}{left}", file=sys.stderr, flush=True)
 
     def _rate_words(self) -> str:
