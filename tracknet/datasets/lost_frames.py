@@ -16,13 +16,11 @@ class LostFrames:
 
     Attributes:
         most_bad: so many bad frames are let pass (`data.loader.max_bad_frames`).
-        frames: that the lost shards hold.
-        lost: which shards, in words.
+        lost: which shards, in words, and how many frames they hold: a pair for each folder that lost some.
     """
 
     most_bad: int
-    frames: int = 0
-    lost: list[str] = field(default_factory=list)
+    lost: list[tuple[str, int]] = field(default_factory=list)
 
     @classmethod
     def of(cls, config: LoaderConfig) -> LostFrames | None:
@@ -31,11 +29,15 @@ class LostFrames:
 
     def __call__(self, lost: str, frames: int) -> None:
         """Some shards of a folder are lost, with so many frames."""
-        self.lost.append(lost)
-        self.frames += frames
+        self.lost.append((lost, frames))
 
-    def tell(self, warn: Callable[[str], None]) -> None:
-        """Warns once of each folder that lost some.
+    @property
+    def frames(self) -> int:
+        """That all lost shards hold."""
+        return sum(frames for _, frames in self.lost)
+
+    def tell(self, say: Callable[[str], None]) -> None:
+        """Says a line of each folder that lost some, which begins with "warning: ".
 
         Raises:
             RunError: they hold more frames than may be skipped, so that the run would end in mid-epoch.
@@ -44,8 +46,8 @@ class LostFrames:
             raise RunError(
                 f"shards are lost with {self.frames:,} frames, more than data.loader.max_bad_frames={self.most_bad} "
                 "allows",
-                problems=self.lost,
+                problems=[lost for lost, _ in self.lost],
                 remedy=f"{BUILD_AGAIN}; or do without them: set data.loader.max_bad_frames={self.frames}",
             )
-        for lost in self.lost:
-            warn(f"warning: {lost}; their frames ({self.frames:,} at most) are skipped")
+        for lost, frames in self.lost:
+            say(f"warning: {lost}; their frames ({frames:,} at most) are skipped")

@@ -49,13 +49,14 @@ class Sources:
         return join_shards([open_split(folder, "val") for folder in folders])
 
 
-def open_sources(data: DataConfig, warn: Callable[[str], None] = print) -> Sources:
+def open_sources(data: DataConfig, say: Callable[[str], None] = print) -> Sources:
     """Opens `data.sources`, or `data.files` or `data.shards` where there are none.
 
     Args:
         data: the settings. With `loader.on_bad_frame` `skip` local training shards may be missing, cut or replaced:
             their frames count as bad ones when they are read, as those of remote shards that do not come.
-        warn: told of such shards, once all are known to be few enough (`loader.max_bad_frames`).
+        say: takes a line for the person watching about such shards, once all are known to be few enough
+            (`loader.max_bad_frames`).
 
     Raises:
         UserError: shards of another split than train, sources whose frames are stored at different sizes, or shards
@@ -67,7 +68,7 @@ def open_sources(data: DataConfig, warn: Callable[[str], None] = print) -> Sourc
     specs = [data.files or (data.shards,)] if data.sources is None else [one.shards for one in data.sources]
     sets = [_open_train(spec, cache, lost) for spec in specs]
     if lost is not None:
-        lost.tell(warn)
+        lost.tell(say)
     if data.sources is None:
         return Sources(sets[0], None)
     _refuse_shared(sets)
