@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from tracknet.utils.errors import EXIT_DONE, UserError, cli_main
+from tracknet.utils.naming import program
 from tracknet.utils.signals import Interrupts
 from tracknet.utils.urls import is_url, shown
 
@@ -28,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m pipelines.build_features",
+        prog=program("build-features"),
         description="Compute the patch tokens of every frame of built shards with a frozen backbone, into feature "
         "shards beside them, so that trainings of what comes behind it (data.features=FOLDER) skip the ViT. Running "
         "it again does only what is missing or changed.",

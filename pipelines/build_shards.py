@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tracknet.utils.errors import EXIT_DONE, UserError, cli_main
+from tracknet.utils.naming import program
 from tracknet.utils.signals import Interrupts
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m pipelines.build_shards",
+        prog=program("build-shards"),
         description="Builds WebDataset shards, an index and a manifest from a folder of images in the TrackNet layout "
         "(ROOT/game1/Clip1/0000.jpg and Label.csv) or of annotated videos (ROOT/match1/video/ID.mp4 and "
         "ROOT/match1/csv/ID_ball.csv). Running it again does only what is missing or changed.",

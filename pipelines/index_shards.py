@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tracknet.utils.errors import EXIT_DONE, UserError, cli_main
+from tracknet.utils.naming import program
 
 if TYPE_CHECKING:
     from tracknet.datasets.schema import Manifest
@@ -21,7 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="tracknet index-shards",
+        prog=program("index-shards"),
         description="Read tars of KEY.jpg (or .jpeg, .png) and KEY.json once, check them, and write the "
         "index.parquet and manifest.json that training needs. The tars stay as they are.",
     )

@@ -32,6 +32,7 @@ from tracknet.datasets.schema import Status, Visibility
 from tracknet.utils.errors import UserError, cli_main
 from tracknet.utils.files import write_json
 from tracknet.utils.geometry import Size
+from tracknet.utils.naming import program
 from tracknet.utils.progress import Progress
 from tracknet.utils.signals import Interrupts
 
@@ -131,7 +132,7 @@ def summary(request: Request, out: Path) -> str:
 
 def _parse(argv: Sequence[str]) -> tuple[Request, argparse.Namespace]:
     parser = argparse.ArgumentParser(
-        prog="python -m pipelines.synthesize",
+        prog=program("synthesize"),
         description="Render tennis rallies with exactly known ball positions, in the TrackNet layout.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )

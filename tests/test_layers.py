@@ -168,6 +168,21 @@ def test_help_answers_without_heavy_imports(command: str) -> None:
     assert done.stdout.startswith("usage: ")
 
 
+@pytest.mark.parametrize(
+    ("typed", "shown"),
+    [
+        (["-m", "pipelines.index_shards"], "python -m pipelines.index_shards"),
+        (["-m", "tracknet.train"], "python -m tracknet.train"),
+        (["-c", "from tracknet.scripts.cli import main; main()", "index-shards"], "tracknet index-shards"),
+    ],
+)
+def test_the_usage_line_is_what_was_typed(typed: list[str], shown: str) -> None:
+    done = subprocess.run(
+        [sys.executable, *typed, "--help"], cwd=CHECKOUT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith(f"usage: {shown} [-h]")
+
+
 def test_every_script_is_a_command() -> None:
     scripts = {
         f"tracknet.scripts.{path.stem}" for path in (CHECKOUT / "tracknet" / "scripts").glob("[!_]*.py")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from tracknet.scripts._choices import AMPS, OVERLAPS
 from tracknet.utils.bounds import is_above_0
 from tracknet.utils.errors import UserError
+from tracknet.utils.naming import program
 
 if TYPE_CHECKING:
     from tracknet.datasets.remote_path import RemotePath
@@ -22,7 +23,7 @@ _FEWEST_RESAMPLES = 100
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
-        prog="tracknet evaluate",
+        prog=program("evaluate"),
         description="Score a model on a split of a build under the field's published protocols, with 95 % intervals "
         "over clips; or score predictions that are files, compare two of them, or set a model's threshold.",
     )

@@ -10,12 +10,13 @@ from typing import Any, cast
 from tracknet.scripts._choices import AMPS, DEFAULT_FPS, DEFAULT_TIMEOUT_S, OVERLAPS, RESULT_FORMATS, SPORTS
 from tracknet.utils.bounds import is_above_0
 from tracknet.utils.errors import UserError
+from tracknet.utils.naming import program
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
-        prog="tracknet predict",
+        prog=program("predict"),
         description="Find the ball in every frame of videos: a row per frame that the video really holds, "
         "frame,time_s,x,y,score,visible, in pixels of the upright frame.",
         epilog="Ctrl-C keeps what is done in NAME.partial.csv; what a camera or live stream gave is complete then.",

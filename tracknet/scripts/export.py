@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from tracknet.scripts._choices import EXPORT_SUFFIXES
 from tracknet.utils.errors import EXIT_DONE, UserError, cli_main
+from tracknet.utils.naming import program
 
 if TYPE_CHECKING:
     from tracknet.inference.check_frames import CheckFrames
@@ -102,7 +103,7 @@ def _default_out(args: argparse.Namespace) -> Path:
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="tracknet export",
+        prog=program("export"),
         description="Turn a model into one file that takes raw uint8 frames and gives heatmaps (ONNX, torch.export), "
         "or into a folder to publish (safetensors). The result is loaded again and compared with the model before it "
         "is kept.",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tracknet.scripts._augmented_windows import VISIBILITY_WORDS, augmented_windows
 from tracknet.utils.errors import EXIT_DONE, EXIT_FAILED, UserError, cli_main
+from tracknet.utils.naming import program
 from tracknet.utils.urls import is_url, shown
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ MOST_SAMPLES = 600
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
-        prog="tracknet inspect",
+        prog=program("inspect"),
         description="Tell what a build of shards holds and what is doubtful in it; --verify reads every byte and "
         "exits with 1 if anything is not what was built.",
     )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from tracknet.datasets.topology import Topology
 from tracknet.utils.errors import EXIT_DONE, UserError, cli_main
+from tracknet.utils.naming import program
 from tracknet.utils.urls import hide_secrets, is_url
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The command line. Positional arguments with `=` are overrides, the others shards."""
     parser = argparse.ArgumentParser(
-        prog="tracknet train",
+        prog=program("train"),
         description="Train a heatmap model on precomputed shards.",
         epilog="examples:\n"
         "  python -m tracknet.train shards/train-{000..031}.tar training.batch_size=16\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import sys
 from collections.abc import Iterable, Sequence
 
 from tracknet.utils.errors import UserError
@@ -64,3 +65,9 @@ def find_game(name: str, known: Sequence[str], *, asked_by: str) -> str:
         f"{asked_by} {name}: there is no such game{did_you_mean(name, known)}",
         remedy=f"the games are {', '.join(known)}",
     )
+
+
+def program(command: str) -> str:
+    """How a command was started, for its usage line: `tracknet train`, or `python -m tracknet.train`."""
+    module = getattr(sys.modules["__main__"].__spec__, "name", "")
+    return f"python -m {module}" if module.startswith(("tracknet.", "pipelines.")) else f"tracknet {command}"
