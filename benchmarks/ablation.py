@@ -31,6 +31,7 @@ from benchmarks.ablation_records import NoResultError, read_record
 from benchmarks.ablation_results import Results
 from benchmarks.ablation_table import table
 from benchmarks.models import window_gflops, window_seconds
+from benchmarks.report_file import write_report
 from pipelines.plan import split_games
 from tracknet.datasets.schema import Manifest
 from tracknet.models.model import TrackNet
@@ -87,8 +88,9 @@ def run(argv: Sequence[str]) -> int:
         for problem in keep_differences(experiment, Results.read(experiment, rows, results, toy=toy), work):
             print(f"no difference: {problem}", file=sys.stderr)
         text = table(experiment, rows, Results.read(experiment, rows, results, toy=toy))
-        (results / "table.md").write_text(text, encoding="utf-8")
-    print((results / "table.md").read_text() if (results / "table.md").is_file() else "nothing was measured")
+        write_report(results / "table.md", text.splitlines())
+    file = results / "table.md"
+    print(file.read_text(encoding="utf-8") if file.is_file() else "nothing was measured")
     if failed:
         print(f"failed: {', '.join(failed)}; the same command tries them again", file=sys.stderr)
     return 1 if failed else 0

@@ -31,6 +31,7 @@ import cv2
 import numpy as np
 
 from benchmarks.decode_paths import JPEG_444, QUALITY, SIZE, decode_paths
+from benchmarks.report_file import write_report
 from benchmarks.rounds import Rounds, quietly
 from pipelines import build_shards, synthesize
 from pipelines.build import build
@@ -134,7 +135,8 @@ def tennis_sized(root: Path, frames: int) -> Path:
         names = [f"{n:04d}.jpg" for n in range(frames // clips + (clip < frames % clips))]
         rows = [f"{name},1,{20 + n % 100},{10 + n % 70},0" for n, name in enumerate(names)]
         (folder / "Label.csv").write_text(
-            "\n".join(["file name,visibility,x-coordinate,y-coordinate,status", *rows, ""])
+            "\n".join(["file name,visibility,x-coordinate,y-coordinate,status", *rows, ""]),
+            encoding="utf-8",
         )
         for name in names:
             link(str(picture), str(folder / name))
@@ -162,12 +164,12 @@ def rebuild(work: Path, count: int) -> list[str]:
         start_s = time.perf_counter()
         assert "nothing to do" in again()
         seconds["nothing changed"].append(time.perf_counter() - start_s)
-        was = label.read_text()
-        label.write_text(was.replace("0000.jpg,1,", f"0000.jpg,{2 + number % 2},"))
+        was = label.read_text(encoding="utf-8")
+        label.write_text(was.replace("0000.jpg,1,", f"0000.jpg,{2 + number % 2},"), encoding="utf-8")
         start_s = time.perf_counter()
         assert "and no shard" in again("--labels-only")
         seconds["--labels-only, one Label.csv changed"].append(time.perf_counter() - start_s)
-        label.write_text(was)
+        label.write_text(was, encoding="utf-8")
         again()
     return [
         f"{TENNIS_FRAMES:,} frames in {TENNIS_CLIPS} clips built before, {count} rounds, start of Python included:",
@@ -248,8 +250,7 @@ def main() -> None:
                 print("\n".join(made), flush=True)
                 lines += made
     if args.save is not None:
-        args.save.parent.mkdir(parents=True, exist_ok=True)
-        args.save.write_text("\n".join(lines) + "\n")
+        write_report(args.save, lines)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from benchmarks.report_file import write_report
 from tracknet.datasets.index import open_split
 from tracknet.models.model_folder import resolve_model_folder
 from tracknet.models.window_overlap import OVERLAPS
@@ -79,7 +80,6 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     plain, lines = None, []
-    args.out.parent.mkdir(parents=True, exist_ok=True)
     for name, made, took_s in runs(args):
         plain = plain or made
         lines.append(row(name, made.predictions, plain.predictions, f"{took_s:.0f}"))
@@ -87,8 +87,8 @@ def main() -> None:
             others = {d: p for d, p in made.by_decoder.items() if d != made.origin.decode}
             lines += [row(f"decode {d}", p, made.predictions, "") for d, p in others.items()]
         # After each, so that the run may be stopped.
-        args.out.write_text("\n".join([*head(args, plain), *lines]) + "\n")
-    print(args.out.read_text())
+        write_report(args.out, [*head(args, plain), *lines])
+    print(args.out.read_text(encoding="utf-8"))
 
 
 def head(args: argparse.Namespace, plain: ModelRun) -> list[str]:

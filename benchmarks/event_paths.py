@@ -20,6 +20,7 @@ import numpy as np
 from benchmarks.event_scores import Found, counts_of, line
 from benchmarks.event_training import Path2d
 from benchmarks.events import section
+from benchmarks.report_file import write_report
 from benchmarks.trajectory_found import Found as Candidates
 from tracknet.inference.events import Sport, find_events
 from tracknet.inference.trajectory import track
@@ -83,8 +84,8 @@ def main() -> None:
         "",
     ])  # fmt: skip
     title = f"## {args.sport.capitalize()}\n\n"
-    before = args.out.read_text() + "\n" if args.append else ""
-    args.out.write_text(before + title + text)
+    before = args.out.read_text(encoding="utf-8") + "\n" if args.append else ""
+    write_report(args.out, [before + title + text])
     print(title + text)
 
 

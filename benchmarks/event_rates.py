@@ -15,6 +15,7 @@ import numpy as np
 from benchmarks.event_scores import counts_of, line
 from benchmarks.event_training import FRAME_SIZE, Path2d
 from benchmarks.events import finder, section
+from benchmarks.report_file import write_report
 from pipelines.rally.looks import game_look
 from pipelines.rally.points import simulate_rally
 from tracknet.inference.event_net import shipped_net
@@ -57,10 +58,9 @@ def main() -> None:
         "camera of its own, 1280x720; no simulated ball was in the training. An event is found when one of its "
         "kind is reported within 2/30 s, one to one. Per cent, in brackets 95 % intervals over rallies.",
         *section("The shipped net", rows),
-        "",
     ]
-    args.out.write_text("\n".join(text))
-    print(args.out.read_text())
+    write_report(args.out, text)
+    print("\n".join(text))
 
 
 if __name__ == "__main__":

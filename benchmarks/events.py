@@ -27,6 +27,7 @@ from benchmarks.event_training import (
     read_paths,
     train_members,
 )
+from benchmarks.report_file import write_report
 from tracknet.inference.event_net import MODEL_FILE, EventNet
 from tracknet.inference.events import EVENTS, find_events
 from tracknet.utils.environment import describe_environment
@@ -148,20 +149,16 @@ def main() -> None:
         line(f"at {rate:g} frames/s", counts_of(test, [find(resampled(path, rate)) for path in test]))
         for rate in (24, 25, 50, 60)
     ]
-    args.out.write_text(
-        "\n".join(
-            [
-                *head(train, test, thresholds, settings, args.members, rule),
-                *section("Games 8-10, the net", [*rows_of(find, test), *other_rates]),
-                *section("Games 8-10, the hand-made rule", rows_of(rule.find, test)),
-                *section("Games 1-7, cross-validated, one member; the thresholds are chosen here", validated),
-                "",
-                speed_line(net, test),
-                "",
-            ]
-        )
-    )
-    print(args.out.read_text())
+    lines = [
+        *head(train, test, thresholds, settings, args.members, rule),
+        *section("Games 8-10, the net", [*rows_of(find, test), *other_rates]),
+        *section("Games 8-10, the hand-made rule", rows_of(rule.find, test)),
+        *section("Games 1-7, cross-validated, one member; the thresholds are chosen here", validated),
+        "",
+        speed_line(net, test),
+    ]
+    write_report(args.out, lines)
+    print("\n".join(lines))
 
 
 def section(title: str, rows: list[str]) -> list[str]:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.report_file import write_report
 from tracknet.inference.check_frames import check_frames
 from tracknet.inference.export import export_file
 from tracknet.inference.exported_model import load_exported
@@ -60,11 +61,10 @@ def main() -> None:
         f"{args.threads} thread(s), {args.rounds} rounds; {frames.origin}; {machine['processor']}, "
         f"torch {machine['packages']['torch']}"
     )
-    text = "\n".join([facts, "", *lines]) + "\n"
-    print(text)
+    report = [facts, "", *lines]
+    print("\n".join(report))
     if args.out:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(text)
+        write_report(args.out, report)
 
 
 @torch.no_grad()

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.report_file import write_report
 from pipelines.feature_build import FeatureRequest, build_features
 from tracknet.datasets.batch import Batch
 from tracknet.datasets.feature_format import FeatureInfo, decode_tokens, encode_tokens
@@ -286,8 +287,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(line, flush=True)
         lines.append(line)
         if args.out is not None:
-            args.out.parent.mkdir(parents=True, exist_ok=True)
-            args.out.write_text("\n".join(lines) + "\n")
+            write_report(args.out, lines)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from benchmarks.report_file import write_report
 from tracknet.training.metrics import Predictions, Protocol, best_threshold, chosen_protocols, score
 from tracknet.training.metrics.comparison import compare
 from tracknet.training.metrics.prediction_file import read_predictions
@@ -154,7 +155,7 @@ def run(argv: Sequence[str]) -> int:
         *HEAD,
         *(line for share in args.shares for line in rows(models, protocol, share, chosen_on)),
     ]
-    args.out.write_text("\n".join(lines) + "\n")
+    write_report(args.out, lines)
     print(f"written: {args.out}")
     return EXIT_DONE
 

@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.report_file import write_report
 from tracknet.datasets.label_csv import parse_clip, settle
 from tracknet.datasets.table import FrameTable
 from tracknet.training.metrics import PredictionOrigin, Predictions, chosen_protocols, score
@@ -105,11 +106,9 @@ def main() -> None:
         "|---|---|---|---|",
         *(f"| {name} | " + " | ".join(f"{s:.2f}" for s in seconds) + " |" for name, seconds in rows.items()),
     ]
-    text = "\n".join(lines) + "\n"
-    print(text)
+    print("\n".join(lines))
     if args.out:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(text)
+        write_report(args.out, lines)
 
 
 if __name__ == "__main__":

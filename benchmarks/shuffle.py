@@ -22,13 +22,13 @@ import numpy as np
 import numpy.typing as npt
 import webdataset as wds
 
+from benchmarks.report_file import write_report
 from tests.datasets.conftest import REAL_CLIP_LENGTHS
 from tracknet.datasets.lanes import default_order
 from tracknet.datasets.pieces import WindowRuns
 from tracknet.datasets.plan import EpochPlan, PlanConfig
 from tracknet.datasets.reader import CachedFrames, Frame
 from tracknet.datasets.windows import Windows
-from tracknet.utils.files import replace_file
 from tracknet.utils.settings import SequenceConfig
 
 Steps = npt.NDArray[np.int64]  # [S, B] window ids
@@ -194,8 +194,7 @@ def main() -> None:
     lines += ["", *planning((20_000, 1_000_000, 10_000_000), seed=args.seed)]
     print("\n".join(lines))
     if args.out is not None:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(args.out, ("\n".join(lines) + "\n").encode())
+        write_report(args.out, lines)
 
 
 if __name__ == "__main__":

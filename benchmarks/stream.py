@@ -32,6 +32,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from benchmarks import stream_data, stream_rivals
+from benchmarks.report_file import write_report
 from benchmarks.stream_clock import Serve, measure, measure_floor, parts_us
 from benchmarks.stream_table import (
     ALL_WARPED,
@@ -218,9 +219,8 @@ def main() -> None:
     cv2.setNumThreads(0)
     with tempfile.TemporaryDirectory() as temporary:
         text = run(args, args.work or Path(temporary))
-    args.out.mkdir(parents=True, exist_ok=True)
     path = args.out / ("quick.md" if args.quick else "full.md")
-    path.write_text(text)
+    write_report(path, text.splitlines())
     print(text)
     print(f"written: {path}", file=sys.stderr)
 

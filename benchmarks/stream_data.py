@@ -31,7 +31,7 @@ def raw_frames(work: Path, shared: Path, frames: int) -> tuple[Path, str]:
     root = work / f"raw-{frames}"
     note = root / "what.txt"
     if note.exists():
-        return root, note.read_text()
+        return root, note.read_text(encoding="utf-8")
     root.mkdir(parents=True, exist_ok=True)
     # One clip of every venue, then the next of each, so that frames differ as in a data set.
     venues = [
@@ -49,7 +49,7 @@ def raw_frames(work: Path, shared: Path, frames: int) -> tuple[Path, str]:
             ["--out", str(root), "--games", "2", "--clips", str(-(-clips // 2)), "--frames", str(length)]
         )
         what = f"about {frames} rendered frames (no shared data)"
-    note.write_text(what)
+    note.write_text(what, encoding="utf-8")
     return root, what
 
 
@@ -65,7 +65,7 @@ def _clip_of_video(video: Path, folder: Path, most: int) -> int:
         cv2.imwrite(str(folder / name), frame, [cv2.IMWRITE_JPEG_QUALITY, 95])
         # A made-up path of a ball: what is measured does not depend on where it is, only that it is drawn.
         rows.append(f"{name},1,{300 + 2 * len(rows)},{200 + len(rows)},0\n")
-    (folder / "Label.csv").write_text(_HEADER + "".join(rows))
+    (folder / "Label.csv").write_text(_HEADER + "".join(rows), encoding="utf-8")
     return len(rows)
 
 

@@ -36,6 +36,7 @@ from pathlib import Path
 import torch
 
 from benchmarks import device_speed
+from benchmarks.report_file import write_report
 from benchmarks.train_rows import CPU_ROWS, GPU_ROWS, Row, config_of, in_turns, overrides_of
 from pipelines import build_shards, synthesize
 from tracknet.training.setup import prepare
@@ -241,8 +242,7 @@ def run(argv: Sequence[str]) -> int:
         print("\n".join(table), flush=True)
         lines += [*table, ""]
         if args.out:
-            args.out.parent.mkdir(parents=True, exist_ok=True)
-            args.out.write_text("\n".join(lines))
+            write_report(args.out, lines)
     return EXIT_DONE
 
 

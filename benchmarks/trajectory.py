@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 from omegaconf import OmegaConf
 
+from benchmarks.report_file import write_report
 from benchmarks.trajectory_found import Found
 from benchmarks.trajectory_kalman import KalmanCosts
 from tracknet.inference.trajectory import track
@@ -268,11 +269,10 @@ def main() -> None:
         choose(files[0], best_threshold(files[0].plain(), WASB))
         return
     lines = measure(files[0], files[1], config) if args.what == "measure" else speed(files[0], args.frames)
-    text = "\n".join([args.data, "", f"Model: {files[0].model}.", "", *lines]).strip() + "\n"
+    report = [*([args.data, ""] if args.data else []), f"Model: {files[0].model}.", "", *lines]
     if args.out:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(text)
-    print(text)
+        write_report(args.out, report)
+    print("\n".join(report))
 
 
 if __name__ == "__main__":
