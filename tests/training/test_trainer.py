@@ -15,7 +15,9 @@ from tests.training.conftest import records, run_name
 from tracknet.models.model_folder import resolve_model_folder
 from tracknet.models.precision import Precision
 from tracknet.scripts import train
+from tracknet.training import validation
 from tracknet.training.checkpoint import load_checkpoint
+from tracknet.training.metrics import Predictions, Protocol, best_threshold
 from tracknet.training.trainer import Trainer
 from tracknet.utils.errors import RunError, UserError
 
@@ -176,6 +178,36 @@ def test_a_loss_that_is_no_number_stops_before_the_update(
         train.run([*small_train_args, "--name", "nan"])
     model = seen.pop("model")
     assert all(torch.equal(value, seen[name]) for name, value in model.state_dict().items())  # type: ignore[attr-defined]
+
+
+def test_the_threshold_is_chosen_by_the_protocol_asked_for_and_the_model_says_so(
+    small_train_args: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    by: list[str] = []
+
+    def chosen(predictions: Predictions, protocol: Protocol) -> float:
+        by.append(protocol.name)
+        return best_threshold(predictions, protocol)
+
+    monkeypatch.setattr(validation, "best_threshold", chosen)
+    settings = ["training.max_steps=2", "training.metrics.monitor=f1"]
+    run = run_name(small_train_args, "wasb", *settings, "training.metrics.threshold_protocol=wasb")
+    assert by == ["wasb"]
+    model = json.loads((run / "checkpoints" / "best" / "model" / "config.json").read_text())
+    assert model["provenance"]["threshold_chosen_on"]["protocol"] == "wasb, d < 4 px at 1280x720"
+    assert "chosen by F1 under wasb, d < 4 px" in (run / "checkpoints/best/model/README.md").read_text()
+    (figures,) = records(run, "val")
+    state = load_checkpoint(run / "checkpoints")[1]
+    assert (state.best, state.best_of) == (figures["f1_wasb"], "f1_wasb")
+    # A resumed run goes on under the same one, and by another the old record is no record.
+    assert train.run(["--resume", str(run), "training.max_steps=3"]) == 0
+    assert by == ["wasb", "wasb"]
+    more = ["training.max_steps=4", "training.metrics.threshold_protocol=design"]
+    assert train.run(["--resume", str(run), *more]) == 0
+    assert load_checkpoint(run / "checkpoints")[1].best_of == "f1_all_frames"
+    plain = run_name(small_train_args, "plain", *settings)
+    assert by[2:] == ["design", "design"]
+    assert not {name for name in records(plain, "val")[0] if name.startswith("f1_")} - {"f1_all_frames"}
 
 
 def test_bf16_and_gradient_checkpointing_train_too(small_train_args: list[str]):

@@ -224,7 +224,7 @@ def set_threshold(
         split=shards.split,
         games=games,
         clips=None if whole_split else tuple(f"{game}/{clip}" for game, clip in clips),
-        protocol=f"{protocol.name}, {protocol.distance_text}",
+        protocol=protocol.named_distance_text,
         overlap=made.origin.overlap,
         flip=made.origin.flip,
         most_false_alarms=most_false_alarms,

@@ -11,7 +11,7 @@ from tracknet.datasets.filters import chosen_games
 from tracknet.datasets.shard_set import ShardSet
 from tracknet.models.window_overlap import resolve_overlap
 from tracknet.training.checkpoint import TrainingState
-from tracknet.training.metrics import ChosenOn, ThresholdOrigin, design
+from tracknet.training.metrics import ChosenOn, ThresholdOrigin, threshold_protocol
 from tracknet.utils.files import finite_or_none
 from tracknet.utils.settings import Config
 
@@ -67,6 +67,6 @@ class Provenance:
             build_ids=best_on.build_ids,
             split=best_on.split,
             games=best_on.games,
-            protocol=f"design, {design(self._training.metrics.distance_px).distance_text}",
+            protocol=threshold_protocol(self._training.metrics).named_distance_text,
             overlap=resolve_overlap(None, self._num_maps),
         ).to_plain()

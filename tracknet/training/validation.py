@@ -15,7 +15,7 @@ from tracknet.training.distributed import Ranks
 from tracknet.training.evaluation import own_frames, predict_split
 from tracknet.training.evaluation_parts import EvaluationParts
 from tracknet.training.learner import Learner
-from tracknet.training.metrics import best_threshold, design, summarise
+from tracknet.training.metrics import best_threshold, summarise, threshold_protocol
 from tracknet.training.micro_batches import MicroBatches
 from tracknet.training.pictures import OverlayCollector
 from tracknet.utils.progress import Progress
@@ -93,7 +93,7 @@ class Validation:
                     ),
                 )
         predictions = by_decoder[self._decode]
-        threshold = best_threshold(predictions, design(metrics.distance_px))
+        threshold = best_threshold(predictions, threshold_protocol(metrics))
         figures = summarise(predictions, metrics, threshold=threshold)
         self._model.score_threshold = threshold
         return figures, pictures

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
 from tests.training.metrics.conftest import off_by, predictions_of
-from tracknet.training.metrics import monitored, summarise
+from tracknet.training.metrics import (
+    PROTOCOLS,
+    best_threshold,
+    monitored,
+    monitored_figure,
+    summarise,
+    threshold_protocol,
+)
+from tracknet.utils.config import from_plain
 from tracknet.utils.settings import MetricsConfig
 
 # Four balls found to within 1, 3, 5 and 40 px, and two frames without a ball.
@@ -38,6 +47,29 @@ def test_the_monitored_figure():
     assert monitored(figures, CONFIG) == 0.75
     assert monitored(figures, MetricsConfig(monitor="l2")) == pytest.approx(-12.25)
     assert monitored(figures, MetricsConfig(monitor="f1")) == pytest.approx(0.5)
+
+
+def test_the_monitored_f1_is_of_the_protocol_that_chooses_the_threshold():
+    # Two occluded balls that wasb takes for empty frames; of the others one is 4.5 px off, too far for it.
+    frames = [off_by(1, 0.9), off_by(0, 0.8), *[replace(off_by(0, 0.7), visibility=3)] * 2, off_by(4.5, 0.6)]
+    predictions = predictions_of(frames)
+    wasb = MetricsConfig(monitor="f1", threshold_protocol="wasb")
+    chosen = [best_threshold(predictions, threshold_protocol(c)) for c in (MetricsConfig(), wasb)]
+    assert chosen == [0.6, 0.8]
+    figures = summarise(predictions, wasb, threshold=0.6)
+    # Two are found, and there are three detections that are wrong: precision 2/5, recall 2/2.
+    assert monitored(figures, wasb) == figures[monitored_figure(wasb)] == pytest.approx(4 / 7)
+    assert monitored_figure(wasb) == "f1_wasb"
+    assert figures["f1_all_frames"] == 1.0
+    assert "f1_design" not in summarise(predictions, CONFIG, threshold=0.6)
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_every_protocol_can_choose_the_threshold(name: str):
+    config = from_plain(MetricsConfig, {"threshold_protocol": name, "distance_px": 7}, where="a test")
+    protocol = threshold_protocol(config)
+    assert (protocol.name, protocol == PROTOCOLS[name]) == (name, name != "design")
+    assert protocol.distance_px == (7 if name == "design" else PROTOCOLS[name].distance_px)
 
 
 def test_no_ball_anywhere_is_nan_not_an_error():

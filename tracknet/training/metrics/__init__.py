@@ -2,7 +2,13 @@
 
 from tracknet.training.metrics.origin import ChosenOn, PredictionOrigin, ThresholdOrigin
 from tracknet.training.metrics.predictions import Predictions
-from tracknet.training.metrics.protocols import PROTOCOLS, Protocol, chosen_protocols, design
+from tracknet.training.metrics.protocols import (
+    PROTOCOLS,
+    Protocol,
+    chosen_protocols,
+    design,
+    threshold_protocol,
+)
 from tracknet.training.metrics.score import score
 from tracknet.training.metrics.summary import monitored, monitored_figure, summarise
 from tracknet.training.metrics.threshold import best_threshold
@@ -21,4 +27,5 @@ __all__ = [
     "monitored_figure",
     "score",
     "summarise",
+    "threshold_protocol",
 ]

@@ -15,6 +15,7 @@ from tracknet.datasets.schema import Visibility
 from tracknet.utils.errors import UserError
 from tracknet.utils.geometry import Size
 from tracknet.utils.naming import did_you_mean
+from tracknet.utils.settings import MetricsConfig
 
 RecallOf = Literal["found_or_missed", "all_balls"]
 RankedBy = Literal["score", "blob_score"]
@@ -61,6 +62,11 @@ class Protocol:
         """`d < 4 px at 1280x720`."""
         where = "in frame pixels" if self.space is None else f"at {self.space}"
         return f"d {'<' if self.strict else '<='} {self.distance_px:g} px {where}"
+
+    @property
+    def named_distance_text(self) -> str:
+        """`wasb, d < 4 px at 1280x720`: how models and reports record by which one a threshold was chosen."""
+        return f"{self.name}, {self.distance_text}"
 
     @property
     def balls_text(self) -> str:
@@ -150,6 +156,12 @@ def chosen_protocols(names: Sequence[str] | None, *, design_distance_px: float =
         )
     table = {**PROTOCOLS, "design": design(design_distance_px)}
     return [table[name] for name in table if not names or name in names]
+
+
+def threshold_protocol(config: MetricsConfig) -> Protocol:
+    """The one that a training chooses its score threshold by, and its best model where `monitor` is `f1`."""
+    (protocol,) = chosen_protocols([config.threshold_protocol], design_distance_px=config.distance_px)
+    return protocol
 
 
 def main_protocol(protocols: Sequence[Protocol]) -> Protocol:

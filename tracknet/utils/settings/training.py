@@ -101,9 +101,11 @@ class MetricsConfig:
 
     pck_px: tuple[float, ...] = (2.0, 5.0, 10.0, 20.0)
     distance_px: float = bounded(5.0, above=0.0)
-    """A detection this near the truth counts as right, for precision, recall and F1."""
+    """A detection this near the truth counts as right, for precision, recall and F1 under `design`."""
     monitor: Literal["pck", "f1", "l2"] = "pck"
-    """What `best` means: PCK at `distance_px`, F1 over all frames, or mean L2."""
+    """What `best` means: PCK at `distance_px`, F1 over all frames under `threshold_protocol`, or mean L2."""
+    threshold_protocol: Literal["design", "wasb", "tracknetv2", "tracknet", "racketvision"] = "design"
+    """Whose F1 over all frames, false alarms among them, is highest at the model's score threshold."""
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """Yields (key, message) for radii that are not above 0."""
