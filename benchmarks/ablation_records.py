@@ -46,6 +46,8 @@ _MAY_LACK: dict[str, tuple[type, ...]] = {
     "windows_a_step": (int, _NONE),
     "caution": (str, _NONE),
     "differences": (dict,),
+    "pck_5px_by_decoder": (dict,),
+    "protocols.wasb.accuracy": (*_NUMBER, _NONE),
     "false_alarms.lasting": (dict,),
     "false_alarms.other": (dict,),
     "false_alarms.lasting.false_alarms": (int,),
@@ -99,6 +101,8 @@ def _fits(key: str, value: object, kinds: tuple[type, ...]) -> bool:
         return False
     if key == "differences" and isinstance(value, dict):
         return all(isinstance(one, dict) and {"estimate", "interval"} <= one.keys() for one in value.values())
+    if key == "pck_5px_by_decoder" and isinstance(value, dict):
+        return all(type(one) in (*_NUMBER, _NONE) for one in value.values())
     if not isinstance(value, list):
         return True
     if key in _HELD:

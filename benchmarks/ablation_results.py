@@ -93,6 +93,11 @@ class Results:
             parts.append(f"scored on {one.scored[0]} frames of {one.scored[1]} clips")
         return ", ".join(parts)
 
+    def title(self, one: Measured) -> str:
+        """Its row, and how it differs, as tables name it."""
+        apart = self.apart(one)
+        return f"{one.row} ({apart})" if apart else one.row
+
     def groups(self, row: str) -> list[list[Measured]]:
         """The seeds of a row that differ in nothing but the seed; the largest group first, else by seed."""
         groups: dict[tuple[object, ...], list[Measured]] = {}

@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from benchmarks.ablation_decoders import decoder_table
 from benchmarks.ablation_differences import kept
 from benchmarks.ablation_experiment import Experiment, Row
 from benchmarks.ablation_records import Measured
@@ -18,6 +19,7 @@ _HEAD = (
     "difference",
     "F1 tracknetv2",
     "F1 design",
+    "accuracy wasb",
     "AP wasb",
     "false alarms on empty frames",
     "apart from brief absences",
@@ -46,12 +48,18 @@ def table(experiment: Experiment, rows: Mapping[str, Row], results: Results) -> 
         for group in results.groups(name):
             for one in group:
                 base = None if reference is None else results.partner(reference, one)
-                lines.append(_line(one, results.apart(one), "" if base is None else _difference(base, one)))
+                lines.append(_line(one, results.title(one), "" if base is None else _difference(base, one)))
             if len(group) > 1:
-                lines.append(_spread(_named(name, results.apart(group[0])), group))
+                lines.append(_spread(results.title(group[0]), group))
     about = [f"- `{name}`: {row.about}" for name, row in rows.items() if row.about and name in results.rows]
     head = ["| " + " | ".join(_HEAD) + " |", "|" + "---|" * len(_HEAD)]
-    parts = [_notes(experiment, results, reference), [*head, *lines], about, _unread(results)]
+    parts = [
+        _notes(experiment, results, reference),
+        [*head, *lines],
+        about,
+        decoder_table(results),
+        _unread(results),
+    ]
     return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
 
 
@@ -116,10 +124,6 @@ def _unread(results: Results) -> list[str]:
     return ["Not in the table:", *(f"- {fault}" for fault in results.faults)] if results.faults else []
 
 
-def _named(row: str, apart: str) -> str:
-    return f"{row} ({apart})" if apart else row
-
-
 def _of_other_absences(alarms: Mapping[str, Any]) -> str:
     """Those that `brief` leaves; empty for the first records. `lasting` is how it was once named."""
     other = alarms.get("other") or alarms.get("lasting") or {}
@@ -127,16 +131,17 @@ def _of_other_absences(alarms: Mapping[str, Any]) -> str:
     return f"{other['false_alarms']} of {other['empty_frames']}" if is_told else ""
 
 
-def _line(one: Measured, apart: str, difference: str) -> str:
+def _line(one: Measured, title: str, difference: str) -> str:
     record = one.record
     protocols, alarms = record["protocols"], record["false_alarms"]
     wasb = protocols["wasb"]
     cells = [
-        _named(one.row, apart),
+        title,
         str(one.seed),
         _share(wasb["f1"], wasb["intervals"]["f1"]),
         difference,
         *(_share(protocols[n]["f1"], protocols[n]["intervals"]["f1"]) for n in ("tracknetv2", "design")),
+        _share(wasb.get("accuracy"), None),
         _share(wasb["ap"], wasb["intervals"]["ap"]),
         f"{_share(alarms['rate'], alarms['interval'])} of {alarms['empty_frames']}",
         _of_other_absences(alarms),
@@ -157,7 +162,8 @@ def _spread(name: str, seeds: Sequence[Measured]) -> str:
         return f"{100 * statistics.mean(values):.1f} ± {100 * statistics.stdev(values):.1f}"
 
     cells = [f"{name}, mean ± deviation of {len(seeds)} seeds", "", both("wasb", "f1"), ""]
-    cells += [both("tracknetv2", "f1"), both("design", "f1"), both("wasb", "ap")]
+    cells += [both("tracknetv2", "f1"), both("design", "f1")]
+    cells += [both("wasb", "accuracy"), both("wasb", "ap")]
     return "| " + " | ".join([*cells, *[""] * (len(_HEAD) - len(cells))]) + " |"
 
 
@@ -181,5 +187,5 @@ def _share(value: float | None, interval: Sequence[float] | None) -> str:
 
 
 def _value(one: Measured, protocol: str, figure: str) -> float | None:
-    value: float | None = one.record["protocols"][protocol][figure]
+    value: float | None = one.record["protocols"][protocol].get(figure)
     return value

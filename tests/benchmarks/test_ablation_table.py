@@ -16,6 +16,9 @@ from benchmarks.ablation_results import Results
 from benchmarks.ablation_table import table
 from tracknet.utils.errors import UserError
 
+RECORDS = Path(ablation.__file__).parent / "results" / "ablation"
+SHIPPED = sorted(file.parent.name for file in RECORDS.glob("*/table.md"))
+
 EXPERIMENT = """
 about: Some games.
 training: cpu
@@ -99,6 +102,52 @@ def test_false_alarms_apart_from_brief_absences(folder: Folder, key: str, cell: 
     head = [name.strip() for name in line(folder.table(), "row").split("|")]
     cells = [word.strip() for word in line(folder.table(), "ours").split("|")]
     assert cells[head.index("apart from brief absences")] == cell
+
+
+def test_accuracy_is_beside_the_other_published_figures(folder: Folder) -> None:
+    for seed, accuracy in ((0, 0.5), (1, 0.75)):
+        record = json.loads((file := folder.put("ours", seed, 0.4)).read_text())
+        record["protocols"]["wasb"] |= {"accuracy": accuracy}
+        file.write_text(json.dumps(record))
+    folder.put("wasb", 0, 0.3)
+    text = folder.table()
+
+    def cell(row: str) -> str:
+        head, cells = ([word.strip() for word in one.split(" | ")] for one in (line(text, "row"), row))
+        return cells[head.index("accuracy wasb")]
+
+    one, other = (row for row in text.splitlines() if row.startswith("| ours | "))
+    assert (cell(one), cell(other)) == ("50.0", "75.0")
+    assert cell(line(text, "ours, mean ± deviation of 2 seeds")) == "62.5 ± 17.7"
+    assert cell(line(text, "wasb")) == "-"
+
+
+def test_decoders_have_a_table_of_their_own(folder: Folder) -> None:
+    folder.put("ours", 0, 0.4)
+    assert "PCK@5px" not in folder.table()
+    for seed, dark in ((0, 0.5), (1, 0.6)):
+        folder.put("ours", seed, 0.4, pck_5px_by_decoder={"argmax": 0.25, "dark": dark})
+    folder.put("wasb", 0, 0.4, pck_5px_by_decoder={"argmax": None, "dark": 0.1})
+    below = folder.table().partition("PCK@5px")[2].splitlines()
+    assert below[2:] == [
+        "| row | seed | argmax | dark |",
+        "|---|---|---|---|",
+        "| ours | 0 | 25.0 | 50.0 |",
+        "| ours | 1 | 25.0 | 60.0 |",
+        "| ours, mean ± deviation of 2 seeds |  | 25.0 ± 0.0 | 55.0 ± 7.1 |",
+        "| wasb | 0 | - | 10.0 |",
+    ]
+    folder.put("wasb", 0, 0.4, pck_5px_by_decoder={"argmax": "many"})
+    assert "- wasb-s0.json cannot be, with pck_5px_by_decoder=" in folder.table()
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_tables_are_what_the_records_say(name: str) -> None:
+    experiment, rows = read_experiment(name)
+    shipped = RECORDS / name
+    assert (
+        table(experiment, rows, Results.read(experiment, rows, shipped)) == (shipped / "table.md").read_text()
+    )
 
 
 def test_steps_and_windows_are_those_that_were_taken(folder: Folder) -> None:
