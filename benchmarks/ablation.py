@@ -15,10 +15,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from benchmarks.ablation_experiment import read_experiment
 from benchmarks.ablation_plan import Request, requests
 from benchmarks.ablation_records import NoResultError, read_record
 from benchmarks.ablation_results import Results
+from benchmarks.ablation_sizes import check_models
 from benchmarks.ablation_table import table
 from benchmarks.models import window_gflops, window_seconds
 from benchmarks.report_file import write_report
@@ -39,12 +41,27 @@ from tracknet.models.model_folder import resolve_model_folder
 from tracknet.models.precision import Precision, resolve_device
 from tracknet.training.run_folder import RunFolder
 from tracknet.utils.environment import describe_environment
-from tracknet.utils.errors import UserError, cli_main
+from tracknet.utils.errors import RunError, UserError, cli_main
 from tracknet.utils.files import write_json
+from tracknet.utils.geometry import Size
 from tracknet.utils.settings import Config
 
 PROTOCOLS = ("wasb", "tracknetv2", "design")
 _RESULTS = Path(__file__).resolve().parent / "results" / "ablation"
+# Settings under data that a build of shards knows nothing of.
+_OF_READING = tuple(
+    f"data.{name}" for name in ("shards", "sequence", "filter", "augment", "loader", "features", "cache")
+)
+# Options that take words up to the next option, and would take an override among them.
+_TAKES_WORDS = ("--rows", "--seeds", "--weights")
+_SETTING = re.compile(r"(data|model|training)[.=]")
+
+# What the builder was asked for -> why it failed, or `None` where it did not.
+Builds = dict[tuple[str, ...], RunError | None]
+
+
+class _TrainingError(RunError):
+    """What went wrong before there was a trained model: of every row that is this training."""
 
 
 def run(argv: Sequence[str]) -> int:
@@ -61,9 +78,11 @@ def run(argv: Sequence[str]) -> int:
         steps=args.steps,
         overrides=args.overrides,
         weights=weights,
+        input_size=args.input_size,
         toy=toy,
     )
-    name = Path(args.experiment).stem + ("-toy" if toy else "")
+    check_models(wanted)
+    name = Path(args.experiment).stem + ("-toy" if toy else f"-{args.input_size}" if args.input_size else "")
     work, results = args.work or Path("runs") / f"ablation-{name}", args.out or _RESULTS / name
     if toy and args.out is None:
         # A rehearsal's figures are not kept among the results.
@@ -71,7 +90,9 @@ def run(argv: Sequence[str]) -> int:
     for folder in (work, results):
         folder.mkdir(parents=True, exist_ok=True)
     root = _rendered(work) if toy else args.root
-    failed = []
+    builds: Builds = {}
+    failed: list[str] = []
+    untrained: dict[str, str] = {}
     for request in wanted:
         file = results / f"{request.row}-s{request.seed}.json"
         asked = asked_of(request)
@@ -79,10 +100,15 @@ def run(argv: Sequence[str]) -> int:
             print(f"{request.row}, seed {request.seed}: {file} is there", flush=True)
         else:
             try:
-                record = measure(request, shards_for(request, args.shards, root, work), work)
-            except (UserError, subprocess.CalledProcessError) as error:
-                print(f"{request.row}, seed {request.seed}: FAILED: {error}", file=sys.stderr, flush=True)
-                failed.append(request.row)
+                if request.name in untrained:
+                    raise UserError(f"it is the training of {untrained[request.name]}, which failed")
+                record = measure(request, shards_for(request, args.shards, root, work, builds), work)
+            except UserError as error:
+                title = f"{request.row}, seed {request.seed}"
+                print(f"{title}: FAILED: {error}", file=sys.stderr, flush=True)
+                failed.append(f"{request.row} (seed {request.seed})")
+                if isinstance(error, _TrainingError):
+                    untrained.setdefault(request.name, title)
                 continue
             write_json(file, {"row": request.row, "seed": request.seed, "asked": asked, **record})
         for problem in keep_differences(experiment, Results.read(experiment, rows, results, toy=toy), work):
@@ -122,13 +148,16 @@ def measure(request: Request, shards: Path, work: Path) -> dict[str, Any]:
     """Trains (or goes on), evaluates, and counts one row: plain values.
 
     Raises:
-        UserError: another process is training it; or what was trained cannot be counted.
-        CalledProcessError: of the training or the evaluation, whose last lines are shown.
+        UserError: another process is training it; the training or the evaluation failed, and its last lines were
+            shown; or what was trained cannot be counted.
     """
     config = request.config()
     run_folder = work / request.name
     log = work / f"{request.name}.log"
-    took_s = _train(request, run_folder, shards, log)
+    try:
+        took_s = _train(request, run_folder, shards, log)
+    except RunError as error:
+        raise _TrainingError(error.what, problems=error.problems, remedy=error.remedy) from error
     device = str(config.training.device)
     how = ["--device", device, "--amp", config.training.amp, "--batch-size", str(config.training.batch_size)]
     how += ["--workers", str(config.data.loader.workers)]
@@ -234,13 +263,23 @@ def cost(run_folder: Path, config: Config) -> dict[str, Any]:
     }
 
 
-def shards_for(request: Request, given: Path | None, root: Path | None, work: Path) -> Path:
+def shards_for(
+    request: Request, given: Path | None, root: Path | None, work: Path, builds: Builds | None = None
+) -> Path:
     """The folder of shards of the row's size: the one that was given, or one that is built in the work folder.
 
+    Args:
+        request: of the row.
+        given: a build; taken where it is of the row's size.
+        root: of the raw data.
+        work: folder to build in.
+        builds: what this run has built already, and what it could not; is added to.
+
     Raises:
-        UserError: the one given holds other games in some split than the row asks for; or there is none of the
-            size, and no raw data to build one from.
+        UserError: the one given holds other games in some split than the row asks for; there is none of the size,
+            and no raw data to build one from; or the build failed.
     """
+    builds = {} if builds is None else builds
     size = request.config().data.resize
     assert size is not None, "experiments say data.resize"
     if given is not None:
@@ -254,12 +293,22 @@ def shards_for(request: Request, given: Path | None, root: Path | None, work: Pa
             remedy="say where the raw data are with --root, or name shards of that size with --shards",
         )
     out = work / f"shards-{size}"
-    data = [item for item in request.overrides if item.startswith("data.") and "loader" not in item]
-    _call(
-        "pipelines.build_shards",
-        ["--root", str(root), "--out", str(out), "--data", request.data, *data],
-        None,
+    baked = dict(
+        item.split("=", 1)
+        for item in request.overrides
+        if item.startswith("data.") and not item.startswith(_OF_READING)
     )
+    data = [f"{key}={value}" for key, value in sorted(baked.items())]
+    asked = ("--root", str(root), "--out", str(out), "--data", request.data, *data)
+    if asked not in builds:
+        try:
+            _call("pipelines.build_shards", asked, None)
+            builds[asked] = None
+        except RunError as error:
+            builds[asked] = error
+            raise
+    elif builds[asked] is not None:
+        raise UserError(f"its shards of {size} could not be built, as an earlier row was told")
     return out
 
 
@@ -290,17 +339,23 @@ def _rendered(work: Path) -> Path:
 
 
 def _call(module: str, arguments: Sequence[str], log: Path | None) -> None:
-    """Runs one of the project's commands; a log is added to, and its end shown where the command fails."""
+    """Runs one of the project's commands; a log is added to, and its end shown where the command fails.
+
+    Raises:
+        RunError: it failed.
+    """
     command = [sys.executable, "-m", module, *arguments]
     print("+ " + " ".join(command[1:]), flush=True)
     if log is None:
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        return
-    with log.open("a", encoding="utf-8") as file:
-        done = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, check=False)
+        done = subprocess.run(command, check=False, stdout=subprocess.DEVNULL)
+    else:
+        with log.open("a", encoding="utf-8") as file:
+            done = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, check=False)
     if done.returncode:
-        print("\n".join(log.read_text(encoding="utf-8").splitlines()[-12:]), file=sys.stderr)
-        raise subprocess.CalledProcessError(done.returncode, command)
+        if log is not None:
+            print("\n".join(log.read_text(encoding="utf-8").splitlines()[-12:]), file=sys.stderr)
+        where = "its last words are above" + ("" if log is None else f", all of them in {log}")
+        raise RunError(f"{module} ended with code {done.returncode}; {where}")
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -316,6 +371,14 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--seeds", nargs="+", type=int, metavar="N", help="instead of the experiment's")
     parser.add_argument("--steps", type=int, help="of every row, instead of the file's; of a rehearsal 2")
     parser.add_argument(
+        "--input-size",
+        nargs=2,
+        type=int,
+        metavar=("W", "H"),
+        help="of every row, heatmaps in proportion, results in a folder of their own; multiples of 16 (a row in "
+        "patches of 14 takes the nearest that is whole)",
+    )
+    parser.add_argument(
         "--size", choices=["full", "toy"], default="full", help="toy: a rehearsal on rendered frames"
     )
     parser.add_argument(
@@ -328,13 +391,45 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--work", type=Path, help="runs and shards; default: runs/ablation-EXPERIMENT")
     parser.add_argument("--out", type=Path, help="default: benchmarks/results/ablation/EXPERIMENT")
     parser.add_argument("--traceback", action="store_true", help="show Python's traceback of an error")
-    args = parser.parse_intermixed_args(list(argv))
+    kept, overrides = _apart(argv)
+    args = parser.parse_intermixed_args(kept)
+    args.overrides += overrides
     problems = [f"--weights takes NAME=FOLDER, got {pair}" for pair in args.weights if "=" not in pair]
     if args.steps is not None and args.steps < 1:
         problems.append(f"--steps must be at least 1, got {args.steps}")
+    if args.input_size is not None:
+        problems += _size_problems(args)
+        args.input_size = Size(*args.input_size)
     if problems:
         raise UserError("the request has impossible values", problems=problems)
     return args
+
+
+def _size_problems(args: argparse.Namespace) -> Iterator[str]:
+    if any(side < 16 or side % 16 for side in args.input_size):
+        width, height = (max(1, round(side / 16)) * 16 for side in args.input_size)
+        yield f"--input-size takes multiples of 16, got {args.input_size[0]} {args.input_size[1]}: say {width} {height}"
+    if args.size == "toy":
+        yield "--input-size: a rehearsal has a size of its own; leave out one of the two"
+    for key in ("data.resize", "model.heatmap.size"):
+        if any(item.startswith(f"{key}=") for item in args.overrides):
+            yield f"--input-size sets {key}: leave out that override"
+
+
+def _apart(argv: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The command line without the overrides that an option of several words would take, and these."""
+    kept: list[str] = []
+    overrides: list[str] = []
+    option = ""
+    for word in argv:
+        if word.startswith("-"):
+            option = word
+        takes = [name for name in _TAKES_WORDS if option.startswith("--") and name.startswith(option)]
+        is_override = "=" in word and word != option and bool(takes)
+        if is_override and "--weights" in takes:
+            is_override = _SETTING.match(word) is not None
+        (overrides if is_override else kept).append(word)
+    return kept, overrides
 
 
 if __name__ == "__main__":

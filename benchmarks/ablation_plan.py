@@ -10,9 +10,11 @@ from functools import cache
 from typing import Any
 
 from benchmarks.ablation_experiment import SEED_KEY, STEPS_KEY, Experiment, Row, said_elsewhere
+from benchmarks.ablation_sizes import nearest_whole, sized
 from benchmarks.ablation_toy import toy_overrides
 from tracknet.utils.config import load_config, to_plain
 from tracknet.utils.errors import UserError
+from tracknet.utils.geometry import Size
 from tracknet.utils.settings import Config
 
 # What changes no result, and the seed and the steps, which a record says elsewhere.
@@ -143,6 +145,7 @@ def requests(
     steps: int | None = None,
     overrides: Sequence[str] = (),
     weights: Mapping[str, str] | None = None,
+    input_size: Size | None = None,
     toy: bool = False,
 ) -> list[Request]:
     """What is to be trained, the first seed of every row first, so that a cut-off table is a whole one.
@@ -155,6 +158,7 @@ def requests(
         steps: instead of the file's, a row's own among them; at least 1.
         overrides: further ones of every row.
         weights: hub name -> folder that holds that backbone here.
+        input_size: instead of the file's, heatmaps in proportion; of a row in patches of 14 pixels the nearest such.
         toy: everything as small as it goes, with random backbones and one seed, two steps where none are given: a
             rehearsal.
 
@@ -191,6 +195,9 @@ def requests(
                 *overrides,
             )
             try:
+                if input_size is not None:
+                    config = request.config()
+                    request = request.more(*sized(config, nearest_whole(config, input_size)))
                 if toy:
                     request = request.more(*toy_overrides(request.config(), steps or 2))
                 else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.ablation_experiment import STEPS_KEY
+from benchmarks.ablation_sizes import grid_of, sized
 from tracknet.utils.geometry import Size
 from tracknet.utils.settings import Config
 
@@ -21,15 +22,9 @@ def toy_overrides(config: Config, steps: int) -> list[str]:
     Returns:
         `key=value`, to come after all others: about 96x48 pixels and a backbone of random weights.
     """
-    size, heatmap = config.data.resize, config.model.heatmap.size
-    assert size is not None, "experiments say data.resize"
-    is_vit = not config.model.backbone.is_none
-    cell = 14 if is_vit and size.width % 16 else 16
-    small = Size(_TOY_CELLS.width * cell, _TOY_CELLS.height * cell)
+    is_vit, cell = not config.model.backbone.is_none, grid_of(config)
     overrides = [
-        f"data.resize=[{small.width},{small.height}]",
-        f"model.heatmap.size=[{heatmap.width * small.width // size.width},"
-        f"{heatmap.height * small.height // size.height}]",
+        *sized(config, Size(_TOY_CELLS.width * cell, _TOY_CELLS.height * cell)),
         "data.val_games=[2]",
         "data.test_games=[3]",
         "data.num_shards=2",

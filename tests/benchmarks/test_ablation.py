@@ -12,10 +12,11 @@ import pytest
 from benchmarks import ablation
 from benchmarks.ablation_experiment import read_experiment
 from benchmarks.ablation_plan import Request, requests
+from benchmarks.ablation_sizes import check_models
 from tracknet.datasets.schema import MANIFEST_NAME, Manifest
 from tracknet.training.evaluation_folder import place_for
 from tracknet.training.run_folder import RunFolder
-from tracknet.utils.errors import UserError
+from tracknet.utils.errors import RunError, UserError
 from tracknet.utils.geometry import Size
 
 GAMES = {"train": [f"match{n}" for n in (1, 2, 3, 4, 5, 7)], "val": ["match6", "match8"]}
@@ -305,3 +306,142 @@ def test_a_row_has_the_steps_of_its_base(tmp_path: Path) -> None:
     )
     made = {one.row: one.config().training.max_steps for one in requests(*read_experiment(str(file)))}
     assert made == {"short": 600, "based": 600, "own": 50, "other": 3000}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["badminton", "--rows", "wasb", "detail_fine", "training.batch_size=2", "--steps", "5"],
+        ["badminton", "training.batch_size=2", "--rows", "wasb", "detail_fine", "--steps", "5"],
+        [
+            "--rows",
+            "wasb",
+            "detail_fine",
+            "--seeds",
+            "0",
+            "training.batch_size=2",
+            "--steps",
+            "5",
+            "badminton",
+        ],
+        [
+            "badminton",
+            "--steps",
+            "5",
+            "--rows",
+            "wasb",
+            "detail_fine",
+            "--weights",
+            "some/vit=here",
+            "training.batch_size=2",
+        ],
+    ],
+)
+def test_an_override_is_one_wherever_it_stands(words: list[str]) -> None:
+    args = ablation.parse(words)
+    assert (args.experiment, args.rows, args.steps) == ("badminton", ["wasb", "detail_fine"], 5)
+    assert args.overrides == ["training.batch_size=2"]
+    assert args.weights == (["some/vit=here"] if "--weights" in words else [])
+
+
+def test_a_value_with_an_equals_sign_stays_the_options() -> None:
+    assert ablation.parse(["badminton", "--out", "a=b"]).out == Path("a=b")
+
+
+def test_a_failed_training_is_told_once_and_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "some.yaml"
+    file.write_text(
+        "rows:\n  every: {model: wasb, seeds: [0, 1]}\n  alone: {base: every, overlap: none, seeds: [0]}\n"
+        "overrides: ['data.resize=[512,288]']\n"
+    )
+    tried: list[str] = []
+
+    def train(request: Request, run_folder: Path, shards: Path, log: Path) -> float:
+        tried.append(request.name)
+        # A command of the project that fails, as an unknown option makes it.
+        ablation._call("tracknet.scripts.train", ["--no-such-option"], log)
+        return 0.0
+
+    monkeypatch.setattr(ablation, "_train", train)
+    monkeypatch.setattr(ablation, "shards_for", lambda *_: tmp_path)
+    work = tmp_path / "work"
+    assert ablation.run([str(file), "--work", str(work), "--out", str(tmp_path / "out")]) == 1
+    told = capfd.readouterr().err
+    assert len(tried) == len(set(tried)) == 2
+    assert "every, seed 0: FAILED: tracknet.scripts.train ended with code 2; its last words are above" in told
+    assert "alone, seed 0: FAILED: it is the training of every, seed 0, which failed\n" in told
+    assert told.endswith(
+        "failed: every (seed 0), alone (seed 0), every (seed 1); the same command tries them again\n"
+    )
+    assert "['" not in told
+
+
+def test_shards_are_built_once_for_a_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[Sequence[str]] = []
+    monkeypatch.setattr(ablation, "_call", lambda module, arguments, log: calls.append(arguments))
+    builds: ablation.Builds = {}
+    # A longer window is read out of the same shards.
+    for overrides in ((), ("data.sequence.length=5", "data.augment.warp_prob=1.0")):
+        folder = ablation.shards_for(asked("badminton", *overrides), None, tmp_path, tmp_path, builds)
+        assert folder == tmp_path / "shards-512x288"
+    assert len(calls) == 1
+    ablation.shards_for(asked("badminton", "data.resize=[256,144]"), None, tmp_path, tmp_path, builds)
+    assert [Path(call[3]).name for call in calls] == ["shards-512x288", "shards-256x144"]
+
+    def fail(module: str, arguments: Sequence[str], log: Path | None) -> None:
+        calls.append(arguments)
+        raise RunError("the disk is full")
+
+    monkeypatch.setattr(ablation, "_call", fail)
+    failed: ablation.Builds = {}
+    for told in ("the disk is full", "could not be built, as an earlier row was told"):
+        with pytest.raises(UserError, match=told):
+            ablation.shards_for(asked(), None, tmp_path, tmp_path, failed)
+    assert len(calls) == 3
+
+
+def test_another_input_size_reaches_what_follows_from_it(capsys: pytest.CaptureFixture[str]) -> None:
+    args = ablation.parse(
+        ["badminton", "--input-size", "640", "352", "--rows", "detail_small", "dinov2_small"]
+    )
+    assert args.input_size == Size(640, 352)
+    made = requests(*read_experiment("badminton"), only=args.rows, seeds=[0], input_size=args.input_size)
+    sizes = {one.row: (one.config().data.resize, one.config().model.heatmap.size) for one in made}
+    # Half the picture's size; and 8 cells of each patch of 14 pixels.
+    assert sizes["detail_small"] == (Size(640, 352), Size(320, 176))
+    assert sizes["dinov2_small"] == (Size(644, 350), Size(368, 200))
+    assert all("data.resize=[6" in " ".join(one.options()) for one in made)
+    check_models(made)
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (["--input-size", "650", "360"], "multiples of 16, got 650 360: say 656 352"),
+        (["--input-size", "640", "352", "--size", "toy"], "a rehearsal has a size of its own"),
+        (
+            ["--input-size", "640", "352", "data.resize=[512,288]"],
+            "sets data.resize: leave out that override",
+        ),
+    ],
+)
+def test_sizes_that_cannot_be_meant_are_refused(more: list[str], told: str) -> None:
+    with pytest.raises(UserError) as refused:
+        ablation.parse(["badminton", *more])
+    assert told in str(refused.value)
+
+
+def test_rows_whose_sizes_do_not_fit_are_all_told_before_any_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ablation, "measure", lambda *_: pytest.fail("a row was trained"))
+    arguments = ["badminton", "--rows", "detail_small", "wasb", "detail_frames", "--work", str(tmp_path)]
+    with pytest.raises(UserError, match="not every row's model can be built") as refused:
+        ablation.run([*arguments, "--out", str(tmp_path / "out"), "model.heatmap.size=[100,50]"])
+    assert [problem.partition(":")[0] for problem in refused.value.problems] == [
+        "detail_small",
+        "wasb",
+        "detail_frames",
+    ]
