@@ -113,7 +113,7 @@ def run(argv: Sequence[str]) -> int:
             write_json(file, {"row": request.row, "seed": request.seed, "asked": asked, **record})
         for problem in keep_differences(experiment, Results.read(experiment, rows, results, toy=toy), work):
             print(f"no difference: {problem}", file=sys.stderr)
-        text = table(experiment, rows, Results.read(experiment, rows, results, toy=toy))
+        text = table(experiment, rows, Results.read(experiment, rows, results, toy=toy), rehearsal=toy)
         write_report(results / "table.md", text.splitlines())
     file = results / "table.md"
     print(file.read_text(encoding="utf-8") if file.is_file() else "nothing was measured")

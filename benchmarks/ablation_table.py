@@ -30,7 +30,17 @@ _HEAD = (
 )
 
 
-def table(experiment: Experiment, rows: Mapping[str, Row], results: Results) -> str:
+_NONE_TO_JUDGE = "no such frames"
+_REHEARSAL = (
+    "**A rehearsal, no result.** Every row was made small (pictures of about 96x48 pixels, backbones of random "
+    "weights) and run on three rendered games of 12 frames each: it shows that the rows run, and its figures say "
+    "nothing of them."
+)
+
+
+def table(
+    experiment: Experiment, rows: Mapping[str, Row], results: Results, *, rehearsal: bool = False
+) -> str:
     """What has been measured so far, rows in the experiment's order.
 
     Seeds of a row are averaged where they differ in nothing else; what differs stands behind the row's name.
@@ -39,6 +49,7 @@ def table(experiment: Experiment, rows: Mapping[str, Row], results: Results) -> 
         experiment: for its words and its reference.
         rows: of the experiment.
         results: what was measured, with the differences that are kept.
+        rehearsal: it is one, and not what the experiment's words are of.
     """
     if not results.all:
         return "\n".join(["nothing has been measured yet", *_unread(results)]) + "\n"
@@ -53,8 +64,9 @@ def table(experiment: Experiment, rows: Mapping[str, Row], results: Results) -> 
                 lines.append(_spread(results.title(group[0]), group))
     about = [f"- `{name}`: {row.about}" for name, row in rows.items() if row.about and name in results.rows]
     head = ["| " + " | ".join(_HEAD) + " |", "|" + "---|" * len(_HEAD)]
+    title = _REHEARSAL if rehearsal else experiment.about
     parts = [
-        _notes(experiment, results, reference),
+        _notes(title, experiment, results, reference),
         [*head, *lines],
         about,
         decoder_table(results),
@@ -63,11 +75,11 @@ def table(experiment: Experiment, rows: Mapping[str, Row], results: Results) -> 
     return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
 
 
-def _notes(experiment: Experiment, results: Results, reference: str | None) -> list[str]:
+def _notes(title: str, experiment: Experiment, results: Results, reference: str | None) -> list[str]:
     """What holds for the whole table, with the rows that it does not hold for."""
     frames, clips = results.scored
     notes = [
-        experiment.about,
+        title,
         f"{frames} frames of {clips} clips ({experiment.split}); {told(results, _training)}. "
         "Shares in per cent with 95 % intervals over clips; differences in F1 under wasb"
         + (f" from {reference}, of the same seed." if reference else "."),
@@ -128,6 +140,8 @@ def _of_other_absences(alarms: Mapping[str, Any]) -> str:
     """Those that `brief` leaves; empty for the first records. `lasting` is how it was once named."""
     other = alarms.get("other") or alarms.get("lasting") or {}
     is_told = {"false_alarms", "empty_frames"} <= other.keys()
+    if is_told and not other["empty_frames"]:
+        return _NONE_TO_JUDGE
     return f"{other['false_alarms']} of {other['empty_frames']}" if is_told else ""
 
 
@@ -143,7 +157,9 @@ def _line(one: Measured, title: str, difference: str) -> str:
         *(_share(protocols[n]["f1"], protocols[n]["intervals"]["f1"]) for n in ("tracknetv2", "design")),
         _share(wasb.get("accuracy"), None),
         _share(wasb["ap"], wasb["intervals"]["ap"]),
-        f"{_share(alarms['rate'], alarms['interval'])} of {alarms['empty_frames']}",
+        f"{_share(alarms['rate'], alarms['interval'])} of {alarms['empty_frames']}"
+        if alarms["empty_frames"]
+        else _NONE_TO_JUDGE,
         _of_other_absences(alarms),
         f"{record['parameters'] / 1e6:.2f}",
         f"{record['gflops']:.1f}",

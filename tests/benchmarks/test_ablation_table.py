@@ -150,6 +150,22 @@ def test_shipped_tables_are_what_the_records_say(name: str) -> None:
     )
 
 
+def test_a_rehearsal_says_what_it_is(folder: Folder) -> None:
+    folder.put("ours", 0, 0.4)
+    text = table(folder.experiment, folder.rows, folder.read(), rehearsal=True)
+    assert text.startswith("**A rehearsal, no result.** ")
+    assert "three rendered games of 12 frames" in text
+    assert folder.experiment.about not in text
+    assert folder.table().startswith("Some games.\n")
+
+
+def test_where_there_are_no_empty_frames_the_table_says_so(folder: Folder) -> None:
+    none = {"false_alarms": 0, "empty_frames": 0, "rate": None}
+    folder.put("ours", 0, 0.4, false_alarms={**none, "interval": None, "other": none})
+    assert line(folder.table(), "ours").count("| no such frames ") == 2
+    assert "of 0" not in folder.table()
+
+
 def test_steps_and_windows_are_those_that_were_taken(folder: Folder) -> None:
     folder.put("ours", 0, 0.4)
     folder.put("wasb", 0, 0.3)
