@@ -46,8 +46,8 @@ def nearest_whole(config: Config, wanted: Size) -> Size:
 def check_models(wanted: Sequence[Request]) -> None:
     """Builds every row's model, without memory or weights, so that sizes that do not fit are told before any training.
 
-    A pretrained backbone is stood in for by one layer of random weights with patches of the same size: all that
-    sizes depend on.
+    A backbone of the hub or a folder is stood in for by one layer of random weights with patches of the same size:
+    all that sizes depend on.
 
     Raises:
         UserError: naming every row that cannot be built, with the reason.
@@ -60,7 +60,7 @@ def check_models(wanted: Sequence[Request]) -> None:
     for request in {one.row: one for one in reversed(wanted)}.values():
         config = request.config()
         backbone = config.model.backbone
-        if not backbone.is_none and backbone.pretrained:
+        if not backbone.is_none and (backbone.pretrained or "/" in backbone.name):
             kind = "dinov2" if grid_of(config) == 14 or "dinov2" in backbone.name else "vit"
             backbone = BackboneConfig(name=kind, pretrained=False, config={"num_hidden_layers": 1})
         try:
