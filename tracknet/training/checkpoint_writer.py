@@ -9,6 +9,7 @@ import torch
 
 from tracknet.models.model import TrackNet
 from tracknet.training.checkpoint import TrainingState, save_checkpoint
+from tracknet.training.device_memory import out_of_memory_alike
 from tracknet.training.distributed import Ranks
 from tracknet.training.learner import Learner
 from tracknet.training.provenance import Provenance
@@ -72,7 +73,8 @@ class CheckpointWriter:
         if state.step > self.saved_step:
             known = self._ranks.alone and state.batch
             try:
-                self._write(state, validation, self._served.state(self._ranks) if known else None)
+                with out_of_memory_alike():
+                    self._write(state, validation, self._served.state(self._ranks) if known else None)
             except torch.OutOfMemoryError:
                 say(f"warning: no memory for a checkpoint of step {state.step} either")
 

@@ -1,12 +1,16 @@
-"""How much of a device's memory some work takes, and how much there is."""
+"""How much of a device's memory some work takes, how much there is, and that there is no more."""
 
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 import torch
+
+# Of torch's CPU allocator, of C++ where torch passes it on, and of the convolutions of oneDNN.
+_CPU_SAYS = ("DefaultCPUAllocator", "std::bad_alloc", "could not create a memory object")
 
 
 class DeviceMemory(Protocol):
@@ -52,3 +56,30 @@ class CudaMemory:
 def memory_of(device: torch.device) -> DeviceMemory | None:
     """A GPU's memory; `None` where it is not counted (a CPU's process is killed when the system's runs out)."""
     return CudaMemory(device) if device.type == "cuda" else None
+
+
+def out_of_cpu_memory(error: BaseException) -> str | None:
+    """What a CPU's allocator says of memory, a line; `None` of any other fault."""
+    line = next(iter(str(error).splitlines()), "")
+    if isinstance(error, MemoryError):
+        return line or "there is no memory"
+    at = [line.find(words) for words in _CPU_SAYS if words in line]
+    return line[min(at) :] if isinstance(error, RuntimeError) and at else None
+
+
+@contextmanager
+def out_of_memory_alike() -> Iterator[None]:
+    """Within it a CPU's out-of-memory, which is a plain RuntimeError or a MemoryError, is raised as a GPU's is.
+
+    Raises:
+        torch.OutOfMemoryError: with the allocator's own words.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except (MemoryError, RuntimeError) as error:
+        reason = out_of_cpu_memory(error)
+        if reason is None:
+            raise
+        raise torch.OutOfMemoryError(reason) from None

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 
 from tracknet.datasets.batch import Batch
-from tracknet.training.device_memory import DeviceMemory
+from tracknet.training.device_memory import DeviceMemory, out_of_memory_alike
 from tracknet.training.micro_batches import MicroBatches, too_many_to_predict
 from tracknet.utils.errors import first_line
 
@@ -50,8 +50,9 @@ class EvaluationParts:
         """
         while True:
             try:
-                logits = [forward(part) for part in self._micro.parts(batch)]
-                return logits[0] if len(logits) == 1 else torch.cat(logits)
+                with out_of_memory_alike():
+                    logits = [forward(part) for part in self._micro.parts(batch)]
+                    return logits[0] if len(logits) == 1 else torch.cat(logits)
             except torch.OutOfMemoryError as error:
                 reason = first_line(error)
             # Here and not above: an exception that is being handled holds the tensors of what raised it.

@@ -18,7 +18,7 @@ from tracknet.datasets.shard_streams import check_stored_size, evaluation_stream
 from tracknet.models.model import TrackNet
 from tracknet.models.precision import Precision, resolve_device
 from tracknet.models.window_overlap import resolve_overlap
-from tracknet.training.device_memory import memory_of
+from tracknet.training.device_memory import memory_of, out_of_memory_alike
 from tracknet.training.distributed import Ranks
 from tracknet.training.evaluation import evaluation_spec, own_frames, predict_split
 from tracknet.training.evaluation_parts import EvaluationParts
@@ -129,21 +129,22 @@ def run_model(
             progress.advance(int(everyone.numbers(own_frames(loader, batch)).sum()))
 
         try:
-            by_decoder = predict_split(
-                model,
-                loader,
-                precision,
-                decoders=list(dict.fromkeys([*decoders, own])),
-                overlap=overlap,
-                flip=flip,
-                on_batch=on_batch,
-                ranks=everyone,
-                parts=EvaluationParts(
-                    MicroBatches(None, batch_size),
-                    memory_of(precision.device),
-                    set_windows=lambda windows: f"--batch-size {windows}",
-                ),
-            )
+            with out_of_memory_alike():
+                by_decoder = predict_split(
+                    model,
+                    loader,
+                    precision,
+                    decoders=list(dict.fromkeys([*decoders, own])),
+                    overlap=overlap,
+                    flip=flip,
+                    on_batch=on_batch,
+                    ranks=everyone,
+                    parts=EvaluationParts(
+                        MicroBatches(None, batch_size),
+                        memory_of(precision.device),
+                        set_windows=lambda windows: f"--batch-size {windows}",
+                    ),
+                )
         except torch.OutOfMemoryError as error:
             # Not of the model's pass, but of what is read from its maps.
             raise RunError(

@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator
 import torch
 
 from tracknet.datasets.batch import Batch
+from tracknet.training.device_memory import out_of_cpu_memory
 from tracknet.training.distributed import Ranks
+from tracknet.utils.errors import RunError
 
 
 class StepBatches:
@@ -51,15 +53,35 @@ class StepBatches:
         return self._at_size(self.as_it_came(index))
 
     def as_it_came(self, index: int) -> Batch:
-        """The step's batch of this index, as it is stored: the next one, or one that is kept."""
+        """The step's batch of this index, as it is stored: the next one, or one that is kept.
+
+        Raises:
+            RunError: the CPU has no memory to make it; what goes through the model at a time is of no account there.
+        """
         if index in self._kept:
             return self._kept[index]
         if not self._keep:
             self._kept.clear()
         waited = time.perf_counter()
-        batch = self._ranks.agreed(lambda: next(self._batches))
+        batch = self._ranks.agreed(self._next)
         # All ranks wait for the slowest.
         self.waited_s += time.perf_counter() - waited
         self.rows.append(batch.rows[:, 0].tolist())
         self.latest = self._kept[index] = batch.to(self._device)
         return self.latest
+
+    def _next(self) -> Batch:
+        try:
+            return next(self._batches)
+        except torch.OutOfMemoryError:
+            raise
+        except (MemoryError, RuntimeError) as error:
+            reason = out_of_cpu_memory(error)
+            if reason is None:
+                raise
+        raise RunError(
+            f"memory ran out while the loader made a batch: {reason}",
+            remedy="take smaller batches (training.batch_size, with training.accumulate for the same step), "
+            "data.loader.workers=0 or a smaller data.loader.memory_gb; a training with a checkpoint goes on with "
+            "--resume",
+        )

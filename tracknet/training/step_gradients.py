@@ -14,7 +14,7 @@ from tracknet.datasets.batch import Batch
 from tracknet.models.model import TrackNet
 from tracknet.models.precision import Precision
 from tracknet.training.acceleration import compile_faults_told, compiled
-from tracknet.training.device_memory import memory_of
+from tracknet.training.device_memory import memory_of, out_of_memory_alike
 from tracknet.training.distributed import Ranks, step_seed
 from tracknet.training.kept_statistics import KeptStatistics
 from tracknet.training.losses import build_loss
@@ -135,7 +135,8 @@ class StepGradients:
             self._agree_on_size(taken.as_it_came(0))
         while True:
             try:
-                return self._in_parts(taken, number)
+                with out_of_memory_alike():
+                    return self._in_parts(taken, number)
             except torch.OutOfMemoryError as error:
                 reason = first_line(error)
             # Here and not above: an exception that is being handled holds the tensors of what raised it.
@@ -208,7 +209,7 @@ class StepGradients:
         self._note_smaller(asked)
 
     def _fits(self, batch: Batch) -> bool:
-        with suppress(torch.OutOfMemoryError):
+        with suppress(torch.OutOfMemoryError), out_of_memory_alike():
             self._try_out(batch, self._micro.size)
             return True
         self._forget()

@@ -16,7 +16,7 @@ from tracknet.models.model import TrackNet
 from tracknet.models.precision import Precision
 from tracknet.training.checkpoint import TrainingState
 from tracknet.training.checkpoint_writer import CheckpointWriter
-from tracknet.training.device_memory import memory_of
+from tracknet.training.device_memory import memory_of, out_of_memory_alike
 from tracknet.training.distributed import Ranks
 from tracknet.training.learner import Learner
 from tracknet.training.look_ahead import batches_on
@@ -168,9 +168,10 @@ class Trainer:
 
     def _take_epochs(self, log: RunLog) -> None:
         try:
-            while not self.complete:
-                self._train_epoch(log)
-                self._end_epoch(log)
+            with out_of_memory_alike():
+                while not self.complete:
+                    self._train_epoch(log)
+                    self._end_epoch(log)
             return
         except torch.OutOfMemoryError as error:
             reason = first_line(error)

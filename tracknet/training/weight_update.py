@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from tracknet.training.device_memory import out_of_memory_alike
 from tracknet.utils.errors import RunError, first_line
 
 _MOMENTS = 2
@@ -31,7 +32,8 @@ def update_weights(optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScale
         if p.grad is not None and not optimizer.state.get(p)
     ]
     try:
-        reserve_moments(new)
+        with out_of_memory_alike():
+            reserve_moments(new)
     except torch.OutOfMemoryError as error:
         raise RunError(
             f"the optimizer's {_MOMENTS} moments of {sum(p.numel() for p in new):,} weights "
@@ -41,7 +43,8 @@ def update_weights(optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScale
             "smaller backbone; how many windows go through the model at a time is of no account here",
         ) from None
     try:
-        scaler.step(optimizer)
+        with out_of_memory_alike():
+            scaler.step(optimizer)
     except torch.OutOfMemoryError as error:
         raise HalfChanged(
             f"memory ran out within the optimizer's step, with some of the weights changed: {first_line(error)}",
