@@ -26,17 +26,21 @@ class Fault:
         row: of the frame table.
         what: names shard and key, and what is wrong.
         cause: what it has in common with other frames, where a whole shard is to blame; a person is told it once.
+        remedy: what makes it whole again.
     """
 
     kind: Literal["bad", "slow"]
     row: int
     what: str
     cause: str = ""
+    remedy: str = ""
 
     @classmethod
     def bad(cls, row: int, error: RunError) -> Fault:
         """A frame that could not be had."""
-        return cls("bad", row, error.what, error.cause if isinstance(error, ShardFault) else "")
+        return cls(
+            "bad", row, error.what, error.cause if isinstance(error, ShardFault) else "", error.remedy or ""
+        )
 
 
 class ShardFault(RunError):
@@ -62,11 +66,13 @@ class FaultLog:
         most_bad: so many bad frames are let pass.
         bad: row -> what is wrong.
         slow: row -> how long it took.
+        remedies: what makes the bad ones whole again, each once.
     """
 
     most_bad: int
     bad: dict[int, str] = field(default_factory=dict)
     slow: dict[int, str] = field(default_factory=dict)
+    remedies: list[str] = field(default_factory=list)
     _causes: Counter[str] = field(default_factory=Counter)
     _first_of: dict[str, str] = field(default_factory=dict)
 
@@ -87,14 +93,15 @@ class FaultLog:
             cause = fault.cause or fault.what
             self._causes[cause] += 1
             self._first_of.setdefault(cause, fault.what)
+            if fault.remedy and fault.remedy not in self.remedies:
+                self.remedies.append(fault.remedy)
         if len(self.bad) > self.most_bad:
             # The shard to blame first, not what came last.
             shown = [self._words(cause, count) for cause, count in self._causes.most_common()]
             raise RunError(
                 f"{len(self.bad)} bad frames are more than data.loader.max_bad_frames={self.most_bad}",
                 problems=shorten(shown),
-                remedy="run the build command again: it replaces what is missing or damaged and keeps the rest; "
-                "or raise data.loader.max_bad_frames",
+                remedy=less_bad(self.remedies),
             )
         return True
 
@@ -105,6 +112,11 @@ class FaultLog:
             return first
         # What was wrong with a fetch is said in other words after each one, and names no frame.
         return f"{first if first.startswith(f'{cause}: ') else cause} ({count} frames so far)"
+
+
+def less_bad(remedies: Sequence[str]) -> str:
+    """What to do against more bad frames than may be skipped, where this would mend them."""
+    return "; ".join([*shorten(remedies, 3), "or raise data.loader.max_bad_frames"])
 
 
 class ReadWatch:

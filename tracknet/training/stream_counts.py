@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tracknet.datasets.index_file import BUILD_AGAIN
+from tracknet.datasets.faults import less_bad
 from tracknet.datasets.loader import StreamLoader
 from tracknet.training.distributed import Ranks
 from tracknet.utils.errors import RunError, shorten
@@ -53,9 +53,9 @@ def count_stream(train: StreamLoader, ranks: Ranks) -> StreamCounts:
     """
     windows, decodes = ranks.numbers(train.windows, train.decodes).sum(axis=0)
     # A frame of windows on two ranks is one bad frame.
-    faults = ranks.objects((train.faults.bad, set(train.faults.slow)))
-    bad = {row: what for of_rank, _ in faults for row, what in of_rank.items()}
-    slow = set().union(*(of_rank for _, of_rank in faults))
+    faults = ranks.objects((train.faults.bad, set(train.faults.slow), train.faults.remedies))
+    bad = {row: what for of_rank, _, _ in faults for row, what in of_rank.items()}
+    slow = set().union(*(of_rank for _, of_rank, _ in faults))
     # Each rank's loader knows its own only.
     if len(bad) > (most := train.faults.most_bad) and not ranks.alone:
         with ranks.on_all():
@@ -63,6 +63,6 @@ def count_stream(train: StreamLoader, ranks: Ranks) -> StreamCounts:
                 f"{len(bad)} bad frames, over all {ranks.topology.world_size} processes, are more than "
                 f"data.loader.max_bad_frames={most}",
                 problems=shorten([bad[row] for row in sorted(bad)]),
-                remedy=f"{BUILD_AGAIN}; or raise data.loader.max_bad_frames",
+                remedy=less_bad(list(dict.fromkeys(remedy for *_, of_rank in faults for remedy in of_rank))),
             )
     return StreamCounts(int(windows), int(decodes), len(bad), len(slow))
