@@ -213,6 +213,29 @@ def test_the_features_of_others_are_refused(
         open_features(small_features, replace(frames, parts=(frames, frames)), backbone, with_frames=True)
 
 
+def test_where_there_are_no_features_the_command_that_makes_them_is_named(
+    small_features: Path, small_shards: Path, frames: ShardSet, tmp_path: Path
+) -> None:
+    backbone = FeatureInfo.of(Manifest.read(small_features), "").backbone
+    (tmp_path / "strange").mkdir()
+    (tmp_path / "strange" / "some.tar").touch()
+    with serve() as site:
+        for place in (
+            tmp_path / "none",
+            tmp_path / "strange",
+            RemotePath(
+                f"{site.url}/f",
+                ShardCache(tmp_path / "cache", 10**9, Patience(attempts=1, timeout_s=5.0, pause_s=0.01)),
+            ),
+        ):
+            with pytest.raises(UserError, match=r"data\.features: .* has no manifest\.json") as refused:
+                open_features(place, frames, backbone, with_frames=True)
+            remedy = str(refused.value.remedy)
+            command = f"python -m pipelines.build_features {small_shards} --out {place} --model MODEL"
+            assert f"compute the features: {command};" in remedy and "build_shards" not in remedy
+            assert ("check the address, or" in remedy) == isinstance(place, RemotePath)
+
+
 def test_damaged_tokens_end_a_run_or_are_skipped(
     small_features: Path, frames: ShardSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

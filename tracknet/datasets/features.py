@@ -15,6 +15,7 @@ from tracknet.datasets.feature_format import FeatureInfo, Tokens, decode_tokens,
 from tracknet.datasets.index import open_shards
 from tracknet.datasets.reader import Frame, ShardReader
 from tracknet.datasets.remote_path import RemotePath
+from tracknet.datasets.schema import NoBuild
 from tracknet.datasets.shard_names import read_manifest
 from tracknet.datasets.shard_set import ShardSet
 from tracknet.utils.backbone_identity import BackboneIdentity
@@ -95,7 +96,7 @@ def open_features(
         on_lost: of `open_shards`, told of shards of tokens.
 
     Raises:
-        UserError: they are of another backbone or of other frames, or there are none; every difference is named.
+        UserError: they are of another backbone or of other frames, and every difference is named; or there are none.
         RunError: a shard or the index is damaged.
     """
     if frames.parts:
@@ -103,7 +104,6 @@ def open_features(
             "data.features goes with the shards of one build, not with several (data.sources)",
             remedy="build shards and features of all of them together",
         )
-    info = FeatureInfo.of(read_manifest(folder), str(folder))
 
     def build(out: object) -> str:
         command = [
@@ -117,6 +117,16 @@ def open_features(
         ]
         return shlex.join(command)
 
+    try:
+        manifest = read_manifest(folder)
+    except NoBuild as error:
+        # Its own remedy would build frames there.
+        address = "check the address, or " if isinstance(folder, RemotePath) else ""
+        raise UserError(
+            f"data.features: {error.what}",
+            remedy=f"{address}compute the features: {build(folder)}; an interrupted build goes on where it stopped",
+        ) from None
+    info = FeatureInfo.of(manifest, str(folder))
     if problems := info.backbone.differences(backbone):
         raise UserError(
             f"the features in {folder} are of another backbone than this model's",

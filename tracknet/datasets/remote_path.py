@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from tracknet.datasets.remote_file import RemoteFile, read_whole
-from tracknet.datasets.schema import MANIFEST_NAME, Manifest, ShardEntry
+from tracknet.datasets.schema import MANIFEST_NAME, Manifest, NoBuild, ShardEntry
 from tracknet.datasets.shard_cache import ShardCache
-from tracknet.utils.errors import UserError
 from tracknet.utils.urls import shown
 
 UPLOAD_AGAIN = (
@@ -57,7 +56,7 @@ class RemotePath:
         try:
             content = path.read_bytes()
         except FileNotFoundError:
-            raise UserError(
+            raise NoBuild(
                 f"{self} has no {MANIFEST_NAME}: it holds no finished build",
                 remedy="check the address, and upload the whole folder of a build: shards, index and manifest",
             ) from None

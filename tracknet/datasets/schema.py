@@ -177,6 +177,10 @@ _ONLY_WHERE_SAID = ("labels", "features")
 _OWN_FORM = ("image_size", *_ONLY_WHERE_SAID)
 
 
+class NoBuild(UserError):
+    """There is no finished build where one was named; the remedy is that of a build of frames."""
+
+
 @dataclass(frozen=True, slots=True)
 class Manifest:
     """`manifest.json`: what a build is. Written last and atomically; without it there is no dataset.
@@ -222,8 +226,8 @@ class Manifest:
         """The manifest of a folder of shards.
 
         Raises:
-            UserError: there is none (never built, or the build was interrupted), it is damaged, or it was
-                written by another version of the format.
+            NoBuild: there is none (never built, or the build was interrupted).
+            UserError: it is damaged, or was written by another version of the format.
         """
         path = folder / MANIFEST_NAME
         try:
@@ -238,7 +242,7 @@ class Manifest:
                     "its tars were made elsewhere: index them with "
                     f"`python -m pipelines.index_shards {folder}` (see shards/README.md)"
                 )
-            raise UserError(
+            raise NoBuild(
                 f"{folder} has no {MANIFEST_NAME}: it holds no finished build", remedy=remedy
             ) from None
         return cls.parse(content, str(path))

@@ -28,7 +28,7 @@ def read_manifest(folder: Path | RemotePath) -> Manifest:
     """The manifest of a build, here or behind a URL.
 
     Raises:
-        UserError: see `Manifest.read`.
+        NoBuild: there is none. UserError: see `Manifest.read`.
         RunError: it does not come.
     """
     return folder.read_manifest() if isinstance(folder, RemotePath) else Manifest.read(folder)
