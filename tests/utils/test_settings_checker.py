@@ -8,6 +8,7 @@ import pytest
 
 from tracknet.utils.config import load_config
 from tracknet.utils.errors import EXIT_WRONG_REQUEST, UserError
+from tracknet.utils.settings.without_effect import unheard
 
 
 def problems_of(**options: Any) -> tuple[str, ...]:
@@ -231,3 +232,106 @@ def test_what_does_not_fit_together(overrides: list[str], problem: str) -> None:
 def test_hard_windows_of_a_whole_batch_are_had_with_any_size_that_takes_it():
     overrides = ["training.loss.hard_fraction=0.5", "training.batch_size=4", "training.micro_batch=4"]
     assert load_config(overrides=overrides).training.micro_batch == 4
+
+
+# ---------------------------------------------------------------- all of it at once
+
+
+@pytest.mark.parametrize(
+    ("model", "overrides", "keys"),
+    [
+        (
+            "wasb",
+            [
+                *(
+                    "model.decoder.skip=none",
+                    "model.decoder.detail_channels=4",
+                    "model.decoder.channels=[C,8]",
+                ),
+                *(
+                    "model.decoder.upsample=[2]",
+                    "model.decoder.kind=interpolate",
+                    "model.decoder.convolutions=3",
+                ),
+                *("model.fusion.kind=attention", "model.fusion.layers=sum", "model.head.subpixel=2"),
+            ],
+            [
+                *(
+                    "decoder.skip",
+                    "decoder.detail_channels",
+                    "decoder.channels",
+                    "decoder.upsample",
+                    "decoder.kind",
+                ),
+                *("decoder.convolutions", "fusion.kind", "fusion.layers", "head.subpixel"),
+            ],
+        ),
+        (
+            "detail_small",
+            [
+                *("model.fusion.kind=attention", "model.fusion.layers=sum", "model.backbone.layers=[3]"),
+                *("training.optimizer.layer_decay=0.5", "training.optimizer.backbone_lr=1e-4"),
+                "model.backbone.freeze=true",
+            ],
+            [
+                *("fusion.kind", "fusion.layers", "backbone.layers", "backbone.freeze"),
+                *("training.optimizer.layer_decay", "training.optimizer.backbone_lr"),
+            ],
+        ),
+        (
+            "vit_heatmap",
+            ["training.sizes.factors=[-1,1]", "training.sizes.full_share=2"],
+            ["training.sizes.factors", "training.sizes.full_share"],
+        ),
+        (
+            "vit_heatmap",
+            ["training.loss.visibility_weights={4: 1}", "training.loss.hard_fraction=0"],
+            ["training.loss.visibility_weights", "training.loss.hard_fraction"],
+        ),
+        ("vit_heatmap", ["training.micro_batch=9", "training.batch_size=4"], ["training.micro_batch"]),
+    ],
+)
+def test_all_that_is_wrong_or_without_effect_is_told(
+    model: str, overrides: list[str], keys: list[str]
+) -> None:
+    problems = problems_of(model=model, overrides=overrides)
+    wanted = [key if key.startswith("training.") else f"model.{key}" for key in keys]
+    assert sorted(problem.partition(" ")[0] for problem in problems) == sorted(wanted)
+    assert all("(command line): " in problem for problem in problems)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        # 3 stages are the usual number, and 2 widths would be wrong for them.
+        ["model.decoder.upsample=[x]", "model.decoder.channels=[C,8]"],
+        ["training.batch_size=0", "training.micro_batch=9"],
+        ["training.batchsize=64", "training.micro_batch=9"],
+        ["training.sizes.factors=many", "training.sizes.full_share=0.5"],
+        ["model.backbone=none", "training.optimizer.layer_decay=0.5"],
+    ],
+)
+def test_nothing_is_concluded_from_what_is_wrong(overrides: list[str]) -> None:
+    (problem,) = problems_of(overrides=overrides)
+    assert problem.startswith(overrides[0].partition("=")[0])
+
+
+@pytest.mark.parametrize(
+    ("skip", "length", "asked", "says"),
+    [
+        ("none", 3, "detail_channels", "is of the detail stem, which model.decoder.skip=none leaves out"),
+        ("detail", 1, "detail_input", "data.sequence.length=1 shows one frame"),
+        # A file of configs/model says so, and its rows of one frame are trained all the same.
+        ("detail", 1, "kind", None),
+        ("none", 3, "skip", None),
+        ("detail", 3, "detail_input", None),
+    ],
+)
+def test_what_a_file_may_say_is_told_where_a_person_asks_for_it(
+    skip: str, length: int, asked: str, says: str | None
+) -> None:
+    overrides = [f"model.decoder.skip={skip}", f"data.sequence.length={length}"]
+    config = load_config(model="dinov2_small", overrides=overrides)
+    lines = list(unheard(config.model, length, lambda key: key == f"model.decoder.{asked}"))
+    assert len(lines) == (says is not None)
+    assert says is None or says in lines[0]

@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from tracknet.datasets.topology import Topology
 from tracknet.utils.errors import EXIT_DONE, UserError, cli_main
 from tracknet.utils.naming import program
+from tracknet.utils.settings.without_effect import unheard
 from tracknet.utils.urls import hide_secrets, is_url
 
 if TYPE_CHECKING:
@@ -81,6 +83,8 @@ def run(argv: Sequence[str]) -> int:
     with Ranks.join() as ranks:
         if not alone:
             config = ranks.agreed(lambda: _asked_for(args, shards, overrides))
+        for line in unheard(config.model, config.data.sequence.length, partial(sets_key, overrides)):
+            ranks.say(_say)(f"warning: {line}")
         with ExitStack() as held:
             if args.resume is not None:
                 return _resume(args.resume, config, args.inputs, ranks, held)

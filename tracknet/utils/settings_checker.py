@@ -6,6 +6,7 @@ see all of them, each with its file and a suggestion.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import types
@@ -15,6 +16,11 @@ from typing import Any, Literal, Union
 
 from tracknet.utils.geometry import Size
 from tracknet.utils.naming import did_you_mean
+
+
+class _Wrong(Exception):
+    """A value that was found wrong is looked at."""
+
 
 _KIND_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 _FEW_KEYS = 16
@@ -56,24 +62,33 @@ class SettingsChecker:
         self.root = root
 
     def build(self, kind: Any, plain: Any, key: str) -> Any:
-        """The dataclass `kind` made of the plain values at a dotted key; None where they do not make one."""
+        """The dataclass `kind` made of the plain values at a dotted key; None where they are no keys and values.
+
+        What spans several fields is checked of those that are right; where any is wrong the result is of no other use.
+        """
         if not isinstance(plain, Mapping):
             return self._fault(key, f"needs keys and values, got {plain!r}")
         hints = typing.get_type_hints(kind)
         fields = {f.name: f for f in dataclasses.fields(kind)}
         values: dict[str, Any] = {}
-        faults_before = len(self.problems)
+        wrong: set[str] = set()
         for name, item in plain.items():
             full = f"{key}.{name}" if key else str(name)
             if name not in fields:
                 self._fault(full, f"no such key{self._suggest(kind, key, str(name))}")
+                wrong.update(fields)  # any of them may have been meant
             else:
-                values[str(name)] = self._value(hints[name], item, full, fields[name].metadata)
-        if len(self.problems) > faults_before:
-            return None
-        built = kind(**values)
-        for inner, message in getattr(built, "problems", lambda: ())():
-            self._fault(f"{key}.{inner}" if key else inner, message)
+                faults_before = len(self.problems)
+                value = self._value(hints[name], item, full, fields[name].metadata)
+                # Of a group of settings those that are right can be looked at one by one.
+                if len(self.problems) > faults_before and not dataclasses.is_dataclass(value):
+                    wrong.add(str(name))
+                else:
+                    values[str(name)] = value
+        built = _without(kind, values, wrong) if wrong else kind(**values)
+        with contextlib.suppress(_Wrong):
+            for inner, message in getattr(built, "problems", lambda: ())():
+                self._fault(f"{key}.{inner}" if key else inner, message)
         return built
 
     def _suggest(self, kind: Any, key: str, name: str) -> str:
@@ -184,3 +199,17 @@ class SettingsChecker:
         if high is not None and item > high:
             return self._fault(key, f"must be at most {high:g}, got {item:g}")
         return item
+
+
+def _without(kind: Any, values: Mapping[str, Any], wrong: set[str]) -> Any:
+    """A `kind` of these values, whose wrong fields raise `_Wrong` when they are looked at."""
+
+    def looked_at(_: Any) -> Any:
+        raise _Wrong
+
+    built = object.__new__(type(kind.__name__, (kind,), {name: property(looked_at) for name in wrong}))
+    for f in dataclasses.fields(kind):
+        if f.name not in wrong:
+            usual = f.default if f.default_factory is dataclasses.MISSING else f.default_factory()
+            object.__setattr__(built, f.name, values.get(f.name, usual))
+    return built

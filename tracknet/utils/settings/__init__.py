@@ -45,6 +45,7 @@ from tracknet.utils.settings.training import (
     TrainingConfig,
 )
 from tracknet.utils.settings.trajectory import TrajectoryConfig
+from tracknet.utils.settings.without_effect import of_parts_not_there
 
 __all__ = [
     "AugmentConfig",
@@ -117,20 +118,10 @@ class Config:
                     f"with anchor and without a skip nothing looks at {length - 1} of the {length} frames: set "
                     "model.decoder.skip=detail, or model.fusion.kind=concat with data.sequence.length=1",
                 )
-        if backbone.is_none:
-            # Here and not under model: a saved model may have been made with them.
-            if backbone.freeze:
-                yield (
-                    "model.backbone.freeze",
-                    "there is no backbone (model.backbone.name=none): set it to false",
-                )
-            if fusion != "concat":
-                yield (
-                    "model.fusion.kind",
-                    f"{fusion} is of a backbone's tokens, and there is none: set it to concat",
-                )
-            if training.optimizer.backbone_lr is not None:
-                yield "training.optimizer.backbone_lr", "there is no backbone to learn at it: set it to null"
+        # Here and not under model: a saved model may have been made with them.
+        yield from of_parts_not_there(self.model)
+        if backbone.is_none and training.optimizer.backbone_lr is not None:
+            yield "training.optimizer.backbone_lr", "there is no backbone to learn at it: set it to null"
         if training.sizes.used and self.data.features is not None:
             yield (
                 "training.sizes.factors",

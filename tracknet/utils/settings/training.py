@@ -164,9 +164,17 @@ class TrainingConfig:
     sizes: SizesConfig = field(default_factory=SizesConfig)
 
     def problems(self) -> Iterator[tuple[str, str]]:
-        """Yields (key, message) for a `micro_batch` below 1, a share of hard windows that is the whole batch, and hard
+        """Yields (key, message) for a `micro_batch` below 1 or above the batch, a share of hard windows that is the whole batch, and hard
         windows together with batches that go through the model in parts.
         """
+        if isinstance(self.micro_batch, int) and self.micro_batch < 1:
+            yield "micro_batch", f"must be at least 1, got {self.micro_batch}"
+        elif isinstance(self.micro_batch, int) and self.micro_batch > self.batch_size:
+            yield (
+                "micro_batch",
+                f"{self.micro_batch} windows at a time are more than a batch has: set at most {self.batch_size} "
+                "(training.batch_size), or null for all",
+            )
         hard = self.loss.hard_fraction
         if hard < 1.0 and math.ceil(hard * self.batch_size - 1e-9) >= self.batch_size:
             most = (
@@ -175,9 +183,7 @@ class TrainingConfig:
                 else "1, or training.batch_size=2 or more"
             )
             yield "loss.hard_fraction", f"{hard:.4g} of a batch of {self.batch_size} is all of it: set {most}"
-        if isinstance(self.micro_batch, int) and self.micro_batch < 1:
-            yield "micro_batch", f"must be at least 1, got {self.micro_batch}"
-        elif self.may_split and self.loss.hard_fraction < 1.0:
+        if self.may_split and hard < 1.0:
             # Which windows are hard is known when all of them have gone through the model.
             yield (
                 "micro_batch",
@@ -189,5 +195,5 @@ class TrainingConfig:
     def may_split(self) -> bool:
         """Batches may go through the model in parts."""
         return self.micro_batch == "auto" or (
-            isinstance(self.micro_batch, int) and self.micro_batch < self.batch_size
+            isinstance(self.micro_batch, int) and 0 < self.micro_batch < self.batch_size
         )
