@@ -174,8 +174,18 @@ def test_another_heatmap_than_the_inputs_is_refused(name: Any) -> None:
 
 
 def test_an_input_that_cannot_be_halved_is_refused() -> None:
-    with pytest.raises(UserError, match=r"data.resize=\[64,32\]"):
+    with pytest.raises(UserError, match=r"data.resize=\[64,32\]") as refused:
         TrackNet(ModelConfig(backbone=NONE, decoder=SMALL), input_size=Size(64, 40), num_frames=3)
+    assert refused.value.what == (
+        "width and height must be multiples of this model's stride 16, and the input size is 64x40"
+    )
+
+
+def test_a_heatmap_that_is_not_reached_is_told_in_cells_of_the_stride() -> None:
+    config = ModelConfig(backbone=NONE, decoder=SMALL, heatmap=HeatmapConfig(size=Size(40, 24)))
+    with pytest.raises(UserError, match="the input 64x32 has 4x2 cells of the stride 16, and") as refused:
+        TrackNet(config, input_size=INPUT, num_frames=3)
+    assert "patches" not in str(refused.value)
 
 
 @pytest.mark.parametrize(

@@ -133,11 +133,11 @@ class ViTBackbone(nn.Module):
         return cast(torch.Tensor, tokens.transpose(1, 2).unflatten(2, (rows, columns)))
 
 
-def patch_grid(input_size: Size, patch_size: int) -> Size:
-    """How many patches a picture has.
+def patch_grid(input_size: Size, patch_size: int, *, of_vit: bool = True) -> Size:
+    """How many patches a picture has, or cells of so many pixels where there is no ViT.
 
     Raises:
-        UserError: the picture is no whole number of patches; the ViT would cut off the rest silently.
+        UserError: the picture is no whole number of them; the ViT would cut off the rest silently.
 
     """
     if input_size.width % patch_size == 0 and input_size.height % patch_size == 0:
@@ -149,7 +149,10 @@ def patch_grid(input_size: Size, patch_size: int) -> Size:
 
     widths, heights = nearest(input_size.width), nearest(input_size.height)
     raise UserError(
-        f"the input size {input_size} is no whole number of {patch_size}x{patch_size} patches",
+        f"the input size {input_size} is no whole number of {patch_size}x{patch_size} patches"
+        if of_vit
+        else f"width and height must be multiples of this model's stride {patch_size}, and the input size is "
+        f"{input_size}",
         remedy=f"set data.resize=[{widths[0]},{heights[0]}] or data.resize=[{widths[-1]},{heights[-1]}] "
         f"(multiples of {patch_size}) and build the shards at that size",
     )

@@ -28,10 +28,14 @@ def build_decoder(
         UserError: the input is no whole number of cells, or the heatmap has a size that is not reached.
 
     """
-    grid = patch_grid(input_size, patch_size)
+    of_vit = in_channels > 0
+    grid = patch_grid(input_size, patch_size, of_vit=of_vit)
     baseline = BASELINES.get(config.architecture)
     if baseline is None:
-        check_reachable(config.heatmap.size, grid, config.decoder.upsample, input_size, config.head.subpixel)
+        cells = "patches" if of_vit else f"cells of the stride {patch_size}"
+        check_reachable(
+            config.heatmap.size, grid, config.decoder.upsample, input_size, config.head.subpixel, cells=cells
+        )
         return UpsamplingDecoder(
             config.decoder, in_channels=in_channels, patch_size=patch_size, num_frames=num_frames
         )

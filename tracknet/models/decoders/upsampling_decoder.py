@@ -122,9 +122,17 @@ class UpsamplingDecoder(nn.Module):
 
 
 def check_reachable(
-    heatmap: Size, grid: Size, upsample: tuple[int, ...], input_size: Size, subpixel: int = 1
+    heatmap: Size,
+    grid: Size,
+    upsample: tuple[int, ...],
+    input_size: Size,
+    subpixel: int = 1,
+    *,
+    cells: str = "patches",
 ) -> None:
     """Refuses a heatmap size that is not the patch grid times the factors of the decoder and of the head.
+
+    `cells` is what messages call those of the grid.
 
     Raises:
         UserError: with the sizes that this input can reach, and the factors that would reach the one asked for.
@@ -151,7 +159,7 @@ def check_reachable(
         remedy += f"; with another model.decoder.upsample: {', '.join(others)}"
     raise UserError(
         f"the decoder cannot reach model.heatmap.size={_listed(heatmap)}: the input {input_size} has {patches} "
-        f"patches, and model.decoder.upsample={_listed(upsample)} "
+        f"{cells}, and model.decoder.upsample={_listed(upsample)} "
         + (f"with model.head.subpixel={subpixel} " if subpixel > 1 else "")
         + f"makes {reached} cells of them",
         remedy=remedy,
