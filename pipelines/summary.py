@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from pipelines.plan import Plan
 from pipelines.request import Prepared
 from pipelines.wording import counted, listed_games, megabytes
 from tracknet.datasets.schema import Manifest
+from tracknet.utils.config import load_config
 from tracknet.utils.geometry import Size
 from tracknet.utils.settings import DataConfig
 
@@ -19,7 +21,8 @@ BALL_PX, BALL_LINES = 5.0, 720
 SMALLEST_BALL_PX = 1.5
 LARGEST_SQUEEZE = 0.02
 PATCH_PX = 16
-PATCHES_PX = (8, 14, 16)
+_MODELS = {16: ("vit_heatmap", "vit_tiny"), 14: ("dinov2_small", "dinov2_small")}
+"""Pixels of a patch -> the models of configs/model that are named for it, on a GPU and on a CPU."""
 # Of every command's --data.
 _DEFAULT_DATA = "tracknet"
 
@@ -68,11 +71,17 @@ def size_warnings(stored: Size, sources: set[Size]) -> Iterator[str]:
                 f"{source} frames are squeezed by {squeeze:.0%} to {stored}: a height of "
                 f"{round(stored.width * source.height / source.width)} would keep their shape"
             )
-    if not any(stored.width % patch == 0 and stored.height % patch == 0 for patch in PATCHES_PX):
-        whole = Size(*(max(PATCH_PX, round(length / PATCH_PX) * PATCH_PX) for length in stored))
+    if _patch_of(stored) is None:
+        below, above = (
+            Size(*(max(PATCH_PX, PATCH_PX * rounded(length / PATCH_PX)) for length in stored))
+            for rounded in (math.floor, math.ceil)
+        )
+        choices = " or ".join(
+            f"data.resize=[{size.width},{size.height}]" for size in dict.fromkeys((below, above))
+        )
         yield (
-            f"stored frames of {stored} are no whole number of patches for a ViT of 8, 14 or 16-pixel patches: "
-            f"data.resize=[{whole.width},{whole.height}] is"
+            f"stored frames of {stored} are no whole number of patches of 16 or 14 pixels, and no model of "
+            f"configs/model takes them: choose {choices}"
         )
 
 
@@ -109,14 +118,41 @@ def describe_result(report: BuildReport, out: str, data: str) -> str:
             f"{part['shards']:>8,}{megabytes(part['bytes']):>11}"
         )
     lines.append(f"  in all {totals['frames']:,} frames, {megabytes(totals['bytes'])}")
+    lines.append(f"next: {_next(manifest, out, data)}")
+    return "\n".join(lines)
+
+
+def _next(manifest: Manifest, out: str, data: str) -> str:
+    """What trains on the shards: a command that works for frames of their size."""
     size = manifest.image_size
+    patch = _patch_of(size)
+    if patch is None:
+        return f"build with another data.resize: no model of configs/model takes frames of {size}"
+    model, on_cpu = _MODELS[patch]
     resize = "" if size == DataConfig().resize else f" data.resize=[{size.width},{size.height}]"
     data_option = "" if data == _DEFAULT_DATA else f" --data {shlex.quote(data)}"
-    lines.append(
-        f"next: python -m tracknet.train {shard_pattern(manifest, out)}{resize}{data_option}"
-        "   (on a CPU: --model vit_tiny --training cpu)"
+    model_option = "" if patch == PATCH_PX else f" --model {model}"
+    cpu_option = f"--model {on_cpu} " if on_cpu != model else ""
+    heatmap, cpu_heatmap = _heatmap_option(model, patch, size), _heatmap_option(on_cpu, patch, size)
+    # Of two settings of one key the later one counts.
+    cpu_heatmap = cpu_heatmap if cpu_heatmap != heatmap else ""
+    return (
+        f"python -m tracknet.train {shard_pattern(manifest, out)}{resize}{model_option}{heatmap}{data_option}"
+        f"   (on a CPU: {cpu_option}--training cpu{cpu_heatmap})"
     )
-    return "\n".join(lines)
+
+
+def _patch_of(size: Size) -> int | None:
+    """The pixels of a patch that frames of this size are whole numbers of, the usual ones first; or none."""
+    return next((patch for patch in _MODELS if size.width % patch == size.height % patch == 0), None)
+
+
+def _heatmap_option(name: str, patch: int, size: Size) -> str:
+    """What makes a model's heatmap the size that its decoder reaches from frames of this size."""
+    model = load_config(model=name).model
+    cells = math.prod(model.decoder.upsample) * model.head.subpixel
+    reached = Size(size.width // patch * cells, size.height // patch * cells)
+    return "" if reached == model.heatmap.size else f" model.heatmap.size=[{reached.width},{reached.height}]"
 
 
 def shard_pattern(manifest: Manifest, out: str) -> str:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from itertools import pairwise
+
 import pytest
 
-from pipelines.summary import size_warnings
+from pipelines.build import BuildReport
+from pipelines.summary import describe_result, size_warnings
 from pipelines.wording import counted, listed_games
+from tracknet.datasets.schema import Manifest, ShardEntry
+from tracknet.models.decoders.build import build_decoder
+from tracknet.utils.config import load_config
 from tracknet.utils.geometry import Size
 
 
@@ -51,6 +58,51 @@ def test_numbers_and_names() -> None:
 def test_a_size_that_fits_no_vit_is_told_with_one_that_does() -> None:
     (warning,) = size_warnings(Size(500, 288), {Size(1250, 720)})
     assert "500x288" in warning
-    assert "data.resize=[496,288]" in warning
-    for fits in (Size(504, 280), Size(512, 288), Size(520, 296)):
+    assert warning.endswith("choose data.resize=[496,288] or data.resize=[512,288]")
+    # Patches of 8 pixels would fit, and no model of configs/model has them.
+    assert list(size_warnings(Size(128, 72), {Size(128, 72)}))[-1].endswith(
+        "choose data.resize=[128,64] or data.resize=[128,80]"
+    )
+    for fits in (Size(504, 280), Size(512, 288)):
         assert not any("patches" in warning for warning in size_warnings(fits, {Size(1280, 720)}))
+
+
+def next_of(size: Size) -> str:
+    """What is said to come next after a build of frames of a size."""
+    manifest = Manifest(
+        build_id="0" * 64,
+        image_size=size,
+        config={},
+        games={"train": ["game1"]},
+        shards=(ShardEntry("train-000.tar", "train", 5, 9, "0" * 64),),
+        index_sha256="0" * 64,
+        totals={"splits": {}, "frames": 5, "bytes": 9},
+    )
+    return describe_result(BuildReport(manifest, 0, 0, False, (), 0.0), "out", "tracknet").splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    "size", [Size(512, 288), Size(256, 144), Size(128, 64), Size(504, 280), Size(252, 140)]
+)
+def test_the_next_command_fits_the_size(size: Size) -> None:
+    gpu, on_cpu = re.fullmatch(r"next: (python .*)   \(on a CPU: (.*)\)", next_of(size)).groups()  # type: ignore[union-attr]
+    # Of two settings of one key the later one counts.
+    for options in (gpu.split()[4:], [*gpu.split()[4:], *on_cpu.split()]):
+        named = [after for before, after in pairwise(options) if before == "--model"]
+        model = ["vit_heatmap", *named][-1]
+        config = load_config(model=model, overrides=[word for word in options if "=" in word])
+        assert config.data.resize == size
+        patch = 14 if model == "dinov2_small" else 16
+        build_decoder(config.model, in_channels=8, patch_size=patch, input_size=size, num_frames=3)
+
+
+def test_the_next_command_of_the_usual_size_says_no_more_than_it_must() -> None:
+    assert next_of(Size(512, 288)) == (
+        "next: python -m tracknet.train out/train-000.tar   (on a CPU: --model vit_tiny --training cpu)"
+    )
+
+
+def test_no_command_is_advised_that_cannot_work() -> None:
+    assert next_of(Size(128, 72)) == (
+        "next: build with another data.resize: no model of configs/model takes frames of 128x72"
+    )
