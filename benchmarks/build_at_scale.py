@@ -21,6 +21,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from benchmarks.bounds import at_least
 from pipelines.plan import make_plan
 from pipelines.publish import index_bytes, make_manifest, sort_rows
 from pipelines.shard_writer import FrameTask, ShardTask, index_row
@@ -120,7 +121,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--frames", type=int, default=1_000_000)
+    parser.add_argument("--frames", type=at_least(1), default=1_000_000)
     frames = parser.parse_args().frames
     chance, table = random.Random(0), Table(frames)
 

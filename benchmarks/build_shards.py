@@ -30,6 +30,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from benchmarks.bounds import at_least
 from benchmarks.decode_paths import JPEG_444, QUALITY, SIZE, decode_paths
 from benchmarks.report_file import write_report
 from benchmarks.rounds import Rounds, quietly
@@ -217,11 +218,14 @@ def main() -> None:
     )
     parser.add_argument("--root", type=Path, help="a folder in the TrackNet layout (default: rendered)")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=at_least(1), default=5)
     parser.add_argument(
-        "--repeat", type=int, default=4, help="times that the frames are taken over for speed and workers"
+        "--repeat",
+        type=at_least(1),
+        default=4,
+        help="times that the frames are taken over for speed and workers",
     )
-    parser.add_argument("--frames", type=int, default=120, help="the most frames for `decode`")
+    parser.add_argument("--frames", type=at_least(1), default=120, help="the most frames for `decode`")
     parser.add_argument("--save", type=Path)
     args = parser.parse_args()
     cv2.setNumThreads(0)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.bounds import at_least
 from benchmarks.event_baseline import KinkRule, choose_rule
 from benchmarks.event_scores import Found, best_thresholds, counts_of, line
 from benchmarks.event_training import (
@@ -123,8 +124,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("labels", type=Path)
-    parser.add_argument("--members", type=int, default=4)
-    parser.add_argument("--epochs", type=int, default=TrainingSettings().epochs)
+    parser.add_argument("--members", type=at_least(1), default=4)
+    parser.add_argument("--epochs", type=at_least(1), default=TrainingSettings().epochs)
     parser.add_argument("--keep", action="store_true", help=f"write {MODEL_FILE.name} into the package")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.bounds import at_least
 from benchmarks.report_file import write_report
 from tracknet.inference.check_frames import check_frames
 from tracknet.inference.export import export_file
@@ -31,9 +32,9 @@ Contestant = Callable[[torch.Tensor], torch.Tensor]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", type=Path)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--batch", type=int, default=1, help="windows at once")
-    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--threads", type=at_least(1), default=1)
+    parser.add_argument("--batch", type=at_least(1), default=1, help="windows at once")
+    parser.add_argument("--rounds", type=at_least(1), default=15)
     parser.add_argument("--check", type=Path, help="video or shards whose frames are used; else drawn ones")
     parser.add_argument("--out", type=Path, help="a table in Markdown")
     args = parser.parse_args()

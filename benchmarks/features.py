@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.bounds import at_least
 from benchmarks.report_file import write_report
 from pipelines.feature_build import FeatureRequest, build_features
 from tracknet.datasets.batch import Batch
@@ -276,9 +277,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("features", type=Path)
     parser.add_argument("--model", default="dinov2_small")
     parser.add_argument("--data", required=True, help="what the shards hold, for the table")
-    parser.add_argument("--steps", type=int, default=100, help="of every training, in turns")
-    parser.add_argument("--long-steps", type=int, default=1000, help="of those on stored features, in all")
-    parser.add_argument("--frames", type=int, default=100, help="validated on frames too, for comparison")
+    parser.add_argument("--steps", type=at_least(1), default=100, help="of every training, in turns")
+    parser.add_argument(
+        "--long-steps", type=at_least(1), default=1000, help="of those on stored features, in all"
+    )
+    parser.add_argument(
+        "--frames", type=at_least(1), default=100, help="validated on frames too, for comparison"
+    )
     parser.add_argument("--out", type=Path)
     parser.add_argument("overrides", nargs="*", metavar="key=value")
     args = parser.parse_intermixed_args(argv)

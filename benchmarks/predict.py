@@ -31,6 +31,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from benchmarks.bounds import above_0, at_least
 from benchmarks.footage import footage
 from tracknet.inference.frame_source import open_frames
 from tracknet.inference.heatmap_model import load_model
@@ -157,17 +158,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("what", choices=["ratio", "memory", "footage"])
     parser.add_argument("model", nargs="?", default="vit_tiny")
     parser.add_argument("video", type=Path, nargs="?", help="of ratio and memory")
-    parser.add_argument("--frames", type=int, default=160)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--minutes", type=float, default=60.0)
-    parser.add_argument("--fps", type=float, default=60.0)
+    parser.add_argument("--frames", type=at_least(1), default=160)
+    parser.add_argument("--rounds", type=at_least(1), default=5)
+    parser.add_argument("--batch", type=at_least(1), default=8)
+    parser.add_argument("--minutes", type=above_0, default=60.0)
+    parser.add_argument("--fps", type=above_0, default=60.0)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--amp", default="auto")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--threads", type=at_least(1), default=torch.get_num_threads())
     parser.add_argument("--scratch", type=Path, default=Path("benchmark.partial.csv"))
     parser.add_argument("--size", type=_size, default=Size(1920, 1080), help="WIDTHxHEIGHT, of footage")
-    parser.add_argument("--seconds", type=float, default=10.0, help="of footage")
+    parser.add_argument("--seconds", type=above_0, default=10.0, help="of footage")
     args = parser.parse_args(argv)
     if args.rounds < 1:
         parser.error("--rounds is at least 1: the median of the rounds is told")

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from statistics import median
 
+from benchmarks.bounds import at_least
 from tracknet.datasets.index import open_split
 from tracknet.datasets.loader import StreamLoader
 from tracknet.datasets.sample_spec import SampleSpec
@@ -49,10 +50,10 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("shards", type=Path)
-    parser.add_argument("--batch-size", type=int, default=16)
-    parser.add_argument("--length", type=int, default=3)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--workers", type=int, nargs="+", default=[0, 2])
+    parser.add_argument("--batch-size", type=at_least(1), default=16)
+    parser.add_argument("--length", type=at_least(1), default=3)
+    parser.add_argument("--rounds", type=at_least(1), default=7)
+    parser.add_argument("--workers", type=at_least(0), nargs="+", default=[0, 2])
     args = parser.parse_args()
     print("| workers | fresh: least, median s | resumed: least, median s | median difference s |")
     print("|--:|--:|--:|--:|")

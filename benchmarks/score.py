@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.bounds import at_least
 from benchmarks.report_file import write_report
 from tracknet.datasets.label_csv import parse_clip, settle
 from tracknet.datasets.table import FrameTable
@@ -69,7 +70,7 @@ def timed(work: Callable[[], Any], repeats: int) -> tuple[float, float, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=at_least(1), default=5)
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     if hasattr(os, "sched_setaffinity"):

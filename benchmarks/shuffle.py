@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import webdataset as wds
 
+from benchmarks.bounds import at_least
 from benchmarks.report_file import write_report
 from tests.datasets.conftest import REAL_CLIP_LENGTHS
 from tracknet.datasets.lanes import default_order
@@ -186,8 +187,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--epochs", type=int, default=16)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--epochs", type=at_least(1), default=16)
+    parser.add_argument("--seed", type=at_least(0), default=0)
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     lines = table((8, 16, 32, 64), (1, 3, 5), epochs=args.epochs, seed=args.seed)

@@ -32,6 +32,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from benchmarks import stream_data, stream_rivals
+from benchmarks.bounds import at_least
 from benchmarks.report_file import write_report
 from benchmarks.stream_clock import Serve, measure, measure_floor, parts_us
 from benchmarks.stream_table import (
@@ -199,7 +200,7 @@ def main() -> None:
     parser.add_argument("--shared", type=Path, default=Path(default), help="folder with data/badminton")
     parser.add_argument("--work", type=Path, help="keeps what is built for another run")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "stream")
-    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--rounds", type=at_least(1))
     parser.add_argument(
         "--rows",
         nargs="+",

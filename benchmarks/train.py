@@ -36,6 +36,7 @@ from pathlib import Path
 import torch
 
 from benchmarks import device_speed
+from benchmarks.bounds import above_0, at_least
 from benchmarks.report_file import write_report
 from benchmarks.train_rows import CPU_ROWS, GPU_ROWS, Row, config_of, in_turns, overrides_of
 from pipelines import build_shards, synthesize
@@ -199,19 +200,21 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--size", choices=list(SIZES), default="small")
     parser.add_argument("--model", action="append", help="name in configs/model; may be given again")
     parser.add_argument("--rows", help="separated by commas, the first is what others are compared with")
-    parser.add_argument("--rounds", type=int)
-    parser.add_argument("--steps", type=int, help="timed, of every turn")
-    parser.add_argument("--warm-up", type=int, help="steps before them")
-    parser.add_argument("--batch", type=int, help="windows a step")
-    parser.add_argument("--resize", type=int, nargs=2, default=(512, 288), metavar=("WIDTH", "HEIGHT"))
+    parser.add_argument("--rounds", type=at_least(1))
+    parser.add_argument("--steps", type=at_least(1), help="timed, of every turn")
+    parser.add_argument("--warm-up", type=at_least(0), help="steps before them")
+    parser.add_argument("--batch", type=at_least(1), help="windows a step")
+    parser.add_argument(
+        "--resize", type=at_least(1), nargs=2, default=(512, 288), metavar=("WIDTH", "HEIGHT")
+    )
     parser.add_argument("--shards", type=Path, help="a folder of built shards of that size")
     parser.add_argument("--work", type=Path, default=Path("benchmark-train"), help="for rendered shards")
-    parser.add_argument("--workers", type=int, help="of the loader")
+    parser.add_argument("--workers", type=at_least(0), help="of the loader")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--threads", type=int, help="CPU threads of the model")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=at_least(1), help="CPU threads of the model")
+    parser.add_argument("--seed", type=at_least(0), default=0)
     parser.add_argument(
-        "--limit-s", type=float, default=480.0, help="of each model: no round begins after it"
+        "--limit-s", type=above_0, default=480.0, help="of each model: no round begins after it"
     )
     parser.add_argument("--profile", metavar="ROW", help="print where the time of a step of this row goes")
     parser.add_argument("--out", type=Path, help="write the table here too, after every model")

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 from omegaconf import OmegaConf
 
+from benchmarks.bounds import at_least
 from benchmarks.report_file import write_report
 from benchmarks.trajectory_found import Found
 from benchmarks.trajectory_kalman import KalmanCosts
@@ -259,7 +260,7 @@ def main() -> None:
     parser.add_argument("what", choices=["choose", "measure", "speed"])
     parser.add_argument("files", nargs="+", help="files of candidates, and key=value settings")
     parser.add_argument("--data", default="", help="what was trained on what, and what is scored")
-    parser.add_argument("--frames", type=int, default=216_000)
+    parser.add_argument("--frames", type=at_least(1), default=216_000)
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     files = [Found.read(Path(name)) for name in args.files if "=" not in name]
