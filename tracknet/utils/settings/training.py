@@ -164,8 +164,8 @@ class TrainingConfig:
     sizes: SizesConfig = field(default_factory=SizesConfig)
 
     def problems(self) -> Iterator[tuple[str, str]]:
-        """Yields (key, message) for a `micro_batch` below 1 or above the batch, a share of hard windows that is the whole batch, and hard
-        windows together with batches that go through the model in parts.
+        """Yields (key, message) for a `micro_batch` below 1 or above the batch, a share of hard windows that is the
+        whole batch, and hard windows together with batches that go through the model in parts.
         """
         if isinstance(self.micro_batch, int) and self.micro_batch < 1:
             yield "micro_batch", f"must be at least 1, got {self.micro_batch}"
