@@ -207,7 +207,7 @@ def _without(kind: Any, values: Mapping[str, Any], wrong: set[str]) -> Any:
     def looked_at(_: Any) -> Any:
         raise _Wrong
 
-    built = object.__new__(type(kind.__name__, (kind,), {name: property(looked_at) for name in wrong}))
+    built: Any = object.__new__(type(kind.__name__, (kind,), {name: property(looked_at) for name in wrong}))
     for f in dataclasses.fields(kind):
         if f.name not in wrong:
             usual = f.default if f.default_factory is dataclasses.MISSING else f.default_factory()
