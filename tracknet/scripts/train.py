@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from tracknet.datasets.topology import Topology
 from tracknet.utils.errors import EXIT_DONE, UserError, cli_main
 from tracknet.utils.naming import program
-from tracknet.utils.settings.without_effect import unheard
 from tracknet.utils.urls import hide_secrets, is_url
 
 if TYPE_CHECKING:
@@ -79,6 +78,8 @@ def run(argv: Sequence[str]) -> int:
         # A misspelt key is told before torch is imported, which takes seconds.
         config = _asked_for(args, shards, overrides)
     from tracknet.training.distributed import Ranks
+    from tracknet.utils.config import sets_key
+    from tracknet.utils.settings.without_effect import unheard
 
     with Ranks.join() as ranks:
         if not alone:
