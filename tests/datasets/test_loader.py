@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch.utils.data import DataLoader
@@ -29,7 +30,7 @@ from tracknet.datasets.shard_streams import evaluation_stream, training_stream
 from tracknet.datasets.slots import HELD
 from tracknet.datasets.stream import WindowStream
 from tracknet.utils.errors import EXIT_FAILED, RunError, UserError
-from tracknet.utils.settings import LoaderConfig
+from tracknet.utils.settings import LoaderConfig, SequenceConfig
 
 CONFIG = LoaderConfig(lanes=6, run_length=4)
 BATCH = 4  # 71 windows: 17 steps
@@ -172,6 +173,53 @@ def test_a_programming_error_arrives_as_what_it_is_and_ends_the_workers(
     assert left_behind().processes == before.processes
 
 
+class HeldUpSource(CountingSource):
+    """Each picture is filled with its row's number; that of one row comes only once somebody lets it go."""
+
+    def __init__(self, held_row: int) -> None:
+        super().__init__()
+        self.let_go = multiprocessing.get_context("fork").Event()
+        self._held_row = held_row
+
+    def read(self, row: int) -> Frame:
+        if row == self._held_row:
+            assert self.let_go.wait(60)
+        return np.full((2, 4, 3), row, np.uint8)
+
+
+@pytest.mark.parametrize("leave_first", [False, True])
+@pytest.mark.parametrize(("mode", "workers"), WITH_WORKERS)
+def test_an_epoch_after_an_interrupted_wait_is_as_ever(
+    spec: SampleSpec, mode: str, workers: int, leave_first: bool
+) -> None:
+    """Ctrl-C while a batch is waited for, or while the rest of an epoch that was left is."""
+    # Without a plan windows come in their order, so that row 20 is of the sixth batch.
+    stream = fake_stream(
+        replace(spec, sequence=SequenceConfig(1), map_frames=(0,)),
+        HeldUpSource(20),
+        [list(range(40))],
+        batch_size=4,
+        training=False,
+    )
+    source = stream.open_source()
+    assert isinstance(source, HeldUpSource)
+    loader = StreamLoader(stream, LoaderConfig(workers=workers, mode=mode, prefetch=2))
+
+    def interrupt() -> None:
+        loader.check_wait = lambda: None
+        source.let_go.set()
+        raise KeyboardInterrupt
+
+    loader.check_wait = interrupt
+    if leave_first:
+        next(loader.epoch(0, 4))
+    with pytest.raises(KeyboardInterrupt):
+        list(loader.epoch(0))
+    steps = [(batch.step, batch.frames[:, 0, 0, 0, 0].tolist()) for batch in loader.epoch(1)]
+    assert steps == [(step, list(range(4 * step, 4 * step + 4))) for step in range(10)]
+    loader.close()
+
+
 def test_a_killed_worker_ends_in_a_clean_error_at_once(small_build: SmallBuild, spec: SampleSpec) -> None:
     loader = loader_of(small_build.open(), spec, "processes", 2)
     expected = contents(loader.epoch(0))
@@ -225,7 +273,7 @@ def test_workers_of_a_killed_training_end_and_leave_no_memory(
         from tracknet.datasets.shard_streams import training_stream
         from tracknet.utils.config import load_config
         from tracknet.utils.geometry import Size
-        from tracknet.utils.settings import LoaderConfig
+        from tracknet.utils.settings import LoaderConfig, SequenceConfig
 
         loader = LoaderConfig(workers=2, lanes=6, mode="processes")
         spec = SampleSpec.for_training(load_config(overrides=["data.resize=[96,48]"]), Size(96, 48))

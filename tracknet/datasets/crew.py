@@ -8,34 +8,17 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from queue import SimpleQueue
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from tracknet.datasets.maker import BatchMaker, Made
-from tracknet.datasets.slots import Slot
+from tracknet.datasets.maker import BatchMaker, Made, Task
 
 # Opens what one worker needs; takes the worker's number.
 MakerFactory = Callable[[int], BatchMaker]
 # What is left of a task that was given up ends in milliseconds, unless a disk hangs; that is not waited for.
 _CLOSE_S = 2.0
-
-
-class Task(NamedTuple):
-    """One step to be made.
-
-    Attributes:
-        order: of the epoch's start; tasks of an epoch that was left are skipped.
-        epoch: of the stream.
-        step: of the epoch.
-        slot: to be written.
-    """
-
-    order: int
-    epoch: int
-    step: int
-    slot: Slot
 
 
 class TaskLeft(Exception):
@@ -86,7 +69,7 @@ def work_on(
         check_wait()
 
     try:
-        return maker.make(task.epoch, task.step, task.slot.array, check_stop)
+        return maker.make(task, check_stop)
     except TaskLeft:
         return None
 

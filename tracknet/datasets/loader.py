@@ -27,11 +27,11 @@ import numpy as np
 
 from tracknet.datasets.batch import Batch
 from tracknet.datasets.batch_assembler import BatchAssembler
-from tracknet.datasets.crew import Alone, Crew, Task, ThreadCrew
+from tracknet.datasets.crew import Alone, Crew, ThreadCrew
 from tracknet.datasets.faults import IDLE, FaultLog, ReadWatch, stalled
 from tracknet.datasets.fetch_ahead import FetchAhead
 from tracknet.datasets.lanes import shared_frames
-from tracknet.datasets.maker import BatchMaker, Made
+from tracknet.datasets.maker import BatchMaker, Made, Task
 from tracknet.datasets.memory import CachePlan, plan_memory
 from tracknet.datasets.process_crew import ProcessCrew
 from tracknet.datasets.slots import HELD, OwnMemory, PinnedMemory, SharedRing, Slot, SlotMemory
@@ -141,20 +141,25 @@ class StreamLoader:
             self._submit(order, epoch, steps)
             while self._pending:
                 step, slot = self._pending.popleft()
-                try:
-                    made = self._receive(step)
-                    if self._fetching is not None:
-                        self._fetching.reach(step)
-                    assert made is not None, "a task of the present epoch was skipped"
-                    self._note(made)
-                except Exception:
-                    self.close()
-                    raise
+                made = self._receive(step)
+                if self._fetching is not None:
+                    self._fetching.reach(step)
+                if made is None or (made.order, made.step) != (order, step):
+                    raise RuntimeError(f"step {step} was asked of a worker, and {made} came")
+                self._note(made)
                 # The workers go on before the consumer does, and no name here may hold the batch: its memory
                 # is free when the consumer lets go of it.
                 yield self._deliver(step, slot, made, functools.partial(self._submit, order, epoch, steps))
                 if self._order[0] != order:
                     raise RuntimeError("this epoch was left: another one was started, or the loader closed")
+        except GeneratorExit:
+            # Left by its reader: the workers stay for the next epoch.
+            raise
+        except BaseException:
+            if self._order[0] == order:
+                # Also after Ctrl-C: what is pending and what the workers will reply may differ by one from here on.
+                self.close()
+            raise
         finally:
             if self._order[0] == order:
                 self._order[0] += 1
@@ -174,12 +179,16 @@ class StreamLoader:
         self._stop_fetching()
         if self._crew is None:
             self._start()
-        while self._pending:
-            step, slot = self._pending.popleft()
-            # What was damaged there will be met again.
-            with contextlib.suppress(RunError):
-                self._receive(step)
-            self._slots.give_back(slot)
+        try:
+            while self._pending:
+                step, slot = self._pending.popleft()
+                # What was damaged there will be met again.
+                with contextlib.suppress(RunError):
+                    self._receive(step)
+                self._slots.give_back(slot)
+        except BaseException:
+            self.close()
+            raise
         return int(self._order[0])
 
     def _stop_fetching(self) -> None:

@@ -4,27 +4,48 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from tracknet.datasets.batch_assembler import BatchAssembler
 from tracknet.datasets.faults import Fault, ReadWatch
-from tracknet.datasets.layout import Buffer
 from tracknet.datasets.memory import CachePlan
 from tracknet.datasets.plan import Plan
 from tracknet.datasets.reader import CachedFrames, FrameSource, ShardReader
+from tracknet.datasets.slots import Slot
 from tracknet.datasets.stream import StepWindows, WindowStream
+
+
+class Task(NamedTuple):
+    """One step to be made.
+
+    Attributes:
+        order: of the epoch's start; tasks of an epoch that was left are skipped.
+        epoch: of the stream.
+        step: of the epoch.
+        slot: to be written.
+    """
+
+    order: int
+    epoch: int
+    step: int
+    slot: Slot
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What came of a step besides the batch itself.
+    """What came of a task besides the batch itself.
 
     Attributes:
+        order: the task's.
+        step: the task's.
         faults: of its frames.
         decodes: frames decoded for it.
     """
 
-    faults: tuple[Fault, ...] = ()
-    decodes: int = 0
+    order: int
+    step: int
+    faults: tuple[Fault, ...]
+    decodes: int
 
 
 class _Kept:
@@ -77,15 +98,11 @@ class BatchMaker:
         self._layout = self._assembler.layout(stream.batch_size)
         self._plan: tuple[int, Plan] | None = None
 
-    def make(
-        self, epoch: int, step: int, buffer: Buffer, check_stop: Callable[[], None] = lambda: None
-    ) -> Made:
-        """Writes the batch of a step into a buffer of the stream's layout.
+    def make(self, task: Task, check_stop: Callable[[], None] = lambda: None) -> Made:
+        """Writes the batch of a step into the task's slot.
 
         Args:
-            epoch: of the stream.
-            step: of the epoch.
-            buffer: what it is written into.
+            task: see there; its slot is of the stream's layout.
             check_stop: called while a shard is fetched or waited for; what it raises ends the work.
 
         Raises:
@@ -93,11 +110,11 @@ class BatchMaker:
         """
         for reader in self._readers:
             reader.check_stop = check_stop
-        plan = self._plan_of(epoch)
-        windows = self._stream.windows_of(plan, step)
+        plan = self._plan_of(task.epoch)
+        windows = self._stream.windows_of(plan, task.step)
         decodes = self.decodes
         faults = self._assembler.fill(
-            self._layout.arrays(buffer),
+            self._layout.arrays(task.slot.array),
             self._frames.of_slot,
             windows.ids,
             epoch=windows.epochs,
@@ -111,7 +128,7 @@ class BatchMaker:
             for row, took_s in self._watch.slow
         )
         self._watch.slow.clear()
-        return Made(faults + slow, self.decodes - decodes)
+        return Made(task.order, task.step, faults + slow, self.decodes - decodes)
 
     @property
     def decodes(self) -> int:

@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from tracknet.datasets.crew import MakerFactory, Task, work_on
-from tracknet.datasets.maker import Made
+from tracknet.datasets.crew import MakerFactory, work_on
+from tracknet.datasets.maker import Made, Task
 from tracknet.datasets.slots import SharedRing
 from tracknet.utils.errors import RunError
 
