@@ -60,8 +60,9 @@ def test_a_budget_without_room_for_the_batches_is_refused_with_what_they_need() 
         UserError, match=r"6 batches of 22 MB on their way are over data\.loader\.memory_gb=0\.1"
     ) as caught:
         plan_memory(**{**USUAL, "budget_gb": 0.1})
-    assert "at least 0.13" in str(caught.value.remedy)
-    plan_memory(**{**USUAL, "budget_gb": 0.132})
+    # 0.132 GB: rounded to the nearest hundredth it would be refused again.
+    assert "set it to at least 0.14, " in str(caught.value.remedy)
+    plan_memory(**{**USUAL, "budget_gb": 0.14})
 
 
 @given(

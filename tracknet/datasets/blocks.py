@@ -24,8 +24,8 @@ from tracknet.datasets.pieces import WindowIds, WindowRuns
 from tracknet.datasets.plan import EpochPlan, PlanConfig, order_rng
 from tracknet.datasets.windows import Windows
 from tracknet.utils.errors import UserError
+from tracknet.utils.gigabytes import GB, at_least_gb
 
-_GB = 10**9
 _WINDOWS_AT_ONCE = 1 << 18
 # Numbers of random streams; block b takes b + 2.
 _DEALING, _ORDER_OF_BLOCKS = 0, 1
@@ -66,11 +66,10 @@ def deal_shards(shard_bytes: Sequence[int], cache_bytes: int, seed: int) -> tupl
     if sizes.sum() <= cache_bytes:
         return (tuple(range(len(sizes))),)
     if 2 * sizes.max() > cache_bytes:
-        need = -(-2 * int(sizes.max()) // (_GB // 100)) / 100
         raise UserError(
-            f"data.cache.max_gb={cache_bytes / _GB:g} holds less than two shards of {sizes.max() / _GB:.3g} GB, "
+            f"data.cache.max_gb={cache_bytes / GB:g} holds less than two shards of {sizes.max() / GB:.3g} GB, "
             "one to read and one to fetch meanwhile",
-            remedy=f"set it to at least {need:.2f}, or build smaller shards (data.num_shards)",
+            remedy=f"set it to at least {at_least_gb(2 * int(sizes.max()))}, or build smaller shards (data.num_shards)",
         )
     order = order_rng(seed, 0, _DEALING).permutation(len(sizes))
     count = -(-int(sizes.sum()) * 2 // cache_bytes)

@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tracknet.datasets.remote_file import RemoteFile
-from tracknet.datasets.shard_cache import GB, CacheError, ShardCache, round_up
+from tracknet.datasets.shard_cache import CacheError, ShardCache
 from tracknet.datasets.shard_set import ShardSet
 from tracknet.utils.errors import RunError
+from tracknet.utils.gigabytes import GB, at_least_gb
 
 # What it waits for looks ten times a second whether it is to stop; a disk that hangs does not.
 _CLOSE_S = 2.0
@@ -57,13 +58,13 @@ def room_wanted(train: RemoteShards | None, val: RemoteShards | None) -> str | N
         return (
             f"the {val.bytes / GB:.2f} GB of shards to evaluate do not fit a cache of {room / GB:.2f} GB. Clip after "
             "clip is read, each from many shards, which are fetched again for nearly every clip: set "
-            f"data.cache.max_gb to at least {round_up(val.bytes)}, or copy the shards to a disk"
+            f"data.cache.max_gb to at least {at_least_gb(val.bytes)}, or copy the shards to a disk"
         )
     if train is not None and train.fit and both > room:
         return (
             f"training and validation shards have {both / GB:.2f} GB together, the cache holds {room / GB:.2f}: every "
             f"validation, and the epoch after it, fetch {(both - room) / GB:.2f} GB again; data.cache.max_gb="
-            f"{round_up(both)} would hold all"
+            f"{at_least_gb(both)} would hold all"
         )
     return None
 

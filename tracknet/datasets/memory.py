@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tracknet.utils.errors import UserError
+from tracknet.utils.gigabytes import GB, at_least_gb
 
-_GB = 10**9
 # Frames of windows whose run has ended stay until newer ones push them out.
 _LEFT_OVER = 1.1
 
@@ -48,10 +48,10 @@ class CachePlan:
         return kept + (1.0 - kept) * self.length
 
     def __str__(self) -> str:
-        frames = self.frames_per_worker * self.frame_bytes / _GB
+        frames = self.frames_per_worker * self.frame_bytes / GB
         text = (
             f"{self.workers} x {self.frames_per_worker:,} decoded frames ({frames:.2f} GB each) and "
-            f"{self.batches} batches, {self.nbytes / _GB:.2f} GB"
+            f"{self.batches} batches, {self.nbytes / GB:.2f} GB"
         )
         if self.kept_slots < self.slots:
             text += (
@@ -94,14 +94,13 @@ def plan_memory(
     Raises:
         UserError: the batches alone are over the budget; says what they need.
     """
-    free = int(budget_gb * _GB) - batches * batch_bytes
+    free = round(budget_gb * GB) - batches * batch_bytes
     if free < 0:
-        need = batches * batch_bytes / _GB
         raise UserError(
             f"{batches} batches of {batch_bytes / 1e6:,.0f} MB on their way are over "
             f"data.loader.memory_gb={budget_gb:g}",
-            remedy=f"set it to at least {need:.2g}, or lower data.loader.prefetch, data.loader.workers or "
-            "training.batch_size",
+            remedy=f"set it to at least {at_least_gb(batches * batch_bytes)}, or lower data.loader.prefetch, "
+            "data.loader.workers or training.batch_size",
         )
     room = free // (workers * frame_bytes)
     if length == 1:

@@ -28,10 +28,10 @@ from tracknet.datasets.remote_file import Patience, RemoteFile, fetch
 from tracknet.utils.errors import RunError, UserError
 from tracknet.utils.file_lock import NO_LOCKS, locked
 from tracknet.utils.files import hash_stream
+from tracknet.utils.gigabytes import GB, at_least_gb
 from tracknet.utils.lock_record import is_of_this_run, owner_of, since
 from tracknet.utils.settings import CacheConfig
 
-GB = 10**9
 _SECONDS_BETWEEN_LOOKS = 0.1
 _SECONDS_BEFORE_A_WORD = 10.0
 
@@ -188,7 +188,7 @@ class ShardCache:
         if file.bytes > self.max_bytes:
             raise UserError(
                 f"{file} has {file.bytes / GB:.2g} GB, data.cache.max_gb allows {self.max_bytes / GB:.2g}",
-                remedy=f"set data.cache.max_gb to at least {round_up(2 * file.bytes)}, for this shard and the next",
+                remedy=f"set data.cache.max_gb to at least {at_least_gb(2 * file.bytes)}, for this shard and the next",
             )
         remove_old_records(self.folder)
         give_up_at = time.monotonic() + self.patience.timeout_s
@@ -214,7 +214,7 @@ class ShardCache:
                 raise CacheError(
                     f"{self.folder}: {used / GB:.3g} GB of shards are in use, {file} needs {file.bytes / GB:.3g} more "
                     f"and data.cache.max_gb allows {self.max_bytes / GB:.3g} in all",
-                    remedy=f"set data.cache.max_gb to at least {round_up(used + file.bytes)}, or give another "
+                    remedy=f"set data.cache.max_gb to at least {at_least_gb(used + file.bytes)}, or give another "
                     "data.cache.dir to one of the trainings that share this one",
                 )
             check_stop()
@@ -310,8 +310,8 @@ def _remedy(number: int | None, needed_bytes: int) -> str:
     """What helps against a fault of the cache's folder."""
     if number in (errno.ENOSPC, errno.EDQUOT):
         return (
-            f"free at least {round_up(needed_bytes)} GB there, set data.cache.max_gb to what that disk has room for, "
-            "or name a folder on another disk with data.cache.dir"
+            f"free at least {at_least_gb(needed_bytes)} GB there, set data.cache.max_gb to what that disk has room "
+            "for, or name a folder on another disk with data.cache.dir"
         )
     if number in (errno.ENOTDIR, errno.EEXIST):
         return "it, or a part of its path, is a file: remove that, or name a folder with data.cache.dir"
@@ -320,11 +320,6 @@ def _remedy(number: int | None, needed_bytes: int) -> str:
     if number in NO_LOCKS:
         return "that disk knows no locks: name a folder on a local disk with data.cache.dir"
     return "check that disk, or name a folder on another one with data.cache.dir"
-
-
-def round_up(size: int) -> str:
-    """Bytes as GB with two digits after the point, never less than they are."""
-    return f"{-(-size // (GB // 100)) / 100:.2f}"
 
 
 def _say(message: str) -> None:

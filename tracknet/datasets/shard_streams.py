@@ -14,7 +14,6 @@ from tracknet.datasets.lanes import default_order
 from tracknet.datasets.plan import PlanConfig
 from tracknet.datasets.reader import ShardReader
 from tracknet.datasets.sample_spec import SampleSpec
-from tracknet.datasets.shard_cache import GB
 from tracknet.datasets.shard_set import ShardSet
 from tracknet.datasets.sources import split_by_source
 from tracknet.datasets.stream import WindowStream
@@ -22,6 +21,7 @@ from tracknet.datasets.topology import Topology
 from tracknet.datasets.windows import make_windows
 from tracknet.utils.errors import UserError
 from tracknet.utils.geometry import Size
+from tracknet.utils.gigabytes import GB, at_least_gb
 from tracknet.utils.settings import FilterConfig, LoaderConfig
 
 
@@ -147,11 +147,6 @@ def _remote_shards(
     return None if cache is None else RemoteShards(cache, files)
 
 
-def _gb_wanted(remote: RemoteShards) -> float:
-    """The limit of the cache that would hold all of them, rounded up to hundredths."""
-    return -(-remote.bytes // (GB // 100)) / 100
-
-
 def _refuse_blocks(remote: RemoteShards, key: str) -> NoReturn:
     why, other = {
         "data.sources": ("several sources are mixed only where all of them are there", "train on one source"),
@@ -160,7 +155,7 @@ def _refuse_blocks(remote: RemoteShards, key: str) -> NoReturn:
     raise UserError(
         f"the remote shards of {key} have {remote.bytes / GB:.2f} GB together, data.cache.max_gb allows "
         f"{remote.cache.max_bytes / GB:.2f}: {why}",
-        remedy=f"set data.cache.max_gb to at least {_gb_wanted(remote):.2f}, or {other}",
+        remedy=f"set data.cache.max_gb to at least {at_least_gb(remote.bytes)}, or {other}",
     )
 
 
@@ -168,5 +163,5 @@ def _refuse_looking_around(remote: RemoteShards) -> NoReturn:
     raise UserError(
         f"data.augment.paste and streak look at frames around a window, and of the {remote.bytes / GB:.2f} GB of "
         f"remote shards data.cache.max_gb keeps {remote.cache.max_bytes / GB:.2f}",
-        remedy=f"set data.cache.max_gb to at least {_gb_wanted(remote):.2f}, or both of their prob to 0",
+        remedy=f"set data.cache.max_gb to at least {at_least_gb(remote.bytes)}, or both of their prob to 0",
     )
