@@ -35,7 +35,13 @@ def blocks_of(
     windows = Windows(bounds, SequenceConfig(length))
     shard_id = segments(lengths, shards, seed)
     blocks = make_blocks(
-        WindowRuns.all_of(bounds), windows, shard_id, [10] * shards, cache_bytes=cache, seed=seed
+        WindowRuns.all_of(bounds),
+        windows,
+        shard_id,
+        [10] * shards,
+        cache_bytes=cache,
+        batch_size=CONFIG.batch_size,
+        seed=seed,
     )
     return blocks, shard_id, windows
 
@@ -77,6 +83,30 @@ def test_a_block_serves_every_window_that_it_holds_whole_and_no_other(
     if length == 1:
         assert blocks.left_out == 0
     assert len(served) > sum(lengths) - blocks.left_out - CONFIG.batch_size * len(blocks)
+    small = [len(runs) for runs in blocks.runs if len(runs) < CONFIG.batch_size]
+    assert blocks.too_few == (sum(small) if len(blocks) > 1 else 0)
+
+
+def test_windows_of_a_block_without_a_batch_are_counted_as_never_served() -> None:
+    """What every epoch leaves out is what is said, and what one epoch leaves out beyond that comes in another."""
+    # Ten shards of one clip of so many frames each; five blocks of two shards.
+    lengths = [2, 1, 1, 2, 9, 6, 1, 0, 5, 3]
+    bounds = bounds_of(lengths)
+    shard_id = np.repeat(np.arange(10), lengths).astype(np.int32)
+    blocks = make_blocks(
+        WindowRuns.all_of(bounds),
+        Windows(bounds, SequenceConfig(1)),
+        shard_id,
+        [10] * 10,
+        cache_bytes=40,
+        batch_size=4,
+        seed=0,
+    )
+    never = set(range(sum(lengths)))
+    for epoch in range(30):
+        never -= set(steps_of(BlockedPlan(blocks, CONFIG, epoch)).ravel().tolist())
+    assert blocks.left_out == 0
+    assert blocks.too_few == len(never) > 0
 
 
 def test_where_all_fits_the_order_is_the_usual_one() -> None:

@@ -167,7 +167,8 @@ def test_windows_that_no_epoch_serves_are_not_left_for_others() -> None:
         served=136,
         different=136,
         windows=160,
-        never=8,
+        apart=8,
+        too_few=6,
         masked=0,
         since_step=None,
         whole=True,
@@ -175,7 +176,8 @@ def test_windows_that_no_epoch_serves_are_not_left_for_others() -> None:
         problems=(),
     )
     assert coverage.text == (
-        "every window seen once: yes (136 of 160, 16 left for other epochs, 8 for none: they lie in several blocks)"
+        "every window seen once: yes (136 of 160, 10 left for other epochs, 8 for none: they lie in several blocks, "
+        "6 for none: too few in their block for a batch)"
     )
 
 

@@ -6,7 +6,8 @@ each epoch takes the blocks in another order, and orders the windows of each blo
 
 A window whose frames lie in several blocks is left out: no time comes at which they are all there. With segments of
 n frames and K blocks that is about `(T - 1) * stride / n * (1 - 1 / K)` of all windows, always the same ones. Of each
-block fewer than B further windows are left out, others each epoch.
+block fewer than B further windows are left out, others each epoch; of a block that has no B windows at all, as a filter
+may leave it, every window in every epoch.
 
 Where everything fits there is one block, and the order is the usual plan's.
 """
@@ -39,11 +40,13 @@ class Blocks:
         shards: of each block, positions among the shards.
         runs: the windows of each block.
         left_out: windows whose frames lie in several blocks.
+        too_few: windows of blocks that have fewer than a batch of them; no epoch serves these either.
     """
 
     shards: tuple[tuple[int, ...], ...]
     runs: tuple[WindowRuns, ...]
     left_out: int
+    too_few: int
 
     def __len__(self) -> int:
         return len(self.shards)
@@ -88,6 +91,7 @@ def make_blocks(
     shard_bytes: Sequence[int],
     *,
     cache_bytes: int,
+    batch_size: int,
     seed: int,
 ) -> Blocks:
     """The blocks of a training.
@@ -98,6 +102,7 @@ def make_blocks(
         shard_id: int32 `[N]`, the shard of every frame.
         shard_bytes: of each shard.
         cache_bytes: for all shards that are kept.
+        batch_size: B, over all ranks.
         seed: of the training.
 
     Raises:
@@ -105,7 +110,7 @@ def make_blocks(
     """
     dealt = deal_shards(shard_bytes, cache_bytes, seed)
     if len(dealt) == 1:
-        return Blocks(dealt, (runs,), 0)
+        return Blocks(dealt, (runs,), 0, 0)
     block_of_shard = np.empty(len(shard_bytes), np.int32)
     for number, block in enumerate(dealt):
         block_of_shard[list(block)] = number
@@ -115,7 +120,8 @@ def make_blocks(
         blocks = block_of_shard[shard_id[windows.rows(runs.ids[part])]]
         block_of[part] = np.where((blocks == blocks[:, :1]).all(axis=1), blocks[:, 0], -1)
     kept = tuple(runs.only(block_of == number) for number in range(len(dealt)))
-    return Blocks(dealt, kept, int((block_of < 0).sum()))
+    too_few = sum(len(block) for block in kept if len(block) < batch_size)
+    return Blocks(dealt, kept, int((block_of < 0).sum()), too_few)
 
 
 class BlockedPlan:

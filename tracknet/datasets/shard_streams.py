@@ -69,6 +69,7 @@ def training_stream(
             shards.shard_id,
             [file.bytes for file in remote.files],
             cache_bytes=remote.cache.max_bytes,
+            batch_size=batch_size,
             seed=seed,
         )
         if spec.augment is not None and spec.augment.looks_around:

@@ -106,11 +106,16 @@ def _order_lines(setup: Setup) -> list[str]:
         f"order       {plan.lanes} lanes, pieces of {plan.run_length} windows; about {decodes:.2f} decodes per window"
     )
     if stream.blocks is not None:
-        left_out = stream.blocks.left_out
+        left_out, too_few = stream.blocks.left_out, stream.blocks.too_few
         lines.append(
             f"blocks      {len(stream.blocks)} blocks of shards pass through the cache (data.cache.max_gb); "
             f"{left_out:,} windows ({left_out / sum(counts):.1%}) lie in several and are left out"
         )
+        if too_few:
+            lines.append(
+                f"            {too_few:,} windows ({too_few / sum(counts):.1%}) are never trained on: their blocks "
+                f"have fewer than a batch of {plan.batch_size}; a larger data.cache.max_gb makes larger blocks"
+            )
     if len(counts) > 1:
         lines += [
             f"mix         {folder}: {count / sum(used):.1%} of the windows, "

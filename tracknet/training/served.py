@@ -25,7 +25,8 @@ class Coverage:
         served: windows, repeated ones as often as they came.
         different: windows that came at all.
         windows: that there are to serve.
-        never: windows among them that no epoch serves, since their frames lie in several blocks of shards.
+        apart: windows among them that no epoch serves, since their frames lie in several blocks of shards.
+        too_few: windows that no epoch serves, since their block of shards has fewer than a batch of them.
         masked: windows that came with bad frames, so that nothing was learned from them; not in `different`.
         since_step: the part began after this optimizer step, for the checkpoint that was gone on from knows of no
             other: several ranks wrote it when one was lost; `None` for a whole epoch.
@@ -37,7 +38,8 @@ class Coverage:
     served: int
     different: int
     windows: int
-    never: int
+    apart: int
+    too_few: int
     masked: int
     since_step: int | None
     whole: bool
@@ -51,9 +53,10 @@ class Coverage:
         since = "" if self.since_step is None else f" since step {self.since_step}"
         once = "once a pass" if self.mixed else "once"
         answer = "NO" if self.problems else "yes"
-        left = self.windows - self.different - self.never - self.masked
+        left = self.windows - self.different - self.apart - self.too_few - self.masked
         rest = f", {left:,} left for other epochs" if left > 0 and not at_most else ""
-        rest += f", {self.never:,} for none: they lie in several blocks" if self.never else ""
+        rest += f", {self.apart:,} for none: they lie in several blocks" if self.apart else ""
+        rest += f", {self.too_few:,} for none: too few in their block for a batch" if self.too_few else ""
         problems = "".join(f"; {problem}" for problem in self.problems)
         return (
             f"every window seen {at_most}{once}{since}: {answer} "
@@ -166,11 +169,13 @@ class ServedWindows:
         if len(repeated):
             keys = [self._stream.table.keys[row] for row in repeated.tolist()]
             problems.append(f"too often: {listed(keys, _SHOWN)}")
+        blocks = self._stream.blocks
         return Coverage(
             served=served,
             different=int(np.count_nonzero(counts)),
             windows=sum(map(len, self._stream.sources)),
-            never=self._stream.blocks.left_out if self._stream.blocks is not None else 0,
+            apart=blocks.left_out if blocks is not None else 0,
+            too_few=blocks.too_few if blocks is not None else 0,
             masked=masked,
             since_step=self._step if self._first_batch else None,
             whole=whole,
