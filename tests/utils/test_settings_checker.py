@@ -46,6 +46,14 @@ def problems_of(**options: Any) -> tuple[str, ...]:
             "data.sequence.anchor (command line): 'first' is none of middle, last",
         ),
         (
+            "model.decoder.detail_kernel=3.0",
+            "model.decoder.detail_kernel (command line): 3.0 is none of 3, 4",
+        ),
+        (
+            "model.decoder.detail_finest=true",
+            "model.decoder.detail_finest (command line): True is none of 1, 2",
+        ),
+        (
             "training.amp=bf61",
             "training.amp (command line): 'bf61' is none of auto, bf16, fp16, off (did you mean bf16?)",
         ),

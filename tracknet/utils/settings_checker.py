@@ -118,7 +118,8 @@ class SettingsChecker:
                 return self._value(rest[0], item, key, bounds)
             return self._first_fitting(rest, item, key)
         if origin is Literal:
-            if item not in args or isinstance(item, bool):
+            # By type too: in Python 3.0 and True are equal to 3 and 1.
+            if not any(type(item) is type(arg) and item == arg for arg in args):
                 choices = ", ".join(str(arg) for arg in args)
                 suggestion = did_you_mean(str(item), [str(arg) for arg in args])
                 # YAML reads a bare `off` as false: what was meant is plain.
