@@ -33,6 +33,8 @@ def test_dry_run_reports_and_writes_nothing(small_train_args: list[str], tmp_pat
     assert "uint8   [4, 3, 3, 48, 96]  [B, T, 3, H, W]" in out
     assert "float16 [4, 1, 24, 48]  [B, M, h, w]" in out
     assert "8 batches an epoch" in out
+    # Not the plan's 16 or 24: no more than there are batches.
+    assert "order       8 lanes," in out
     for word in ("parameters", "memory", "estimate", "nothing was written"):
         assert word in out
     assert sorted(tmp_path.rglob("*")) == before

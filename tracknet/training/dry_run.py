@@ -97,13 +97,13 @@ def _order_lines(setup: Setup) -> list[str]:
     decodes = expected_decodes(
         ordered_at_once,
         plan.batch_size,
-        plan.lanes,
+        stream.lanes,
         plan.run_length,
         stream.spec.sequence,
         stream.filters.every,
     )
     lines.append(
-        f"order       {plan.lanes} lanes, pieces of {plan.run_length} windows; about {decodes:.2f} decodes per window"
+        f"order       {stream.lanes} lanes, pieces of {plan.run_length} windows; about {decodes:.2f} decodes per window"
     )
     if stream.blocks is not None:
         left_out, too_few = stream.blocks.left_out, stream.blocks.too_few
