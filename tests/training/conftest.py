@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +21,8 @@ from tracknet.training.trainer import Trainer
 from tracknet.utils.config import load_config
 
 RunRanks = Callable[..., "list[int]"]
+# For a rank that hangs; generous, for a machine with other work.
+_RANKS_LIMIT_S = 240.0
 
 
 def free_port() -> int:
@@ -31,10 +35,10 @@ def free_port() -> int:
 def run_ranks(tmp_path: Path) -> RunRanks:
     """`run_ranks(work, count=2) -> exit codes`: `work(rank) -> code` in processes as torchrun sets them up.
 
-    What rank r prints lies in `tmp_path/rank_r.out`.
+    What rank r prints lies in `tmp_path/rank_r.out`. A rank that does not return fails the test, with what all printed.
     """
 
-    def start(work: Callable[[int], int], count: int = 2) -> list[int]:
+    def start(work: Callable[[int], int], count: int = 2, limit_s: float = _RANKS_LIMIT_S) -> list[int]:
         place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(count)}
         children = []
         for rank in range(count):
@@ -56,9 +60,33 @@ def run_ranks(tmp_path: Path) -> RunRanks:
                 finally:
                     os._exit(code)
             children.append(child)
-        return [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+        codes = wait_for(children, limit_s)
+        if None in codes:
+            outputs = [
+                f"rank_{rank}.out:\n{(tmp_path / f'rank_{rank}.out').read_text()}" for rank in range(count)
+            ]
+            pytest.fail("\n".join([f"after {limit_s:.0f} s these ranks have ended: {codes}", *outputs]))
+        return [code for code in codes if code is not None]
 
     return start
+
+
+def wait_for(children: list[int], limit_s: float) -> list[int | None]:
+    """The exit codes of child processes; all that still run after so many seconds are killed, and `None` is theirs."""
+    codes: dict[int, int] = {}
+    deadline_s = time.monotonic() + limit_s
+    try:
+        while len(codes) < len(children) and time.monotonic() < deadline_s:
+            for child in children:
+                if child not in codes and (ended := os.waitpid(child, os.WNOHANG))[0]:
+                    codes[child] = os.waitstatus_to_exitcode(ended[1])
+            time.sleep(0.02)
+    finally:
+        for child in children:
+            if child not in codes:
+                os.kill(child, signal.SIGKILL)
+                os.waitpid(child, 0)
+    return [codes.get(child) for child in children]
 
 
 @pytest.fixture
