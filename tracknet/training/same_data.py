@@ -6,8 +6,8 @@ from typing import Any
 
 from tracknet.datasets.shard_set import ShardSet
 from tracknet.datasets.stream import WindowStream
-from tracknet.training.checkpoint import plan_differences
 from tracknet.training.distributed import Ranks
+from tracknet.training.plan_changes import plan_differences
 from tracknet.utils.errors import UserError
 from tracknet.utils.naming import listed
 
