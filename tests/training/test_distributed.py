@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.conftest import SMALL
-from tests.training.conftest import RunRanks
+from tests.training.conftest import RunRanks, records
 from tracknet.datasets.batch import Batch
 from tracknet.datasets.index import open_split
 from tracknet.scripts import evaluate, train
@@ -41,11 +41,6 @@ from tracknet.utils.errors import (
 
 # Dropout draws other numbers on every rank; all else is the same however many there are.
 PLAIN = ("model.backbone.config.hidden_dropout_prob=0", "training.log_every_steps=1")
-
-
-def records(run: Path, kind: str) -> list[dict[str, float]]:
-    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    return [line for line in lines if line["kind"] == kind]
 
 
 def weights_of(run: Path) -> dict[str, torch.Tensor]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +13,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.training.conftest import RunRanks, take_steps
+from tests.training.conftest import RunRanks, records, take_steps
 from tracknet.datasets.batch import Batch
 from tracknet.models.model import TrackNet
 from tracknet.scripts import evaluate, train
@@ -260,15 +259,9 @@ def test_ranks_agree_on_what_fits_the_smallest(
         return code or (0 if sizes == ([2] if rank == 0 else [2, 1]) + [1] * 4 else 70)
 
     assert run_ranks(little) == [0, 0], (tmp_path / "rank_0.out").read_text()
-    losses = [
-        [
-            line
-            for line in (tmp_path / "runs" / name / "metrics.jsonl").read_text().splitlines()
-            if '"train"' in line
-        ]
-        for name in ("one", "two")
-    ]
-    one, two = ([json.loads(line)["loss"] for line in lines] for lines in losses)
+    one, two = (
+        [line["loss"] for line in records(tmp_path / "runs" / name, "train")] for name in ("one", "two")
+    )
     assert two == pytest.approx(one, rel=1e-4)
     assert np.isfinite(one).all()
 
@@ -303,11 +296,6 @@ def little_to_evaluate(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return seen
 
 
-def validations(run: Path) -> list[dict[str, float]]:
-    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    return [line for line in lines if line["kind"] == "val"]
-
-
 def test_validation_goes_in_parts_as_training_does(
     small_train_args: list[str], tmp_path: Path, request: pytest.FixtureRequest, capsys
 ) -> None:
@@ -322,7 +310,7 @@ def test_validation_goes_in_parts_as_training_does(
         assert seen[: len(passes)] == passes and max(seen[len(passes) :]) == 2
         told = "warning: 4 windows at once do not fit into memory: evaluating 2 at a time from here on"
         assert (told in capsys.readouterr().out) == (setting == "auto")
-        (whole,), (parts,) = (validations(tmp_path / "runs" / name) for name in ("whole", setting))
+        (whole,), (parts,) = (records(tmp_path / "runs" / name, "val") for name in ("whole", setting))
         assert parts["pck@10px"] == pytest.approx(whole["pck@10px"], abs=1e-6)
         assert parts["l2_mean_px"] == pytest.approx(whole["l2_mean_px"], rel=1e-4)
 
@@ -337,9 +325,9 @@ def test_a_validation_that_does_not_fit_loses_no_step(
     assert f"remedy: set training.micro_batch=2 or auto, and go on with --resume {run}" in said
     (saved,) = (run / "checkpoints").glob("step_*")
     steps = int(saved.name.removeprefix("step_"))
-    assert steps > 1 and not validations(run)
+    assert steps > 1 and not records(run, "val")
     assert cli_main(train.run, ["--resume", str(run), "training.micro_batch=2"]) == 0
-    assert [line["step"] for line in validations(run)] == [steps]
+    assert [line["step"] for line in records(run, "val")] == [steps]
 
 
 def test_no_room_for_the_moments_changes_no_weight(

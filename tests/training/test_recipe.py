@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
@@ -12,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.training.conftest import RunRanks
+from tests.training.conftest import RunRanks, records
 from tracknet.models.model import TrackNet
 from tracknet.scripts import train
 from tracknet.training.checkpoint import load_checkpoint
@@ -33,11 +32,6 @@ Weights = dict[str, torch.Tensor]
 
 def runs_of(args: list[str]) -> Path:
     return next(Path(arg.partition("=")[2]) for arg in args if arg.startswith("training.log_dir="))
-
-
-def records(run: Path, kind: str) -> list[dict[str, float]]:
-    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    return [line for line in lines if line["kind"] == kind]
 
 
 def weights_of(run: Path) -> Weights:
