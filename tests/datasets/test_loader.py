@@ -22,7 +22,8 @@ from torch.utils.data import DataLoader
 
 from tests.datasets.conftest import CountingSource, SmallBuild, fake_stream
 from tracknet.datasets.batch import TENSORS, Batch
-from tracknet.datasets.loader import THREADS_AT_MOST, StreamLoader
+from tracknet.datasets.crew import THREADS_AT_MOST
+from tracknet.datasets.loader import StreamLoader
 from tracknet.datasets.reader import Frame
 from tracknet.datasets.sample_spec import SampleSpec
 from tracknet.datasets.shard_set import ShardSet

@@ -1,15 +1,4 @@
-"""Serves a stream: workers make batches in place, ahead of time and in the plan's order; faults are named.
-
-Threads or processes? By `benchmarks/stream.py` (its results are under `benchmarks/results/stream`; 2 idle cores, T =
-3, 2 workers) processes that write into a ring of shared memory serve 5 % more windows/s than threads at 512x288 and 2 %
-fewer at 640x352; torch's own workers, which send every batch through fresh shared memory, half as many.
-Threads are the default for few workers all the same: that share is one of the loader alone, no model training beside
-it, and against it threads take a third less memory (536 to 810 MB after 1,000 windows of 512x288), need no fork
-beside CUDA, and write straight into pinned memory, into which batches of processes are copied once more. What takes
-time in them (JPEG decoding, resampling, copies) runs outside Python's lock, but 0.035 ms a window does not, so that
-`auto` takes processes beyond `THREADS_AT_MOST` workers, to leave the trainer its turn (reasoned, not measured: there
-were 2 cores). All modes, and torch's own workers, give equal batches, bit for bit.
-"""
+"""Serves a stream: workers make batches in place, ahead of time and in the plan's order; faults are named."""
 
 from __future__ import annotations
 
@@ -21,13 +10,12 @@ import sys
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Literal
 
 import numpy as np
 
 from tracknet.datasets.batch import Batch
 from tracknet.datasets.batch_assembler import BatchAssembler
-from tracknet.datasets.crew import Alone, Crew, ThreadCrew
+from tracknet.datasets.crew import Alone, Crew, ThreadCrew, mode_of, useful_workers
 from tracknet.datasets.faults import IDLE, FaultLog, ReadWatch, stalled
 from tracknet.datasets.fetch_ahead import FetchAhead
 from tracknet.datasets.lanes import shared_frames
@@ -36,10 +24,9 @@ from tracknet.datasets.memory import CachePlan, plan_memory
 from tracknet.datasets.process_crew import ProcessCrew
 from tracknet.datasets.slots import HELD, OwnMemory, PinnedMemory, SharedRing, Slot, SlotMemory
 from tracknet.datasets.stream import WindowStream
-from tracknet.utils.errors import RunError, UserError
+from tracknet.utils.errors import RunError
 from tracknet.utils.settings import LoaderConfig
 
-THREADS_AT_MOST = 4
 # How often the trainer, while it waits for a batch, looks whether a read stalls.
 _LOOK_S = 0.5
 
@@ -83,8 +70,8 @@ class StreamLoader:
             UserError: the batches on their way are over `data.loader.memory_gb`.
         """
         self.stream = stream
-        self.workers = _useful_workers(stream, config.workers)
-        self.mode = _mode(config.mode, self.workers)
+        self.workers = useful_workers(stream, config.workers)
+        self.mode = mode_of(config.mode, self.workers)
         self.faults = FaultLog(config.max_bad_frames)
         self.windows = self.decodes = 0
         self.check_wait: Callable[[], None] = _nothing
@@ -288,29 +275,3 @@ class StreamLoader:
 
 def _nothing() -> None:
     pass
-
-
-def _mode(wanted: str, workers: int) -> Literal["alone", "threads", "processes"]:
-    if not workers:
-        return "alone"
-    # Elsewhere forked processes are not safe, or cannot be had.
-    linux = sys.platform == "linux"
-    if wanted == "processes" and not linux:
-        raise UserError(
-            "data.loader.mode=processes needs Linux",
-            remedy="set data.loader.mode=threads",
-        )
-    many = workers > THREADS_AT_MOST and linux
-    return "processes" if wanted == "processes" or (wanted == "auto" and many) else "threads"
-
-
-def _useful_workers(stream: WindowStream, wanted: int) -> int:
-    """At most as many as wanted and as there are batches, such that each serves whole lanes of the plan.
-
-    Five workers for 24 lanes would each meet every fifth window of a lane and find none of its frames decoded:
-    2.99 decodes per window instead of four workers' 1.08 (T = 3).
-    """
-    most = min(wanted, stream.num_steps)
-    if not 0 < stream.lanes < stream.num_steps:
-        return most
-    return max((count for count in range(1, most + 1) if stream.lanes % count == 0), default=0)
