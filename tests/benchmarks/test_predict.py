@@ -13,8 +13,9 @@ from benchmarks import predict
     [
         (["footage", "--size", "1080p"], "argument --size: invalid"),
         (["footage", "vit_tiny", "some.mp4"], "takes no VIDEO"),
-        (["footage", "--rounds", "0"], "--rounds is at least 1"),
-        (["footage", "--seconds", "0"], "less than one frame"),
+        (["footage", "--rounds", "0"], "argument --rounds: must be at least 1, got 0"),
+        (["footage", "--seconds", "0"], "argument --seconds: must be above 0, got 0"),
+        (["footage", "--seconds", "0.001"], "less than one frame"),
         (["ratio", "vit_tiny"], "ratio needs MODEL and VIDEO"),
     ],
 )

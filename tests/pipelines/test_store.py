@@ -221,9 +221,11 @@ def test_urls_that_cannot_be(
 def test_a_build_behind_a_url_has_the_same_bytes_and_is_reused(
     root: Path, out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run(root, out)
+    # Of a size in whole patches, for which a training command is advised.
+    sized = ("data.resize=[64,32]", *SMALL[1:])
+    run(root, out, *sized)
     url, far = f"file://{tmp_path}/far", tmp_path / "far"
-    assert run(root, url, *SMALL[:-1], "2") == EXIT_DONE
+    assert run(root, url, *sized[:-1], "2") == EXIT_DONE
     assert contents(far) == contents(out)
     assert f"next: python -m tracknet.train {url}/train-{{000..002}}.tar" in capsys.readouterr().out
     assert not list(tmp_path.glob(f"{SCRATCH_PREFIX}*"))
@@ -231,10 +233,10 @@ def test_a_build_behind_a_url_has_the_same_bytes_and_is_reused(
     read, asked = RemoteStore.read_all, list[str]()
     monkeypatch.setattr(RemoteStore, "read_all", lambda s, names: asked.extend(names) or read(s, names))
     monkeypatch.setattr("pipelines.build.write_shard", None)
-    assert run(root, url) == EXIT_DONE
+    assert run(root, url, *sized) == EXIT_DONE
     assert "nothing to do" in capsys.readouterr().out
     assert not [name for name in asked if name.endswith(".tar")]
-    assert run(root, url, *SMALL, "data.jpeg_quality=90") == EXIT_WRONG_REQUEST
+    assert run(root, url, *sized, "data.jpeg_quality=90") == EXIT_WRONG_REQUEST
     assert "jpeg_quality: 95 there, 90 asked for" in capsys.readouterr().err
 
 
