@@ -25,7 +25,6 @@ from typing import Any
 
 import torch
 
-from benchmarks.ablation_differences import keep_differences
 from benchmarks.ablation_experiment import read_experiment
 from benchmarks.ablation_plan import Request, requests
 from benchmarks.ablation_records import NoResultError, read_record
@@ -39,6 +38,7 @@ from tracknet.datasets.schema import Manifest
 from tracknet.models.model import TrackNet
 from tracknet.models.model_folder import resolve_model_folder
 from tracknet.models.precision import Precision, resolve_device
+from tracknet.training.metrics.counts import OUTCOMES
 from tracknet.training.run_folder import RunFolder
 from tracknet.utils.environment import describe_environment
 from tracknet.utils.errors import RunError, UserError, cli_main
@@ -47,6 +47,8 @@ from tracknet.utils.geometry import Size
 from tracknet.utils.settings import Config
 
 PROTOCOLS = ("wasb", "tracknetv2", "design")
+# Of an evaluation's, under its main protocol; with counts by clip rows are compared, wherever the predictions are.
+BREAKDOWNS = ("clip", "speed", "visibility")
 _RESULTS = Path(__file__).resolve().parent / "results" / "ablation"
 # Settings under data that a build of shards knows nothing of.
 _OF_READING = tuple(
@@ -111,8 +113,6 @@ def run(argv: Sequence[str]) -> int:
                     untrained.setdefault(request.name, title)
                 continue
             write_json(file, {"row": request.row, "seed": request.seed, "asked": asked, **record})
-        for problem in keep_differences(experiment, Results.read(experiment, rows, results, toy=toy), work):
-            print(f"no difference: {problem}", file=sys.stderr)
         text = table(experiment, rows, Results.read(experiment, rows, results, toy=toy), rehearsal=toy)
         write_report(results / "table.md", text.splitlines())
     file = results / "table.md"
@@ -197,6 +197,7 @@ def measure(request: Request, shards: Path, work: Path) -> dict[str, Any]:
         "protocols": protocols,
         "false_alarms": report["false_alarms"],
         "pck_5px_by_decoder": best_pck,
+        "breakdowns": {part: [counted(one) for one in report["breakdowns"][part]] for part in BREAKDOWNS},
         "frames": report["frames"],
         "clips": report["clips"],
         "caution": report["bootstrap"]["caution"],
@@ -210,6 +211,11 @@ def measure(request: Request, shards: Path, work: Path) -> dict[str, Any]:
         **cost(run_folder, config),
         "environment": describe_environment(),
     }
+
+
+def counted(part: dict[str, Any]) -> dict[str, Any]:
+    """What a record keeps of a part of an evaluation's breakdown."""
+    return {key: part[key] for key in ("value", "frames", "balls", *OUTCOMES, "f1")}
 
 
 def _train(request: Request, run_folder: Path, shards: Path, log: Path) -> float:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.ablation_plan import NOT_COMPARED, Request
+from tracknet.training.metrics.counts import OUTCOMES
 from tracknet.utils.config import to_plain
 from tracknet.utils.errors import UserError
 
@@ -46,6 +47,7 @@ _MAY_LACK: dict[str, tuple[type, ...]] = {
     "windows_a_step": (int, _NONE),
     "caution": (str, _NONE),
     "differences": (dict,),
+    "breakdowns": (dict,),
     "pck_5px_by_decoder": (dict,),
     "protocols.wasb.accuracy": (*_NUMBER, _NONE),
     "false_alarms.lasting": (dict,),
@@ -101,6 +103,8 @@ def _fits(key: str, value: object, kinds: tuple[type, ...]) -> bool:
         return False
     if key == "differences" and isinstance(value, dict):
         return all(isinstance(one, dict) and {"estimate", "interval"} <= one.keys() for one in value.values())
+    if key == "breakdowns" and isinstance(value, dict):
+        return all(isinstance(parts, list) and all(map(_is_counted, parts)) for parts in value.values())
     if key == "pck_5px_by_decoder" and isinstance(value, dict):
         return all(type(one) in (*_NUMBER, _NONE) for one in value.values())
     if not isinstance(value, list):
@@ -108,6 +112,13 @@ def _fits(key: str, value: object, kinds: tuple[type, ...]) -> bool:
     if key in _HELD:
         return all(isinstance(item, _HELD[key]) for item in value)
     return len(value) == 2 and all(type(item) in _NUMBER for item in value)
+
+
+def _is_counted(part: object) -> bool:
+    if not isinstance(part, dict) or type(part.get("value")) is not str:
+        return False
+    whole = all(type(part.get(key)) is int for key in ("frames", "balls", *OUTCOMES))
+    return whole and type(part.get("f1")) in (*_NUMBER, _NONE)
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from benchmarks.ablation_decoders import decoder_table
-from benchmarks.ablation_differences import kept
+from benchmarks.ablation_differences import Difference, difference
 from benchmarks.ablation_experiment import Experiment, Row
 from benchmarks.ablation_records import Measured
 from benchmarks.ablation_results import Results
+from benchmarks.ablation_shares import decoder_table, speed_table
 
 _HEAD = (
     "row",
@@ -48,7 +48,7 @@ def table(
     Args:
         experiment: for its words and its reference.
         rows: of the experiment.
-        results: what was measured, with the differences that are kept.
+        results: what was measured.
         rehearsal: it is one, and not what the experiment's words are of.
     """
     if not results.all:
@@ -57,11 +57,9 @@ def table(
     lines = []
     for name in results.rows:
         for group in results.groups(name):
-            for one in group:
-                base = None if reference is None else results.partner(reference, one)
-                lines.append(_line(one, results.title(one), "" if base is None else _difference(base, one)))
+            lines += [_line(one, results.title(one), _difference(results, reference, [one])) for one in group]
             if len(group) > 1:
-                lines.append(_spread(results.title(group[0]), group))
+                lines.append(_spread(results.title(group[0]), group, _difference(results, reference, group)))
     about = [f"- `{name}`: {row.about}" for name, row in rows.items() if row.about and name in results.rows]
     head = ["| " + " | ".join(_HEAD) + " |", "|" + "---|" * len(_HEAD)]
     title = _REHEARSAL if rehearsal else experiment.about
@@ -70,6 +68,7 @@ def table(
         [*head, *lines],
         about,
         decoder_table(results),
+        speed_table(results),
         _unread(results),
     ]
     return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
@@ -169,7 +168,7 @@ def _line(one: Measured, title: str, difference: str) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def _spread(name: str, seeds: Sequence[Measured]) -> str:
+def _spread(name: str, seeds: Sequence[Measured], difference_of_means: str) -> str:
     def both(protocol: str, figure: str) -> str:
         values = [value for one in seeds if (value := _value(one, protocol, figure)) is not None]
         if len(values) < len(seeds):
@@ -177,21 +176,25 @@ def _spread(name: str, seeds: Sequence[Measured]) -> str:
             return "-"
         return f"{100 * statistics.mean(values):.1f} ± {100 * statistics.stdev(values):.1f}"
 
-    cells = [f"{name}, mean ± deviation of {len(seeds)} seeds", "", both("wasb", "f1"), ""]
+    cells = [f"{name}, mean ± deviation of {len(seeds)} seeds", "", both("wasb", "f1"), difference_of_means]
     cells += [both("tracknetv2", "f1"), both("design", "f1")]
     cells += [both("wasb", "accuracy"), both("wasb", "ap")]
     return "| " + " | ".join([*cells, *[""] * (len(_HEAD) - len(cells))]) + " |"
 
 
-def _difference(base: Measured, one: Measured) -> str:
-    """`+3.1 [+0.4, +6.0]`, of the same clips; empty where it is not known."""
-    found = kept(base, one)
-    if found is None or found["estimate"] is None:
-        return ""
-    text = f"{100 * found['estimate']:+.1f}"
-    if found["interval"] is None:
+def _difference(results: Results, reference: str | None, seeds: Sequence[Measured]) -> str:
+    """`+3.1 [+0.4, +6.0]`, of the same seeds and clips, of several seeds that of the means; empty where not known."""
+    bases = [] if reference is None else [results.partner(reference, one) for one in seeds]
+    partners = [base for base in bases if base is not None]
+    found = difference(partners, seeds) if partners and len(partners) == len(seeds) else None
+    return "" if found is None else _signed(found)
+
+
+def _signed(found: Difference) -> str:
+    text = f"{100 * found.estimate:+.1f}"
+    if found.interval is None:
         return text
-    low, high = found["interval"]
+    low, high = found.interval
     return f"{text} [{100 * low:+.1f}, {100 * high:+.1f}]"
 
 

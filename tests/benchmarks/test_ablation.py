@@ -111,6 +111,7 @@ def test_what_is_reported_was_just_measured(tmp_path: Path, monkeypatch: pytest.
             {
                 **{name: {} for name in names},
                 "protocols": dict.fromkeys(ablation.PROTOCOLS, figures_of_all),
+                "breakdowns": {key: [] for key in ablation.BREAKDOWNS},
                 "bootstrap": {"caution": None},
                 "build_id": build_id,
             }
@@ -154,6 +155,7 @@ def calls_of(monkeypatch: pytest.MonkeyPatch, request: Request, work: Path) -> l
         )
         protocols = {key: {**figures, "intervals": {"f1": None, "ap": None}} for key in ablation.PROTOCOLS}
         report |= {"protocols": protocols, "decoders": {}, "bootstrap": {"caution": None}, "overlap": "none"}
+        report |= {"breakdowns": {key: [] for key in ablation.BREAKDOWNS}}
         (out / "metrics.json").write_text(json.dumps(report))
 
     monkeypatch.setattr(ablation, "_call", call)

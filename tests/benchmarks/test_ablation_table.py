@@ -8,91 +8,15 @@ from typing import Any
 
 import pytest
 
-from benchmarks import ablation, ablation_differences
-from benchmarks.ablation_differences import keep_differences, kept
-from benchmarks.ablation_experiment import Experiment, Row, read_experiment
+from benchmarks import ablation
+from benchmarks.ablation_experiment import read_experiment
 from benchmarks.ablation_plan import requests
 from benchmarks.ablation_results import Results
 from benchmarks.ablation_table import table
-from tracknet.utils.errors import UserError
+from tests.benchmarks.conftest import Folder, line
 
 RECORDS = Path(ablation.__file__).parent / "results" / "ablation"
 SHIPPED = sorted(file.parent.name for file in RECORDS.glob("*/table.md"))
-
-EXPERIMENT = """
-about: Some games.
-training: cpu
-steps: 400
-overrides: ["data.resize=[512,288]"]
-reference: [wasb, tracknet_v2]
-rows:
-  ours: {model: detail_small}
-  long: {base: ours, steps: 6000}
-  other_size: {base: ours, overrides: ["data.resize=[256,144]"]}
-  wasb: {model: wasb}
-  tracknet_v2: {model: tracknet_v2}
-"""
-
-
-class Folder:
-    """An experiment, and results of it that were never measured."""
-
-    def __init__(self, place: Path) -> None:
-        file = place / "some.yaml"
-        file.write_text(EXPERIMENT)
-        self.experiment: Experiment
-        self.rows: dict[str, Row]
-        self.experiment, self.rows = read_experiment(str(file))
-        self.results, self.work = place / "results", place / "work"
-        self.results.mkdir()
-
-    def put(self, row: str, seed: int, f1: float, *, steps: int | None = None, **more: Any) -> Path:
-        """Writes a result; `options` of `more` are further overrides."""
-        options = more.pop("options", ())
-        (request,) = requests(
-            self.experiment, self.rows, only=[row], seeds=[seed], steps=steps, overrides=options
-        )
-        figures = {"f1": f1, "ap": f1, "intervals": {"f1": None, "ap": None}}
-        record: dict[str, Any] = {
-            "row": row,
-            "seed": seed,
-            "asked": ablation.asked_of(request),
-            "run": request.name,
-            "protocols": dict.fromkeys(ablation.PROTOCOLS, figures),
-            "false_alarms": {"rate": 0.1, "interval": None, "empty_frames": 20},
-            "frames": 1240,
-            "clips": 3,
-            "caution": None,
-            "optimistic_because": ["threshold"],
-            "build_id": "11" * 32,
-            "train_s": 60.0,
-            "windows_a_step": request.windows_a_step,
-            "parameters": 10,
-            "gflops": 1.0,
-            "frames_per_s": 5.0,
-            "device": "cpu",
-            "precision": "fp32",
-            "environment": {"processor": "some", "packages": {"torch": "2"}},
-        }
-        file = self.results / f"{row}-s{seed}.json"
-        file.write_text(json.dumps({**record, **more}))
-        return file
-
-    def read(self) -> Results:
-        return Results.read(self.experiment, self.rows, self.results)
-
-    def table(self) -> str:
-        return table(self.experiment, self.rows, self.read())
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Folder:
-    return Folder(tmp_path)
-
-
-def line(text: str, start: str) -> str:
-    (found,) = (one for one in text.splitlines() if one.startswith(f"| {start} |"))
-    return found
 
 
 @pytest.mark.parametrize(("key", "cell"), [("other", "2 of 15"), ("lasting", "2 of 15"), ("none", "")])
@@ -378,78 +302,3 @@ def test_only_what_was_measured_alike_is_compared(folder: Folder) -> None:
     folder.put("wasb", 0, 0.4, options=["training.batch_size=2"])
     assert partner("ours")
     assert not partner("long")
-
-
-def test_differences_are_kept_with_the_row(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
-    for row, f1 in (("wasb", 0.3), ("tracknet_v2", 0.2), ("ours", 0.4)):
-        folder.put(row, 0, f1)
-    taken: list[tuple[str, str]] = []
-
-    def difference(base: Path, row: Path) -> dict[str, Any]:
-        taken.append((base.parents[1].name.split("-")[0], row.parents[1].name.split("-")[0]))
-        return {"estimate": 0.031, "interval": [-0.004, 0.06]}
-
-    monkeypatch.setattr(ablation_differences, "_difference", difference)
-    assert keep_differences(folder.experiment, folder.read(), folder.work) == []
-    assert not taken
-    for one in folder.read().all:
-        (folder.work / one.record["run"] / "evaluation" / "val").mkdir(parents=True)
-    keep_differences(folder.experiment, folder.read(), folder.work)
-    pairs = [("wasb", "ours"), ("tracknet_v2", "ours"), ("tracknet_v2", "wasb"), ("wasb", "tracknet_v2")]
-    assert sorted(taken) == sorted(pairs)
-    record = json.loads((folder.results / "ours-s0.json").read_text())
-    assert record["differences"]["wasb"] == {
-        "seed": 0,
-        "run": next(one.record["run"] for one in folder.read().all if one.row == "wasb"),
-        "f1": 0.3,
-        "estimate": 0.031,
-        "interval": [-0.004, 0.06],
-    }
-    # As in a clone, which has no runs; and nothing is taken twice.
-    before = (folder.results / "ours-s0.json").stat().st_mtime_ns
-    for work in (folder.work, folder.work / "elsewhere"):
-        keep_differences(folder.experiment, folder.read(), work)
-        assert line(folder.table(), "ours").split(" | ")[3] == "+3.1 [-0.4, +6.0]"
-    assert len(taken) == 4
-    assert (folder.results / "ours-s0.json").stat().st_mtime_ns == before
-    # The better reference is another now: the difference from that one was kept too.
-    folder.put("tracknet_v2", 0, 0.35, differences={})
-    (ours,) = folder.read().rows["ours"]
-    (other,) = folder.read().rows["tracknet_v2"]
-    assert kept(other, ours) is None, "it is of another training of the reference"
-    assert line(folder.table(), "ours").split(" | ")[3] == ""
-
-
-def test_a_record_that_is_damaged_meanwhile_is_left_alone(
-    folder: Folder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for row in ("wasb", "ours"):
-        folder.put(row, 0, 0.3)
-    results = folder.read()
-
-    def cut(base: Path, row: Path) -> dict[str, Any]:
-        for one in results.all:
-            one.file.write_text("{")
-        return {"estimate": 0.0, "interval": None}
-
-    monkeypatch.setattr(ablation_differences, "_difference", cut)
-    for one in results.all:
-        (folder.work / one.record["run"] / "evaluation" / "val").mkdir(parents=True)
-    assert keep_differences(folder.experiment, results, folder.work) == []
-    assert all(one.file.read_text() == "{" for one in results.all)
-
-
-def test_what_cannot_be_compared_is_said(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
-    for row in ("wasb", "ours"):
-        folder.put(row, 0, 0.3)
-
-    def refuse(base: Path, row: Path) -> dict[str, Any]:
-        raise UserError("they are of other frames")
-
-    monkeypatch.setattr(ablation_differences, "_difference", refuse)
-    for one in folder.read().all:
-        (folder.work / one.record["run"] / "evaluation" / "val").mkdir(parents=True)
-    problems = keep_differences(folder.experiment, folder.read(), folder.work)
-    assert [problem.split("\n")[0] for problem in problems] == [
-        "ours, seed 0, with wasb: they are of other frames"
-    ]
