@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from benchmarks import ablation
-from benchmarks.ablation_experiment import Experiment, Row, read_experiment
-from benchmarks.ablation_plan import requests
-from benchmarks.ablation_results import Results
-from benchmarks.ablation_table import table
+from benchmarks.ablation.experiment import Experiment, Row, read_experiment
+from benchmarks.ablation.measure import PROTOCOLS
+from benchmarks.ablation.plan import requests
+from benchmarks.ablation.records import asked_of
+from benchmarks.ablation.results import Results
+from benchmarks.ablation.table import table
 
 EXPERIMENT = """
 about: Some games.
@@ -51,9 +52,9 @@ class Folder:
         record: dict[str, Any] = {
             "row": row,
             "seed": seed,
-            "asked": ablation.asked_of(request),
+            "asked": asked_of(request),
             "run": request.name,
-            "protocols": dict.fromkeys(ablation.PROTOCOLS, figures),
+            "protocols": dict.fromkeys(PROTOCOLS, figures),
             "false_alarms": {"rate": 0.1, "interval": None, "empty_frames": 20},
             "frames": 1240,
             "clips": 3,

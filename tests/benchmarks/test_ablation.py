@@ -9,10 +9,13 @@ from typing import Any
 
 import pytest
 
-from benchmarks import ablation
-from benchmarks.ablation_experiment import read_experiment
-from benchmarks.ablation_plan import Request, requests
-from benchmarks.ablation_sizes import check_models
+from benchmarks.ablation import __main__ as command
+from benchmarks.ablation import commands, measure, options, records
+from benchmarks.ablation import shards as shard_folders
+from benchmarks.ablation.experiment import read_experiment
+from benchmarks.ablation.plan import Request, requests
+from benchmarks.ablation.shards import Shards
+from benchmarks.ablation.sizes import check_models
 from tracknet.datasets.schema import MANIFEST_NAME, Manifest
 from tracknet.training.evaluation_folder import place_for
 from tracknet.training.run_folder import RunFolder
@@ -45,12 +48,12 @@ def asked(experiment: str = "badminton", *overrides: str) -> Request:
 
 def test_a_build_of_the_rows_games_is_taken(tmp_path: Path) -> None:
     shards = built(tmp_path / "shards", GAMES)
-    assert ablation.shards_for(asked(), shards, None, tmp_path) == shards
-    assert ablation.shards_for(asked("badminton", "data.val_games=[6,8]"), shards, None, tmp_path) == shards
+    assert Shards(shards, None, tmp_path).folder_of(asked()) == shards
+    assert Shards(shards, None, tmp_path).folder_of(asked("badminton", "data.val_games=[6,8]")) == shards
     # Without a word on them the last fifth are the validation's.
     last = built(tmp_path / "last", {"train": GAMES["train"], "val": ["match8", "match9"]})
     request = asked("badminton", "data.val_games=null")
-    assert ablation.shards_for(request, last, None, tmp_path) == last
+    assert Shards(last, None, tmp_path).folder_of(request) == last
 
 
 def test_a_build_of_other_games_is_refused(tmp_path: Path) -> None:
@@ -59,7 +62,7 @@ def test_a_build_of_other_games_is_refused(tmp_path: Path) -> None:
     # Also where others could be built: whoever names shards wants these.
     for root in (None, tmp_path):
         with pytest.raises(UserError, match="holds other games than the row detail_small") as refused:
-            ablation.shards_for(asked(), shards, root, tmp_path)
+            Shards(shards, root, tmp_path).folder_of(asked())
         assert refused.value.problems == (
             "train: match1, match2, match3, match4, match5, match6 where the row asks for "
             "match1, match2, match3, match4, match5, match7",
@@ -69,19 +72,19 @@ def test_a_build_of_other_games_is_refused(tmp_path: Path) -> None:
         tmp_path / "tested", {"train": GAMES["train"][1:], "val": GAMES["val"], "test": ["match1"]}
     )
     with pytest.raises(UserError) as refused:
-        ablation.shards_for(asked(), tested, None, tmp_path)
+        Shards(tested, None, tmp_path).folder_of(asked())
     assert "test: match1 where the row asks for none" in refused.value.problems
     lacking = built(tmp_path / "lacking", {"train": ["match1"], "val": ["match6"]})
     with pytest.raises(UserError, match="not all there"):
-        ablation.shards_for(asked(), lacking, None, tmp_path)
+        Shards(lacking, None, tmp_path).folder_of(asked())
 
 
 def test_a_build_of_another_size_is_left_aside(tmp_path: Path) -> None:
     shards = built(tmp_path / "shards", GAMES, Size(640, 352))
     with pytest.raises(UserError, match="needs shards of 512x288"):
-        ablation.shards_for(asked(), shards, None, tmp_path)
+        Shards(shards, None, tmp_path).folder_of(asked())
     with pytest.raises(UserError, match="holds no finished build"):
-        ablation.shards_for(asked(), tmp_path, None, tmp_path)
+        Shards(tmp_path, None, tmp_path).folder_of(asked())
 
 
 def test_a_row_is_known_by_what_is_not_a_default() -> None:
@@ -110,8 +113,8 @@ def test_what_is_reported_was_just_measured(tmp_path: Path, monkeypatch: pytest.
         return json.dumps(
             {
                 **{name: {} for name in names},
-                "protocols": dict.fromkeys(ablation.PROTOCOLS, figures_of_all),
-                "breakdowns": {key: [] for key in ablation.BREAKDOWNS},
+                "protocols": dict.fromkeys(measure.PROTOCOLS, figures_of_all),
+                "breakdowns": {key: [] for key in measure.BREAKDOWNS},
                 "bootstrap": {"caution": None},
                 "build_id": build_id,
             }
@@ -130,10 +133,10 @@ def test_what_is_reported_was_just_measured(tmp_path: Path, monkeypatch: pytest.
             out.mkdir(exist_ok=True)
             (out / "metrics.json").write_text(report(now, 0.9))
 
-    monkeypatch.setattr(ablation, "_call", call)
-    monkeypatch.setattr(ablation, "cost", lambda *_: {})
+    monkeypatch.setattr(measure, "call", call)
+    monkeypatch.setattr(measure, "cost", lambda *_: {})
     (run / "checkpoints" / "last").mkdir(parents=True)
-    measured = ablation.measure(request, tmp_path / "shards", tmp_path)
+    measured = measure.measure(request, tmp_path / "shards", tmp_path)
     assert (measured["build_id"], measured["protocols"]["wasb"]["f1"]) == (now, 0.9)
 
 
@@ -153,13 +156,13 @@ def calls_of(monkeypatch: pytest.MonkeyPatch, request: Request, work: Path) -> l
         report = dict.fromkeys(
             ("false_alarms", "frames", "clips", "optimistic_because", "threshold", "build_id")
         )
-        protocols = {key: {**figures, "intervals": {"f1": None, "ap": None}} for key in ablation.PROTOCOLS}
+        protocols = {key: {**figures, "intervals": {"f1": None, "ap": None}} for key in measure.PROTOCOLS}
         report |= {"protocols": protocols, "decoders": {}, "bootstrap": {"caution": None}, "overlap": "none"}
-        report |= {"breakdowns": {key: [] for key in ablation.BREAKDOWNS}}
+        report |= {"breakdowns": {key: [] for key in measure.BREAKDOWNS}}
         (out / "metrics.json").write_text(json.dumps(report))
 
-    monkeypatch.setattr(ablation, "_call", call)
-    monkeypatch.setattr(ablation, "cost", lambda *_: {})
+    monkeypatch.setattr(measure, "call", call)
+    monkeypatch.setattr(measure, "cost", lambda *_: {})
     return calls
 
 
@@ -173,11 +176,11 @@ def test_a_run_that_another_process_trains_is_left_alone(
     with begun.lock(print):
         (folder / "metrics.jsonl").write_text("{}\n")
         with pytest.raises(UserError, match="another training is writing there"):
-            ablation.measure(request, tmp_path / "shards", tmp_path)
+            measure.measure(request, tmp_path / "shards", tmp_path)
         assert (folder / "metrics.jsonl").is_file()
         assert not calls
     # Of a dead one nothing is worth keeping under the name.
-    ablation.measure(request, tmp_path / "shards", tmp_path)
+    measure.measure(request, tmp_path / "shards", tmp_path)
     assert [call[0] for call in calls] == ["tracknet.scripts.train", "tracknet.scripts.evaluate"]
     assert "--resume" not in calls[0]
     (aside,) = tmp_path.glob(f"{request.name}.begun-*")
@@ -191,19 +194,19 @@ def test_a_training_in_two_parts_took_the_time_of_both(
     calls_of(monkeypatch, request, tmp_path)
     (tmp_path / request.name / "checkpoints" / "last").mkdir(parents=True)
     (tmp_path / request.name / "seconds.json").write_text("500.0")
-    measured = ablation.measure(request, tmp_path / "shards", tmp_path)
+    measured = measure.measure(request, tmp_path / "shards", tmp_path)
     assert 500 < measured["train_s"] < 600
 
 
 def test_a_damaged_result_is_measured_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file, wanted = tmp_path / "detail_small-s0.json", ablation.asked_of(asked())
+    file, wanted = tmp_path / "detail_small-s0.json", records.asked_of(asked())
     for text in ('{"row":', "[]", '{"row": "detail_small"}', "\x00"):
         file.write_text(text)
-        assert not ablation.is_there(file, wanted)
+        assert not records.is_there(file, wanted)
         assert f"{file} " in (told := capsys.readouterr().err)
         assert told.endswith("measured again\n")
     file.unlink()
-    assert not ablation.is_there(file, wanted)
+    assert not records.is_there(file, wanted)
     assert not capsys.readouterr().err
 
 
@@ -220,11 +223,11 @@ def test_a_row_may_say_how_maps_are_merged(tmp_path: Path, monkeypatch: pytest.M
     assert alone.name == every.name
     assert longer.name.startswith("longer-s0-")
     assert len({one.fingerprint for one in made.values()}) == 3
-    assert ablation.asked_of(alone)["overlap"] == "none"
-    assert "overlap" not in ablation.asked_of(every)
+    assert records.asked_of(alone)["overlap"] == "none"
+    assert "overlap" not in records.asked_of(every)
     calls = calls_of(monkeypatch, alone, tmp_path)
     for request in (every, alone):
-        ablation.measure(request, tmp_path / "shards", tmp_path)
+        measure.measure(request, tmp_path / "shards", tmp_path)
     first, second = (call for call in calls if call[0] == "tracknet.scripts.evaluate")
     assert "--overlap" not in first
     assert second[second.index("--overlap") + 1] == "none"
@@ -259,7 +262,7 @@ def test_no_experiment_warms_up_for_long(name: str, epoch_steps: int) -> None:
 @pytest.mark.parametrize("steps", ["0", "-3"])
 def test_no_steps_are_refused(steps: str) -> None:
     with pytest.raises(UserError) as refused:
-        ablation.parse(["badminton", "--steps", steps])
+        options.parse(["badminton", "--steps", steps])
     assert refused.value.problems == (f"--steps must be at least 1, got {steps}",)
     with pytest.raises(UserError, match="max_steps"):
         requests(*read_experiment("badminton"), only=["detail_small"], steps=int(steps))
@@ -340,14 +343,14 @@ def test_a_row_has_the_steps_of_its_base(tmp_path: Path) -> None:
     ],
 )
 def test_an_override_is_one_wherever_it_stands(words: list[str]) -> None:
-    args = ablation.parse(words)
+    args = options.parse(words)
     assert (args.experiment, args.rows, args.steps) == ("badminton", ["wasb", "detail_fine"], 5)
     assert args.overrides == ["training.batch_size=2"]
     assert args.weights == (["some/vit=here"] if "--weights" in words else [])
 
 
 def test_a_value_with_an_equals_sign_stays_the_options() -> None:
-    assert ablation.parse(["badminton", "--out", "a=b"]).out == Path("a=b")
+    assert options.parse(["badminton", "--out", "a=b"]).out == Path("a=b")
 
 
 def test_a_failed_training_is_told_once_and_by_name(
@@ -363,13 +366,13 @@ def test_a_failed_training_is_told_once_and_by_name(
     def train(request: Request, run_folder: Path, shards: Path, log: Path) -> float:
         tried.append(request.name)
         # A command of the project that fails, as an unknown option makes it.
-        ablation._call("tracknet.scripts.train", ["--no-such-option"], log)
+        commands.call("tracknet.scripts.train", ["--no-such-option"], log)
         return 0.0
 
-    monkeypatch.setattr(ablation, "_train", train)
-    monkeypatch.setattr(ablation, "shards_for", lambda *_: tmp_path)
+    monkeypatch.setattr(measure, "_train", train)
+    monkeypatch.setattr(Shards, "folder_of", lambda *_: tmp_path)
     work = tmp_path / "work"
-    assert ablation.run([str(file), "--work", str(work), "--out", str(tmp_path / "out")]) == 1
+    assert command.run([str(file), "--work", str(work), "--out", str(tmp_path / "out")]) == 1
     told = capfd.readouterr().err
     assert len(tried) == len(set(tried)) == 2
     assert "every, seed 0: FAILED: tracknet.scripts.train ended with code 2; its last words are above" in told
@@ -382,30 +385,30 @@ def test_a_failed_training_is_told_once_and_by_name(
 
 def test_shards_are_built_once_for_a_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[Sequence[str]] = []
-    monkeypatch.setattr(ablation, "_call", lambda module, arguments, log: calls.append(arguments))
-    builds: ablation.Builds = {}
+    monkeypatch.setattr(shard_folders, "call", lambda module, arguments, log: calls.append(arguments))
+    shards = Shards(None, tmp_path, tmp_path)
     # A longer window is read out of the same shards.
     for overrides in ((), ("data.sequence.length=5", "data.augment.warp_prob=1.0")):
-        folder = ablation.shards_for(asked("badminton", *overrides), None, tmp_path, tmp_path, builds)
+        folder = shards.folder_of(asked("badminton", *overrides))
         assert folder == tmp_path / "shards-512x288"
     assert len(calls) == 1
-    ablation.shards_for(asked("badminton", "data.resize=[256,144]"), None, tmp_path, tmp_path, builds)
+    shards.folder_of(asked("badminton", "data.resize=[256,144]"))
     assert [Path(call[3]).name for call in calls] == ["shards-512x288", "shards-256x144"]
 
     def fail(module: str, arguments: Sequence[str], log: Path | None) -> None:
         calls.append(arguments)
         raise RunError("the disk is full")
 
-    monkeypatch.setattr(ablation, "_call", fail)
-    failed: ablation.Builds = {}
+    monkeypatch.setattr(shard_folders, "call", fail)
+    failing = Shards(None, tmp_path, tmp_path)
     for told in ("the disk is full", "could not be built, as an earlier row was told"):
         with pytest.raises(UserError, match=told):
-            ablation.shards_for(asked(), None, tmp_path, tmp_path, failed)
+            failing.folder_of(asked())
     assert len(calls) == 3
 
 
 def test_another_input_size_reaches_what_follows_from_it(capsys: pytest.CaptureFixture[str]) -> None:
-    args = ablation.parse(
+    args = options.parse(
         ["badminton", "--input-size", "640", "352", "--rows", "detail_small", "dinov2_small"]
     )
     assert args.input_size == Size(640, 352)
@@ -431,17 +434,17 @@ def test_another_input_size_reaches_what_follows_from_it(capsys: pytest.CaptureF
 )
 def test_sizes_that_cannot_be_meant_are_refused(more: list[str], told: str) -> None:
     with pytest.raises(UserError) as refused:
-        ablation.parse(["badminton", *more])
+        options.parse(["badminton", *more])
     assert told in str(refused.value)
 
 
 def test_rows_whose_sizes_do_not_fit_are_all_told_before_any_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ablation, "measure", lambda *_: pytest.fail("a row was trained"))
+    monkeypatch.setattr(command, "measure", lambda *_: pytest.fail("a row was trained"))
     arguments = ["badminton", "--rows", "detail_small", "wasb", "detail_frames", "--work", str(tmp_path)]
     with pytest.raises(UserError, match="not every row's model can be built") as refused:
-        ablation.run([*arguments, "--out", str(tmp_path / "out"), "model.heatmap.size=[100,50]"])
+        command.run([*arguments, "--out", str(tmp_path / "out"), "model.heatmap.size=[100,50]"])
     assert [problem.partition(":")[0] for problem in refused.value.problems] == [
         "detail_small",
         "wasb",

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import ablation
-from benchmarks.ablation_differences import difference
+from benchmarks.ablation.differences import difference
+from benchmarks.ablation.measure import BREAKDOWNS
+from benchmarks.ablation.measure import counted as counted_of
 from tests.benchmarks.conftest import Folder, line
 from tests.training.metrics.conftest import Frame, predictions_of
 from tracknet.training.metrics import Predictions, chosen_protocols, score
@@ -35,9 +36,7 @@ def guesses(share: float, seed: int) -> Predictions:
 def counted(predictions: Predictions) -> dict[str, Any]:
     """What a record keeps of an evaluation."""
     report = score(predictions, chosen_protocols(["wasb"]), threshold=0.5)
-    parts = {
-        part: [ablation.counted(one) for one in report["breakdowns"][part]] for part in ablation.BREAKDOWNS
-    }
+    parts = {part: [counted_of(one) for one in report["breakdowns"][part]] for part in BREAKDOWNS}
     return {"breakdowns": json.loads(json.dumps(parts))}
 
 

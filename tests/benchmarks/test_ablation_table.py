@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 
 from benchmarks import ablation
-from benchmarks.ablation_experiment import read_experiment
-from benchmarks.ablation_plan import requests
-from benchmarks.ablation_results import Results
-from benchmarks.ablation_table import table
+from benchmarks.ablation.experiment import read_experiment
+from benchmarks.ablation.plan import requests
+from benchmarks.ablation.records import is_there
+from benchmarks.ablation.results import Results
+from benchmarks.ablation.table import table
 from tests.benchmarks.conftest import Folder, line
 
-RECORDS = Path(ablation.__file__).parent / "results" / "ablation"
+RECORDS = Path(ablation.__file__).parents[1] / "results" / "ablation"
 SHIPPED = sorted(file.parent.name for file in RECORDS.glob("*/table.md"))
 
 
@@ -188,8 +189,8 @@ def test_a_record_that_does_not_say_its_configuration_is_not_measured_again(fold
     asked = dict(record["asked"])
     del record["asked"]["configuration"]
     file.write_text(json.dumps(record))
-    assert ablation.is_there(file, asked)
-    assert not ablation.is_there(file, {**asked, "fingerprint": "0" * 64})
+    assert is_there(file, asked)
+    assert not is_there(file, {**asked, "fingerprint": "0" * 64})
 
 
 def test_another_setting_is_named(folder: Folder) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import ablation_plan
-from benchmarks.ablation_experiment import read_experiment
-from benchmarks.ablation_plan import requests
+from benchmarks.ablation import plan
+from benchmarks.ablation.experiment import read_experiment
+from benchmarks.ablation.plan import requests
 from tracknet.models.model import TrackNet
 from tracknet.utils.config import load_config
 from tracknet.utils.errors import UserError
@@ -201,7 +201,7 @@ def test_an_edited_config_is_another_request(tmp_path: Path) -> None:
     (tmp_path / "one.yaml").write_text(f"rows:\n  a: {{model: {model}}}\n")
     names = []
     for levels in (3, 3, 2):
-        ablation_plan._composed.cache_clear()
+        plan._composed.cache_clear()
         model.write_text(f"backbone: {{name: none}}\ndecoder: {{detail_levels: {levels}}}\n")
         (request,) = requests(*read_experiment(str(tmp_path / "one.yaml")))
         names.append(request.name)

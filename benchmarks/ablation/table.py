@@ -6,11 +6,11 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from benchmarks.ablation_differences import Difference, difference
-from benchmarks.ablation_experiment import Experiment, Row
-from benchmarks.ablation_records import Measured
-from benchmarks.ablation_results import Results
-from benchmarks.ablation_shares import decoder_table, speed_table
+from benchmarks.ablation.differences import Difference, difference
+from benchmarks.ablation.experiment import Experiment, Row
+from benchmarks.ablation.records import Measured
+from benchmarks.ablation.results import Results
+from benchmarks.ablation.shares import decoder_table, speed_table
 
 _HEAD = (
     "row",

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.ablation_records import Measured
+from benchmarks.ablation.records import Measured
 from tracknet.training.metrics import chosen_protocols
 from tracknet.training.metrics.bootstrap import RESAMPLES, clip_weights, interval
 from tracknet.training.metrics.counts import OUTCOMES, ratios

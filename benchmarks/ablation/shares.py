@@ -5,8 +5,8 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 
-from benchmarks.ablation_records import Measured
-from benchmarks.ablation_results import Results
+from benchmarks.ablation.records import Measured
+from benchmarks.ablation.results import Results
 
 _UNKNOWN = "unknown"
 

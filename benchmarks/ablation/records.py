@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.ablation_plan import NOT_COMPARED, Request
+from benchmarks.ablation.plan import NOT_COMPARED, Request
 from tracknet.training.metrics.counts import OUTCOMES
 from tracknet.utils.config import to_plain
 from tracknet.utils.errors import UserError
@@ -119,6 +120,28 @@ def _is_counted(part: object) -> bool:
         return False
     whole = all(type(part.get(key)) is int for key in ("frames", "balls", *OUTCOMES))
     return whole and type(part.get("f1")) in (*_NUMBER, _NONE)
+
+
+def asked_of(request: Request) -> dict[str, Any]:
+    """What a record says it was asked for; with it a later call knows it again."""
+    asked = {
+        "options": request.options(),
+        "split": request.split,
+        "fingerprint": request.fingerprint,
+        "configuration": request.configuration,
+    }
+    return asked if request.overlap is None else {**asked, "overlap": request.overlap}
+
+
+def is_there(file: Path, asked: dict[str, Any]) -> bool:
+    """Whether a file holds what is asked for; one that cannot be read does not, and is told of."""
+    try:
+        # An older record does not say its configuration, which its fingerprint is of too.
+        return bool({"configuration": asked["configuration"], **read_record(file)["asked"]} == asked)
+    except NoResultError as error:
+        if file.exists():
+            print(f"{file} {error}: measured again", file=sys.stderr, flush=True)
+        return False
 
 
 @dataclass(frozen=True)

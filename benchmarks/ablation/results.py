@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from benchmarks.ablation_experiment import Experiment, Row
-from benchmarks.ablation_plan import requests
-from benchmarks.ablation_records import BACKBONE, Measured, NoResultError, read_record
+from benchmarks.ablation.experiment import Experiment, Row
+from benchmarks.ablation.plan import requests
+from benchmarks.ablation.records import BACKBONE, Measured, NoResultError, read_record
 from tracknet.utils.errors import UserError
 
 # Of what a row was asked for otherwise; a whole other model is more than a table can say.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from benchmarks.ablation_experiment import STEPS_KEY
-from benchmarks.ablation_sizes import grid_of, sized
+from benchmarks.ablation.experiment import STEPS_KEY
+from benchmarks.ablation.sizes import grid_of, sized
 from tracknet.utils.geometry import Size
 from tracknet.utils.settings import Config
 

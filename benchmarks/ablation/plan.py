@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
-from benchmarks.ablation_experiment import SEED_KEY, STEPS_KEY, Experiment, Row, said_elsewhere
-from benchmarks.ablation_sizes import nearest_whole, sized
-from benchmarks.ablation_toy import toy_overrides
+from benchmarks.ablation.experiment import SEED_KEY, STEPS_KEY, Experiment, Row, said_elsewhere
+from benchmarks.ablation.sizes import nearest_whole, sized
+from benchmarks.ablation.toy import toy_overrides
 from tracknet.utils.config import load_config, to_plain
 from tracknet.utils.errors import UserError
 from tracknet.utils.geometry import Size
