@@ -25,6 +25,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -38,13 +39,14 @@ from pipelines import build_shards, synthesize
 from pipelines.build import build
 from pipelines.pool import usable_cpus, worker_pool
 from pipelines.request import BuildRequest, Prepared, prepare
+from tracknet.utils.images import Decode
 from tracknet.utils.memory import keep_freed_memory
 
 PARTS = ("speed", "workers", "decode", "rebuild", "memory")
 TENNIS_CLIPS, TENNIS_FRAMES = 95, 19_835
 
 
-def prepared(root: Path, out: Path, decode: str = "full", num_shards: int = 8) -> Prepared:
+def prepared(root: Path, out: Path, decode: Decode = "full", num_shards: int = 8) -> Prepared:
     games = sorted(folder.name for folder in root.iterdir() if folder.is_dir())
     request = BuildRequest(
         root, out, SIZE, QUALITY, 64, num_shards, (games[-1],), 0, "clip", overwrite=True, decode=decode
@@ -67,20 +69,21 @@ def link(source: str, target: str) -> None:
         shutil.copy2(source, target)
 
 
-def bare_loop(plan: Prepared, decode: str = "full") -> None:
+def bare_loop(plan: Prepared, decode: Decode = "full") -> None:
     flag = cv2.IMREAD_COLOR if decode == "full" else cv2.IMREAD_REDUCED_COLOR_2
     for shard in plan.plan.shards:
         for segment in shard.segments:
             for frame in segment.frames:
                 picture = cv2.imdecode(np.frombuffer(frame.path.read_bytes(), np.uint8), flag)
+                assert picture is not None
                 small = cv2.resize(picture, SIZE, interpolation=cv2.INTER_AREA)
                 cv2.imencode(".jpg", small, JPEG_444)[1].tobytes()
 
 
-def afresh(root: Path, out: Path, **options: str) -> Callable[[], object]:
+def afresh(root: Path, out: Path, decode: Decode) -> Callable[[], object]:
     def work() -> None:
         shutil.rmtree(out, ignore_errors=True)
-        build(prepared(root, out, **options))
+        build(prepared(root, out, decode))
 
     return work
 
@@ -92,12 +95,13 @@ def speed(root: Path, work: Path, count: int) -> list[str]:
     as_given = Rounds({"bare loop, glibc's own ways": lambda: bare_loop(plan)}, 2)
     lines.append("  " + as_given.line("bare loop, glibc's own ways", frames, "ms/frame"))
     keep_freed_memory()
-    for decode in ("full", "scaled"):
+    decodes: tuple[Decode, ...] = ("full", "scaled")
+    for decode in decodes:
         bare, builder = f"bare loop, {decode}", f"builder, {decode}"
         done = Rounds(
             {
-                bare: lambda decode=decode: bare_loop(plan, decode),
-                builder: afresh(root, work / f"speed-{decode}", decode=decode),
+                bare: partial(bare_loop, plan, decode),
+                builder: afresh(root, work / f"speed-{decode}", decode),
             },
             count,
         )

@@ -5,7 +5,8 @@ A part of `benchmarks/build_shards.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -26,16 +27,27 @@ JPEG_444 = [
 ]
 
 
+def _each(path: Callable[[bytes], np.ndarray], files: Sequence[bytes]) -> None:
+    for data in files:
+        path(data)
+
+
 def decode_paths(root: Path, most: int) -> list[str]:
     keep_freed_memory()
     clips = read_source(root, "clip").clips
-    labels = [(frame, clip.frame_size) for clip in clips for frame in clip.frames if frame.xy_px is not None]
-    labels = labels[:: max(1, len(labels) // most)]
-    files = [label.path.read_bytes() for label, _ in labels]
+    every = [
+        (frame.path, frame.xy_px, clip.frame_size)
+        for clip in clips
+        for frame in clip.frames
+        if frame.xy_px is not None
+    ]
+    labels = every[:: max(1, len(every) // most)]
+    files = [path.read_bytes() for path, _, _ in labels]
 
     def at(flag: int, filter_: int) -> Callable[[bytes], np.ndarray]:
         def path(data: bytes) -> np.ndarray:
             picture = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
+            assert picture is not None
             return cv2.cvtColor(cv2.resize(picture, SIZE, interpolation=filter_), cv2.COLOR_BGR2RGB)
 
         return path
@@ -55,12 +67,12 @@ def decode_paths(root: Path, most: int) -> list[str]:
         paths["full, AREA (data.decode=full)"](files[0]) == resize_frame(decode_image(files[0]), SIZE)
     ).all()
     balls = []
-    for label, size in labels:
-        x, y = transform_points(scaling(size, SIZE), label.xy_px).round().astype(int)
+    for _, xy_px, size in labels:
+        x, y = transform_points(scaling(size, SIZE), xy_px).round().astype(int)
         balls.append(np.s_[max(y - 4, 0) : y + 5, max(x - 4, 0) : x + 5])
     bilinear = [paths["full, PIL bilinear"](data) for data in files]
     bicubic = [paths["full, PIL bicubic"](data) for data in files]
-    done = Rounds({name: lambda path=path: [path(data) for data in files] for name, path in paths.items()}, 3)
+    done = Rounds({name: partial(_each, path, files) for name, path in paths.items()}, 3)
     lines = [
         f"decode paths to {SIZE}, {len(files)} frames; dB against PIL's filters, over the picture / in 9x9 px "
         "around the ball; the ball's peak above its surroundings, PIL bilinear = 1:",

@@ -65,10 +65,11 @@ def main() -> None:
             threshold=threshold,
             frame_size=size,
         )
-        true = candidates.frames.xy_px[rows]
-        labelled.append(Path2d(0, name, time_s, *true.T, np.isfinite(true[:, 0]), ()))
+        x, y = candidates.frames.xy_px[rows].T
+        labelled.append(Path2d(0, name, time_s, x, y, np.isfinite(x), ()))
         seen = candidates.scores[rows, 0] >= threshold
-        ways["frame by frame"].append(Path2d(0, name, time_s, *best.T, seen, ()))
+        x, y = best.T
+        ways["frame by frame"].append(Path2d(0, name, time_s, x, y, seen, ()))
         ways["--smooth"].append(Path2d(0, name, time_s, way.x, way.y, way.visible, ()))
     find = finder(candidates, args.sport)
     true_paths = [with_events(path, find(path)) for path in labelled]

@@ -153,7 +153,7 @@ def _train(paths: list[Path2d], settings: TrainingSettings, seed: int) -> dict[s
             rows = order[start : start + settings.batch_size]
             loss = -(wanted[rows] * torch.log_softmax(net(inputs[rows]), 1)).sum(1).mean()
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
         features, targets = _epoch(paths, settings, rng)

@@ -20,7 +20,7 @@ import torch
 from benchmarks.bounds import at_least
 from benchmarks.report_file import write_report
 from tracknet.inference.check_frames import check_frames
-from tracknet.inference.export import export_file
+from tracknet.inference.export import FileFormat, export_file
 from tracknet.inference.exported_model import load_exported
 from tracknet.models.model import TrackNet
 from tracknet.models.model_folder import resolve_model_folder
@@ -44,11 +44,12 @@ def main() -> None:
     windows = frames.windows[: args.batch]
     with tempfile.TemporaryDirectory() as scratch:
         contestants: dict[str, tuple[Contestant, int, str]] = {"torch": (model, _bytes(model), "")}
-        for name, format, suffix, half in (
+        files: tuple[tuple[str, FileFormat, str, bool], ...] = (
             ("onnxruntime", "onnx", ".onnx", False),
             ("onnxruntime, half", "onnx", ".onnx", True),
             ("torch.export", "torch-export", ".pt2", False),
-        ):
+        )
+        for name, format, suffix, half in files:
             path = Path(scratch) / f"model{'-half' if half else ''}{suffix}"
             done = export_file(model, path, frames, format=format, half=half, dynamic_batch=True)
             agreement = done.agreement

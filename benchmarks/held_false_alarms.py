@@ -138,7 +138,7 @@ def run(argv: Sequence[str]) -> int:
         parser.error(f"--chosen-on names the same models: {differing} is in one of the two lists alone")
     if both := shared_games(models, chosen_on or {}):
         parser.error(f"--chosen-on is of games that are not scored, and {', '.join(both)} are in both")
-    names = " ".join(f"{name}=FILE" for name in models)
+    files = " ".join(f"{name}=FILE" for name in models)
     where = (
         "the very frames that are scored"
         if chosen_on is None
@@ -147,7 +147,7 @@ def run(argv: Sequence[str]) -> int:
     lines = [
         "# Thresholds that hold false alarms to a share",
         "",
-        f"`python -m benchmarks.held_false_alarms {names}{f' --chosen-on {names}' if chosen_on else ''}`. {args.data}",
+        f"`python -m benchmarks.held_false_alarms {files}{f' --chosen-on {files}' if chosen_on else ''}`. {args.data}",
         f"Each threshold is the best for F1 on {where}, among those that report a ball there on at",
         f"most such a share of the frames without one. Protocol `{protocol.name}`, per cent, with 95 % intervals over",
         f"clips; differences are paired, from {next(iter(models))}. Brief absences are of one or two frames.",

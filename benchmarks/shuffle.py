@@ -70,7 +70,7 @@ def mix_of(steps: Steps, runs: npt.NDArray[np.int64]) -> Mix:
     def pairs(distance: int) -> npt.NDArray[np.bool_]:
         end = len(steps) - distance
         near = np.abs(steps[:end, :, None] - steps[distance:, None, :]) <= NEAR_FRAMES
-        return near & (clips[:end, :, None] == clips[distance:, None, :])
+        return np.asarray(near & (clips[:end, :, None] == clips[distance:, None, :]))
 
     def near_next(batches: int) -> float:
         return float(sum(pairs(n).sum() / (len(steps) - n) for n in range(1, batches + 1)))
@@ -108,6 +108,9 @@ def buffered(windows: int, batch_size: int, seed: int) -> Steps:
 class _Nothing:
     def read(self, row: int) -> Frame:
         return np.zeros((0, 0, 3), np.uint8)
+
+    def origin(self, row: int) -> str:
+        return f"row {row}"
 
 
 def decodes_per_window(

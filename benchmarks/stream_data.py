@@ -56,7 +56,7 @@ def raw_frames(work: Path, shared: Path, frames: int) -> tuple[Path, str]:
 def _clip_of_video(video: Path, folder: Path, most: int) -> int:
     capture = cv2.VideoCapture(str(video))
     folder.mkdir(parents=True)
-    rows = []
+    rows: list[str] = []
     while len(rows) < min(most, _CLIP_FRAMES):
         there, frame = capture.read()
         if not there:
@@ -135,7 +135,8 @@ class TiledReader:
 def shuffled_windows(stream: WindowStream, count: int) -> list[list[int]]:
     """The rows of the first `count` windows, shuffled once: how one stores windows for a sequential reader."""
     rows = stream.windows.rows(np.arange(count)) % count
-    return rows[np.random.default_rng(0).permutation(count)].tolist()
+    shuffled: list[list[int]] = rows[np.random.default_rng(0).permutation(count)].tolist()
+    return shuffled
 
 
 def webdataset_windows(

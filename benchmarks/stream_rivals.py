@@ -16,6 +16,7 @@ from tracknet.utils.geometry import Size
 
 def _decode(data: bytes) -> np.ndarray:
     picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    assert picture is not None
     return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
 
 
@@ -49,7 +50,7 @@ def litdata(folder: str, length: int, workers: int, batch_size: int) -> Any:
     """LitData with its own loader."""
     from litdata import StreamingDataLoader, StreamingDataset
 
-    class Windows(StreamingDataset):
+    class Windows(StreamingDataset):  # type: ignore[misc]
         def __getitem__(self, index: Any) -> np.ndarray:
             return _window(super().__getitem__(index), length)
 
@@ -62,7 +63,7 @@ def mosaic(folder: str, length: int, workers: int, batch_size: int) -> DataLoade
     """MosaicML Streaming."""
     from streaming import StreamingDataset
 
-    class Windows(StreamingDataset):
+    class Windows(StreamingDataset):  # type: ignore[misc]
         def __getitem__(self, index: int) -> np.ndarray:
             return _window(super().__getitem__(index), length)
 
@@ -85,6 +86,7 @@ class RawWindows(Dataset[np.ndarray]):
 
     def _read(self, row: int) -> np.ndarray:
         picture = cv2.imread(str(self._paths[row]), self._flags)
+        assert picture is not None
         width, height = self._size
         # The half-size picture is smaller than 640x352 asks for by a hair's breadth at most.
         return cv2.cvtColor(

@@ -153,7 +153,8 @@ class Row:
 
     def of_turns(self, figure: str) -> float:
         """The median over the turns."""
-        return statistics.median(getattr(turn, figure) for turn in self.turns)
+        values: list[float] = [getattr(turn, figure) for turn in self.turns]
+        return statistics.median(values)
 
     @property
     def data_share(self) -> float:

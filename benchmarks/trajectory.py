@@ -17,6 +17,7 @@ import time
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -223,7 +224,8 @@ def speed(found: Found, frames: int) -> list[str]:
     size, threshold = Size(*found.frames.source_size[0].tolist()), best_threshold(found.plain(), WASB)
     clutter = rng.uniform(0, 1, xy.shape) * np.array(size)
     works: dict[str, Callable[[], object]] = {
-        f"{name}{', with lock-on' if lock else ''}": lambda points=points, sure=sure, lock=lock: track(
+        f"{name}{', with lock-on' if lock else ''}": partial(
+            track,
             np.arange(frames) / 60.0,
             points,
             sure,

@@ -133,7 +133,7 @@ def _base_problem(name: str, rows: Mapping[str, Row]) -> str | None:
     if base not in rows:
         return f"{name}: base: there is no row {base!r}{did_you_mean(base, rows)}"
     chain = [name]
-    while base in rows and base not in chain:
+    while base is not None and base in rows and base not in chain:
         chain.append(base)
         base = rows[base].base
     return f"{name}: base: {' -> '.join([*chain, name])} is a circle" if base == name else None

@@ -244,7 +244,7 @@ def _changes(own: Request, wanted: Request) -> set[str]:
 
 
 def _flat(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
-    flat = {}
+    flat: dict[str, Any] = {}
     for name, value in values.items():
         inner = isinstance(value, Mapping) and value
         flat |= _flat(value, f"{above}{name}.") if inner else {f"{above}{name}": value}
