@@ -28,7 +28,7 @@ _PACKAGES = (
 def describe_environment() -> dict[str, Any]:
     """Plain values: Python, packages, platform, cores, git commit of the software, the command without secrets."""
     return {
-        "command": shlex.join([Path(sys.argv[0]).name, *map(hide_secrets, sys.argv[1:])]),
+        "command": shlex.join([_program(), *map(hide_secrets, sys.argv[1:])]),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processor": _processor(),
@@ -36,6 +36,12 @@ def describe_environment() -> dict[str, Any]:
         "packages": {name: _version(name) for name in _PACKAGES},
         "git": _git_commit(),
     }
+
+
+def _program() -> str:
+    """The file that was started, or the package whose `__main__.py` it is."""
+    file = Path(sys.argv[0])
+    return file.parent.name if file.name == "__main__.py" else file.name
 
 
 def _processor() -> str:
