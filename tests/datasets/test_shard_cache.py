@@ -13,7 +13,7 @@ import pytest
 
 from tests.datasets.cached_files import QUICK, put, read
 from tests.datasets.http_server import Site
-from tracknet.datasets import shard_cache
+from tracknet.datasets import cache_waiting, shard_cache
 from tracknet.datasets.fetch_ahead import FetchAhead
 from tracknet.datasets.remote_file import Patience, RemoteFile
 from tracknet.datasets.shard_cache import CacheError, ShardCache
@@ -170,7 +170,7 @@ def test_a_file_in_the_caches_place_is_named(site: Site, tmp_path: Path) -> None
 def test_who_is_waited_for_is_said_and_a_stop_ends_the_wait(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], own: bool
 ) -> None:
-    monkeypatch.setattr(shard_cache, "_SECONDS_BEFORE_A_WORD", 0.0)
+    monkeypatch.setattr(cache_waiting, "_SECONDS_BEFORE_A_WORD", 0.0)
     file, cache = put(site, "a.tar"), ShardCache(tmp_path, 10_000, QUICK)
     lock = cache.path_of(file).with_suffix(".lock")
     lock.parent.mkdir()

@@ -16,24 +16,21 @@ import contextlib
 import errno
 import fcntl
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
+from tracknet.datasets.cache_waiting import Stopped, locked_for, say, told_apart
 from tracknet.datasets.faults import ShardFault
 from tracknet.datasets.lost_shards import LostShards, remove_old_records
 from tracknet.datasets.remote_file import Patience, RemoteFile, fetch
 from tracknet.utils.errors import RunError, UserError
-from tracknet.utils.file_lock import NO_LOCKS, locked
+from tracknet.utils.file_lock import NO_LOCKS
 from tracknet.utils.files import hash_stream
 from tracknet.utils.gigabytes import GB, at_least_gb
-from tracknet.utils.lock_record import is_of_this_run, owner_of, since
 from tracknet.utils.settings import CacheConfig
 
 _SECONDS_BETWEEN_LOOKS = 0.1
-_SECONDS_BEFORE_A_WORD = 10.0
 
 
 class CacheError(RunError):
@@ -98,7 +95,7 @@ class ShardCache:
         with self._named_faults(file):
             self._lost.check(file, path)
             path.parent.mkdir(parents=True, exist_ok=True)
-            with _locked(path.with_suffix(".lock"), f"to fetch {file}", check_stop):
+            with locked_for(path.with_suffix(".lock"), f"to fetch {file}", check_stop):
                 if path.exists():
                     return
                 # Who held the lock may have learned it meanwhile.
@@ -120,24 +117,27 @@ class ShardCache:
         """
         path = self.path_of(file)
         try:
-            with self._named_faults(file), _locked(path.with_suffix(".lock"), f"to mend {file}", check_stop):
+            with (
+                self._named_faults(file),
+                locked_for(path.with_suffix(".lock"), f"to mend {file}", check_stop),
+            ):
                 # Another process may have mended it meanwhile.
                 with contextlib.suppress(FileNotFoundError), path.open("rb") as copy:
                     if hash_stream(copy) == file.sha256:
                         return
-                _say(f"the copy of {file} in {self.folder} is damaged; it is fetched anew")
+                say(f"the copy of {file} in {self.folder} is damaged; it is fetched anew")
                 self._fetch(file, path, check_stop)
         except (ShardFault, CacheError) as error:
             # All of its other frames are still good.
-            _say(f"the damaged copy stays: {error.what}")
+            say(f"the damaged copy stays: {error.what}")
 
     def _fetch(self, file: RemoteFile, path: Path, check_stop: Callable[[], None]) -> None:
         """Puts the whole shard at `path`, whose lock is held. Raises as `ensure` does."""
         part = path.with_suffix(f".{file.bytes}.part")
         self._make_room(file, part, check_stop)
         try:
-            fetch(file, part, self.patience, check_stop=_told_apart(check_stop), on_trouble=_say)
-        except _Stopped as stopped:
+            fetch(file, part, self.patience, check_stop=told_apart(check_stop), on_trouble=say)
+        except Stopped as stopped:
             raise stopped.error from None
         except RunError as error:
             raise ShardFault(error.what, remedy=error.remedy, cause=str(file)) from error
@@ -193,7 +193,7 @@ class ShardCache:
         remove_old_records(self.folder)
         give_up_at = time.monotonic() + self.patience.timeout_s
         while True:
-            with _locked(self.folder / "lock", f"to make room in {self.folder}", check_stop):
+            with locked_for(self.folder / "lock", f"to make room in {self.folder}", check_stop):
                 others = [entry for entry in self._entries() if entry[1] != part]
                 used = sum(size for _, _, size in others)
                 kept = []
@@ -231,24 +231,6 @@ class ShardCache:
                     yield status.st_mtime, path, int(path.suffixes[-2][1:])
 
 
-class _Stopped(Exception):
-    def __init__(self, error: RunError) -> None:
-        super().__init__(str(error))
-        self.error = error
-
-
-def _told_apart(check_stop: Callable[[], None]) -> Callable[[], None]:
-    """Raises what `check_stop` does so that it is no fault of the shard being fetched: another's, told meanwhile."""
-
-    def check() -> None:
-        try:
-            check_stop()
-        except RunError as error:
-            raise _Stopped(error) from None
-
-    return check
-
-
 def _mark_used(path: Path) -> None:
     """Notes the time of the last use, which decides what goes first.
 
@@ -281,31 +263,6 @@ def _remove(path: Path) -> bool:
     return True
 
 
-@contextlib.contextmanager
-def _locked(path: Path, what_for: str, check_stop: Callable[[], None]) -> Iterator[None]:
-    """Waits for the lock as long as it is held, and says after 10 s by whom."""
-    word_at = time.monotonic() + _SECONDS_BEFORE_A_WORD
-
-    def wait(holder: dict[str, Any]) -> None:
-        nonlocal word_at
-        check_stop()
-        if time.monotonic() <= word_at:
-            return
-        word_at = float("inf")
-        if is_of_this_run(holder):
-            _say(
-                f"waiting for {owner_of(holder)}, which is of this very run, {what_for}; since {since(holder)}"
-            )
-            return
-        _say(
-            f"waiting for {owner_of(holder)}, which holds {path} since {since(holder)}, {what_for}. The lock ends "
-            "with that process: if it hangs, end it, and this one goes on where it stopped"
-        )
-
-    with locked(path, wait):
-        yield
-
-
 def _remedy(number: int | None, needed_bytes: int) -> str:
     """What helps against a fault of the cache's folder."""
     if number in (errno.ENOSPC, errno.EDQUOT):
@@ -320,7 +277,3 @@ def _remedy(number: int | None, needed_bytes: int) -> str:
     if number in NO_LOCKS:
         return "that disk knows no locks: name a folder on a local disk with data.cache.dir"
     return "check that disk, or name a folder on another one with data.cache.dir"
-
-
-def _say(message: str) -> None:
-    print(f"remote shards: {message}", file=sys.stderr, flush=True)
