@@ -11,16 +11,22 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import pytest
+import torch
 
+from tracknet.datasets.batch import Batch
+from tracknet.models.model import TrackNet
 from tracknet.scripts import train
 from tracknet.training.run_log import StepReport
 from tracknet.training.setup import prepare
 from tracknet.training.trainer import Trainer
 from tracknet.utils.config import load_config
 
+MakeTrainer = Callable[..., Trainer]
 RunRanks = Callable[..., "list[int]"]
+OutOfMemoryAbove = Callable[[int, Literal["learning", "evaluating"]], "list[int]"]
 # For a rank that hangs; generous, for a machine with other work.
 _RANKS_LIMIT_S = 240.0
 
@@ -90,7 +96,7 @@ def wait_for(children: list[int], limit_s: float) -> list[int | None]:
 
 
 @pytest.fixture
-def small_trainer(small_train_args: list[str]) -> Callable[..., Trainer]:
+def small_trainer(small_train_args: list[str]) -> MakeTrainer:
     """`small_trainer("key=value", ..., model="vit_tiny") -> Trainer` without a run folder, nor dropout, nor
     augmentation.
     """
@@ -105,6 +111,50 @@ def small_trainer(small_train_args: list[str]) -> Callable[..., Trainer]:
         return Trainer(config, setup.model, setup.shards, setup.train, None, setup.precision, run=None)
 
     return make
+
+
+@pytest.fixture
+def out_of_memory_above(monkeypatch: pytest.MonkeyPatch) -> OutOfMemoryAbove:
+    """`out_of_memory_above(windows, "learning" or "evaluating") -> passes`: from now on memory runs out in models that
+    are given more windows than that at once, after their forward pass; `passes` gets the windows of each such pass.
+    """
+
+    def begin(windows: int, when: Literal["learning", "evaluating"]) -> list[int]:
+        passes: list[int] = []
+        forward = TrackNet.forward
+
+        def limited(
+            self: TrackNet, frames: torch.Tensor, features: torch.Tensor | None = None
+        ) -> torch.Tensor:
+            logits = forward(self, frames, features)
+            if torch.is_grad_enabled() if when == "learning" else not self.training:
+                passes.append(len(frames))
+                if len(frames) > windows:
+                    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nmore")
+            return logits
+
+        monkeypatch.setattr(TrackNet, "forward", limited)
+        return passes
+
+    return begin
+
+
+def batch_of(windows: int) -> Batch:
+    """So many windows, whose tensors hold each window's number."""
+    number = torch.arange(windows)
+    return Batch(
+        frames=number[:, None],
+        heatmaps=number[:, None],
+        weights=number[:, None],
+        xy_px=number[:, None],
+        visibility=number[:, None],
+        to_frame=number[:, None],
+        late_matrix=torch.eye(3, dtype=torch.float64).repeat(windows, 1, 1),
+        late_colour=torch.eye(3, 4, dtype=torch.float64).repeat(windows, 1, 1),
+        rows=number[:, None],
+        valid=number >= 0,
+        padded=number < 0,
+    )
 
 
 def take_steps(trainer: Trainer, count: int) -> list[StepReport]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,11 +13,10 @@ from torch._dynamo.backends.common import aot_autograd
 from torch._inductor.exc import InductorError
 from torch.nn import functional as F
 
-from tests.training.conftest import RunRanks, take_steps
+from tests.training.conftest import MakeTrainer, RunRanks, records, take_steps
 from tracknet.scripts import train
 from tracknet.training import acceleration
 from tracknet.training.setup import prepare
-from tracknet.training.trainer import Trainer
 from tracknet.utils.config import load_config
 from tracknet.utils.errors import UserError
 from tracknet.utils.settings import SpeedConfig
@@ -29,7 +27,6 @@ PLAIN = (
     "training.speed.fused_optimizer=false",
     "training.speed.prefetch=false",
 )
-MakeTrainer = Callable[..., Trainer]
 
 
 @pytest.mark.parametrize(
@@ -213,14 +210,7 @@ def test_two_ranks_compile_and_leave_a_plain_checkpoint(
         tmp_path / "rank_0.out"
     ).read_text()
     runs = [tmp_path / "runs" / name for name in ("one", "two")]
-    one, two = (
-        [
-            json.loads(line)["loss"]
-            for line in (run / "metrics.jsonl").read_text().splitlines()
-            if '"train"' in line
-        ]
-        for run in runs
-    )
+    one, two = ([line["loss"] for line in records(run, "train")] for run in runs)
     assert two == pytest.approx(one, rel=1e-4)
     names = [load_file(run / "checkpoints/last/model/model.safetensors").keys() for run in runs]
     assert names[0] == names[1]

@@ -9,13 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from tests.training.conftest import take_steps
+from tests.training.conftest import MakeTrainer, take_steps
 from tracknet.datasets.batch import Batch
 from tracknet.datasets.loader import StreamLoader
 from tracknet.models.model import TrackNet
 from tracknet.scripts import evaluate, train
 from tracknet.training.device_memory import out_of_memory_alike
-from tracknet.training.trainer import Trainer
 from tracknet.utils.errors import EXIT_FAILED, cli_main
 
 # More bytes than a process can have on any machine.
@@ -114,7 +113,7 @@ def test_what_is_reached_is_saved(
 
 
 def test_moments_that_do_not_fit_change_no_weight(
-    small_trainer: Callable[..., Trainer], monkeypatch: pytest.MonkeyPatch
+    small_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trainer = small_trainer()
     before = {name: value.clone() for name, value in trainer.model.state_dict().items()}

@@ -9,8 +9,7 @@ from typing import Any, cast
 import pytest
 import torch
 
-from tests.training.conftest import take_steps
-from tests.training.test_micro_batches import MakeTrainer, batch_of
+from tests.training.conftest import MakeTrainer, batch_of, take_steps
 from tracknet.datasets.batch import Batch
 from tracknet.training.look_ahead import AsAsked, LookAhead, batches_on
 from tracknet.utils.errors import RunError

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,20 +13,17 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.training.conftest import RunRanks, records, run_name, take_steps
+from tests.training.conftest import MakeTrainer, RunRanks, records, run_name, take_steps
 from tracknet.datasets.batch import Batch
 from tracknet.datasets.sized_batches import at_size
 from tracknet.models.model import TrackNet
 from tracknet.scripts import train
 from tracknet.training import step_sizes
 from tracknet.training.step_sizes import StepSizes, fitting_sizes
-from tracknet.training.trainer import Trainer
 from tracknet.utils.config import load_config
 from tracknet.utils.errors import RunError, UserError
 from tracknet.utils.geometry import Size
 from tracknet.utils.settings import SizesConfig, TrainingConfig
-
-MakeTrainer = Callable[..., Trainer]
 
 FACTORS = "training.sizes.factors=[0.5,1,1.5]"
 # What they make of 96x48 in patches of 16.

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +12,7 @@ import torch
 
 from pipelines import build_features
 from tests.conftest import SMALL
+from tests.training.conftest import records, run_name
 from tracknet.datasets.index import open_split
 from tracknet.models.backbones.vit_backbone import ViTBackbone
 from tracknet.models.model import TrackNet
@@ -29,15 +28,12 @@ NO_SKIP = "model.decoder.skip=none"
 
 
 def losses(run: Path) -> list[float]:
-    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    return [line["loss"] for line in lines if "loss" in line]
+    return [line["loss"] for line in records(run, "train")]
 
 
-def trained(args: Sequence[str], name: str, *options: str) -> Path:
+def trained(args: list[str], name: str, *options: str) -> Path:
     """The run's folder."""
-    assert train.run([*args, "--name", name, "training.log_every_steps=1", *FROZEN, *options]) == 0
-    place = next(arg for arg in args if arg.startswith("training.log_dir="))
-    return Path(place.partition("=")[2]) / name
+    return run_name(args, name, "training.log_every_steps=1", *FROZEN, *options)
 
 
 def never_run(*args: object) -> None:
