@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import strategies as st
 
 from pipelines import build_shards
 from pipelines.sources import read_source
@@ -28,6 +29,7 @@ from tracknet.datasets.table import FrameTable
 from tracknet.utils.config import load_config
 from tracknet.utils.errors import RunError
 from tracknet.utils.geometry import Size
+from tracknet.utils.settings import AugmentConfig
 
 torch.set_num_threads(1)
 
@@ -40,6 +42,20 @@ REAL_CLIP_LENGTHS = (
     *(247, 110, 221, 194, 117, 181, 110, 36, 173, 43, 35, 174, 596, 579, 529, 285, 128, 202, 47, 901),
     *(204, 105, 143, 54, 97, 118, 97, 413, 133, 87, 131, 422, 319, 238, 83, 258, 359, 106, 292, 109),
     *(87, 56, 223, 316, 132, 188, 47, 65, 292, 142, 81, 49, 166, 80, 586),
+)
+# Every geometry and colour that a person may ask for.
+AUGMENT_CONFIGS = st.builds(
+    AugmentConfig,
+    flip_prob=st.floats(0, 1),
+    scale=st.floats(0, 0.9),
+    shift=st.floats(0, 1),
+    rotate_deg=st.floats(0, 180),
+    brightness=st.floats(0, 1),
+    contrast=st.floats(0, 1),
+    saturation=st.floats(0, 1),
+    hue_deg=st.floats(0, 180),
+    prob=st.floats(0, 1),
+    warp_prob=st.floats(0, 1),
 )
 
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tests.datasets.conftest import AUGMENT_CONFIGS
 from tracknet.datasets.augmentations import IDENTITY, STAYS, Augmentation, WholeMove, draw_augmentation
 from tracknet.datasets.plan import window_rng
 from tracknet.utils.geometry import Size, similarity, transform_points
@@ -208,22 +209,7 @@ def test_probabilities(flip_prob: float, prob: float, warp_prob: float) -> None:
     assert np.mean([one.colour is not None for one in drawn]) == pytest.approx(prob, abs=0.07)
 
 
-CONFIGS = st.builds(
-    AugmentConfig,
-    flip_prob=st.floats(0, 1),
-    scale=st.floats(0, 0.9),
-    shift=st.floats(0, 1),
-    rotate_deg=st.floats(0, 180),
-    brightness=st.floats(0, 1),
-    contrast=st.floats(0, 1),
-    saturation=st.floats(0, 1),
-    hue_deg=st.floats(0, 180),
-    prob=st.floats(0, 1),
-    warp_prob=st.floats(0, 1),
-)
-
-
-@given(CONFIGS, st.integers(0, 2**32 - 1))
+@given(AUGMENT_CONFIGS, st.integers(0, 2**32 - 1))
 def test_takes_the_same_number_of_values_whatever_is_drawn(config: AugmentConfig, seed: int) -> None:
     used, reference = np.random.default_rng(seed), np.random.default_rng(seed)
     draw_augmentation(config, SIZE, used)
@@ -231,7 +217,7 @@ def test_takes_the_same_number_of_values_whatever_is_drawn(config: AugmentConfig
     assert used.bit_generator.state == reference.bit_generator.state
 
 
-@given(CONFIGS, st.integers(0, 2**32 - 1), st.integers(0, 1000), st.integers(0, 20_000))
+@given(AUGMENT_CONFIGS, st.integers(0, 2**32 - 1), st.integers(0, 1000), st.integers(0, 20_000))
 def test_equal_randomness_draws_equal_transforms(
     config: AugmentConfig, seed: int, epoch: int, window: int
 ) -> None:

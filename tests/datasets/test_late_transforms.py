@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from tests.datasets.conftest import SmallBuild, lose_row
+from tests.datasets.conftest import AUGMENT_CONFIGS, SmallBuild, lose_row
 from tracknet.datasets.augmentations import SAME_COLOUR, draw_augmentation
 from tracknet.datasets.batch import TENSORS, Batch
 from tracknet.datasets.faults import Fault
@@ -43,18 +43,7 @@ def pictures(seed: int, size: Size) -> np.ndarray:
 
 @settings(max_examples=60, deadline=None)
 @given(
-    config=st.builds(
-        AugmentConfig,
-        flip_prob=st.sampled_from([0.0, 0.5, 1.0]),
-        scale=st.floats(0, 0.9),
-        shift=st.floats(0, 0.5),
-        rotate_deg=st.floats(0, 180),
-        brightness=st.floats(0, 0.5),
-        contrast=st.floats(0, 0.5),
-        saturation=st.floats(0, 1),
-        hue_deg=st.floats(0, 180),
-        prob=st.sampled_from([0.5, 1.0]),
-    ),
+    config=AUGMENT_CONFIGS,
     seed=st.integers(0, 2**32 - 1),
     size=st.sampled_from([Size(96, 48), Size(65, 33)]),
 )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,34 +19,35 @@ MakeModel = Callable[..., TrackNet]
 MakeFrames = Callable[..., torch.Tensor]
 
 KINDS = ("vit", "dinov2", "dinov3_vit")
-TIMES = [(1, "concat"), (3, "concat"), (3, "attention")]
-VARIANTS = list(
-    itertools.product(
+TIMES = [
+    {"frames": 1, "fusion": "concat"},
+    {"frames": 3, "fusion": "concat"},
+    {"frames": 3, "fusion": "attention"},
+]
+VARIANTS: list[dict[str, Any]] = [
+    {"kind": kind, "patch": patch, **time, "maps": maps, "skip": skip, "up": up}
+    for kind, patch, time, maps, skip, up in itertools.product(
         KINDS, (8, 14, 16), TIMES, ("one", "all"), ("none", "detail"), ("deconv", "interpolate")
     )
-)
+]
+# Several layers of the ViT are read.
+VARIANTS += [
+    {"kind": kind, **time, "depth": 3, "layers": (1, 3), "layer_fusion": fusion}
+    for kind, time, fusion in itertools.product(KINDS, TIMES, ("concat", "sum"))
+]
 
 
-@pytest.mark.parametrize(("kind", "patch", "time", "maps", "skip", "up"), VARIANTS)
+@pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: "-".join(map(str, variant.values())))
 def test_every_variant_learns_saves_and_loads(
-    tiny_model: MakeModel,
-    some_frames: MakeFrames,
-    kind: str,
-    patch: int,
-    time: tuple[int, str],
-    maps: str,
-    skip: str,
-    up: str,
-    tmp_path: Path,
+    tiny_model: MakeModel, some_frames: MakeFrames, variant: dict[str, Any], tmp_path: Path
 ) -> None:
-    frames_count, fusion = time
-    model = tiny_model(kind, patch, frames=frames_count, fusion=fusion, maps=maps, skip=skip, up=up)
+    model, frames_count = tiny_model(**variant), variant["frames"]
     frames = some_frames(model)
     logits = model(frames)
     size = model.config.heatmap.size
     assert logits.dtype == torch.float32
     assert logits.shape == (2, model.num_maps, size.height, size.width)
-    assert model.num_maps == (frames_count if maps == "all" else 1) == len(model.map_frames)
+    assert model.num_maps == (frames_count if variant.get("maps") == "all" else 1) == len(model.map_frames)
 
     # Through the peak, so that the gradient is no constant that a normalisation cancels.
     logits.square().mean().backward()
@@ -99,21 +102,29 @@ def test_dinov3_jitters_only_while_it_trains(tiny_model: MakeModel, some_frames:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "more",
+    [{}, {"depth": 2, "layers": (1, 2)}, {"depth": 3, "layers": (1, 3), "subpixel": 2}],
+    ids=["plain", "layers", "layers and sub-pixel"],
+)
 def test_gradient_checkpointing_changes_no_gradient(
-    tiny_model: MakeModel, some_frames: MakeFrames, kind: str
+    tiny_model: MakeModel, some_frames: MakeFrames, kind: str, more: dict[str, Any]
 ) -> None:
+    """It runs the tapped layers twice, and the taps keep the first run's tokens."""
     gradients = []
     for enabled in (False, True):
-        model = tiny_model(kind).train()
-        if kind == "dinov3_vit":
-            model.backbone.vit.config.pos_embed_rescale = None  # its jitter draws from the global generator
+        model = tiny_model(kind, **more).train()
         model.gradient_checkpointing(enabled)
         layers = [m for m in model.backbone.vit.modules() if getattr(m, "gradient_checkpointing", False)]
         assert bool(layers) is enabled
+        torch.manual_seed(1)  # DINOv3 jitters its position embeddings while it trains.
         model(some_frames(model)).square().mean().backward()
-        gradients.append([p.grad for p in model.parameters() if p.grad is not None])
-    assert len(gradients[0]) == len(gradients[1])
-    assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(*gradients, strict=True))
+        gradients.append({name: p.grad for name, p in model.named_parameters() if p.grad is not None})
+        copy.deepcopy(model)  # nothing of the backward pass is kept, which could not be copied
+    assert gradients[0].keys() == gradients[1].keys()
+    assert any(name.startswith("depth_fusion") for name in gradients[0]) is ("layers" in more)
+    for name, gradient in gradients[0].items():
+        assert torch.allclose(gradient, gradients[1][name], atol=1e-7), name
 
 
 @pytest.mark.parametrize("fusion", ["concat", "attention"])
@@ -205,8 +216,15 @@ def test_the_given_backbone_is_used(tiny_model: MakeModel) -> None:
     assert model.backbone is donor.backbone
 
 
-def test_it_exports_from_raw_frames(tiny_model: MakeModel, some_frames: MakeFrames) -> None:
-    model = tiny_model(fusion="attention").eval()
+@pytest.mark.parametrize(
+    "variant",
+    [{"fusion": "attention"}, *({"kind": kind, "depth": 2, "layers": (1, 2)} for kind in KINDS)],
+    ids=["attention", *(f"{kind}, layers" for kind in KINDS)],
+)
+def test_it_exports_from_raw_frames(
+    tiny_model: MakeModel, some_frames: MakeFrames, variant: dict[str, Any]
+) -> None:
+    model = tiny_model(**variant).eval()
     frames = some_frames(model)
     with torch.no_grad():
         program = torch.export.export(model, (frames,))

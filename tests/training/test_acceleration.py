@@ -149,40 +149,32 @@ NONE = (
 )
 
 
-def test_a_compiled_training_takes_the_plain_steps(small_trainer: MakeTrainer, graphs: list[int]) -> None:
-    settings = (*NONE, "training.batch_size=5")
-    plain = small_trainer(*settings, model="detail_small")
-    # In parts of two and of three windows.
-    fast = small_trainer(
-        *settings, "training.compile=default", "training.micro_batch=3", model="detail_small"
-    )
-    steps = [take_steps(trainer, 2) for trainer in (plain, fast)]
-    assert graphs
-    assert all(size > 20 for size in graphs)
-    assert [s.loss for s in steps[1]] == pytest.approx([s.loss for s in steps[0]], rel=1e-4)
-    assert plain.model.state_dict().keys() == fast.model.state_dict().keys()
-    names = [group["name"] for group in fast.learner.tensors()["optimizer"]["param_groups"]]
-    assert names == [group["name"] for group in plain.learner.tensors()["optimizer"]["param_groups"]]
-
-
+@pytest.mark.parametrize(
+    ("sizes", "compiled"), [((), [2, 2, 2]), (("training.sizes.factors=[0.5,1]",), [2, 4, 4])]
+)
 def test_each_size_and_length_is_compiled_once_and_takes_the_plain_steps(
-    small_trainer: MakeTrainer, graphs: list[int]
+    small_trainer: MakeTrainer, graphs: list[int], sizes: tuple[str, ...], compiled: list[int]
 ) -> None:
     """However few variants torch keeps by itself (8), beyond which it silently compiles nothing."""
-    settings = (*NONE, "training.sizes.factors=[0.5,1]", "training.batch_size=5")
+    settings = (*NONE, *sizes, "training.batch_size=5")
     plain = small_trainer(*settings, model="detail_small")
     # In parts of two and of three windows.
     fast = small_trainer(
         *settings, "training.compile=default", "training.micro_batch=3", model="detail_small"
     )
     losses = [step.loss for step in take_steps(plain, 3)]
+    assert not graphs
     batches, made = fast.train.epoch(), []
     fast.model.train()
     with torch._dynamo.config.patch(cache_size_limit=1, accumulated_cache_size_limit=1):
         for number, loss in enumerate(losses, 1):
             assert fast.learner.step(batches, number).loss == pytest.approx(loss, rel=1e-4)
             made.append(len(graphs))
-    assert made == [2, 4, 4]
+    assert made == compiled
+    assert all(size > 20 for size in graphs)
+    assert plain.model.state_dict().keys() == fast.model.state_dict().keys()
+    names = [group["name"] for group in fast.learner.tensors()["optimizer"]["param_groups"]]
+    assert names == [group["name"] for group in plain.learner.tensors()["optimizer"]["param_groups"]]
 
 
 def test_what_was_compiled_before_leaves_as_much_room(graphs: list[int]) -> None:
