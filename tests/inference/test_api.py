@@ -13,7 +13,8 @@ import pytest
 import tracknet
 from tests.videos import pictures, write_video
 from tracknet.inference import api
-from tracknet.inference.pipeline import FrameRange
+from tracknet.inference.frame_source import open_frames
+from tracknet.inference.source_contract import FrameSource
 from tracknet.utils.errors import RunError, UserError
 
 
@@ -100,18 +101,31 @@ def test_arguments_that_are_none_are_told_with_the_remedy():
 @pytest.mark.parametrize(
     "frames", [[0, 3], "0:3", ":3", slice(3), slice(0, 3, 1), (np.int64(0), np.int64(3))]
 )
-def test_ranges_in_every_form_that_says_one(frames: Any):
-    assert api._wanted(frames) == FrameRange(0, 3)
+def test_ranges_in_every_form_that_says_one(model_folder: Path, video: Path, frames: Any):
+    assert tracknet.predict(video, model_folder, frames=frames, device="cpu").frame.tolist() == [0, 1, 2]
 
 
-def test_a_camera_by_its_number(monkeypatch: pytest.MonkeyPatch, model_folder: Path):
-    asked = []
+def test_a_cameras_pictures_are_not_gathered_into_batches(
+    monkeypatch: pytest.MonkeyPatch, model_folder: Path, video: Path
+):
+    """A live picture is wanted now."""
+    asked, at_once = [], []
 
-    monkeypatch.setattr(api, "open_frames", lambda spec, **how: asked.append(spec) or Mock(live=True))
-    tracknet.track(0, model_folder, device="cpu")
+    def opened(spec: str | Path, **how: Any) -> FrameSource:
+        asked.append(spec)
+        source = open_frames(video, **how)
+        source.live = spec == "0"
+        return source
+
+    monkeypatch.setattr(api, "open_frames", opened)
+    model = tracknet.TrackNet.from_pretrained(model_folder)
+    model.head.register_forward_hook(lambda head, inputs, logits: at_once.append(len(logits)))
+    assert [ball.frame for ball in tracknet.track(0, model, device="cpu")] == list(range(20))
     assert asked == ["0"]
-    predictor, *_ = api._prepare("0", model_folder, None, 30.0, 5.0, {"device": "cpu"})
-    assert predictor.batch_size == 1  # a live picture is wanted now
+    assert set(at_once) == {1}
+    at_once.clear()
+    assert len(list(tracknet.track(video, model, device="cpu"))) == 20
+    assert max(at_once) > 1
 
 
 @pytest.mark.parametrize("leave", ["closed", "dropped"])

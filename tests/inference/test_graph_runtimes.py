@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from tracknet.inference import graph_runtimes
 from tracknet.inference.exported_model import load_exported
 from tracknet.utils.errors import RunError, UserError
 
@@ -44,9 +43,27 @@ def test_without_onnxruntime_it_says_what_to_install(tmp_path: Path, monkeypatch
         load_exported(tmp_path / "m.onnx")
 
 
-def test_the_device_of_onnxruntime() -> None:
+def test_the_device_of_onnxruntime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ort = pytest.importorskip("onnxruntime")
     cpu, both = ["CPUExecutionProvider"], ["CUDAExecutionProvider", "CPUExecutionProvider"]
-    assert graph_runtimes._providers("auto", cpu) == graph_runtimes._providers("cpu", both) == cpu
-    assert graph_runtimes._providers("auto", both) == graph_runtimes._providers("cuda:0", both) == both
+    path, asked = tmp_path / "m.onnx", []
+    path.write_bytes(b"something")
+
+    def session(path: str, options: object, *, providers: list[str]) -> None:
+        asked.append(providers)
+        raise RuntimeError("nothing is loaded here")
+
+    monkeypatch.setattr(ort, "InferenceSession", session)
+    for device, there, wanted in (
+        ("auto", cpu, cpu),
+        ("cpu", both, cpu),
+        ("auto", both, both),
+        ("cuda:0", both, both),
+    ):
+        monkeypatch.setattr(ort, "get_available_providers", lambda there=there: there)
+        with pytest.raises(RunError, match="nothing is loaded here"):
+            load_exported(path, device)
+        assert asked.pop() == wanted, (device, there)
+    monkeypatch.setattr(ort, "get_available_providers", lambda: cpu)
     with pytest.raises(UserError, match="onnxruntime-gpu"):
-        graph_runtimes._providers("cuda", cpu)
+        load_exported(path, "cuda")

@@ -9,11 +9,13 @@ import pytest
 import torch
 from functorch.compile import make_boxed_func
 from safetensors.torch import load_file
+from torch import nn
 from torch._dynamo.backends.common import aot_autograd
 from torch._inductor.exc import InductorError
 from torch.nn import functional as F
 
 from tests.training.conftest import MakeTrainer, RunRanks, records, take_steps
+from tracknet.models.decoders.upsampling_decoder import UpsamplingStage
 from tracknet.scripts import train
 from tracknet.training import acceleration
 from tracknet.training.setup import prepare
@@ -82,26 +84,33 @@ def test_convolutions_see_channels_last(small_trainer: MakeTrainer) -> None:
     assert not any(value.is_contiguous() for value in seen)
 
 
-def test_gradient_checkpointing_reaches_every_layer_and_stage(small_trainer: MakeTrainer) -> None:
+@pytest.mark.parametrize("again", [False, True])
+def test_gradient_checkpointing_reaches_every_layer_and_stage(
+    small_trainer: MakeTrainer, again: bool
+) -> None:
     trainer = small_trainer(
-        "training.gradient_checkpointing=true", "model.backbone.config.num_hidden_layers=2"
+        f"training.gradient_checkpointing={again}", "model.backbone.config.num_hidden_layers=2"
     )
     counts: dict[str, int] = {}
 
     def count(name: str) -> Callable[..., None]:
         return lambda *_: counts.update({name: counts.get(name, 0) + 1})
 
-    parts = {
-        name: part
+    # Hooks of a layer or stage itself stand outside of what is computed again: those of what is in it do not.
+    inner = {
+        f"{name}.conv": part.conv
         for name, part in trainer.model.named_modules()
-        if type(part).__name__ in ("ViTLayer", "UpsamplingStage")
+        if isinstance(part, UpsamplingStage)
     }
-    for name, part in parts.items():
-        # Hooks of the layer itself stand outside of what is computed again.
-        next(part.children()).register_forward_pre_hook(count(name))
+    inner |= {
+        name: part for name, part in trainer.model.backbone.named_modules() if isinstance(part, nn.Linear)
+    }
+    # Three stages; four linear maps of attention and two of the MLP in each of two layers.
+    assert len(inner) == 3 + 2 * 6
+    for name, part in inner.items():
+        part.register_forward_pre_hook(count(name))
     take_steps(trainer, 1)
-    assert len(parts) == 5
-    assert counts == dict.fromkeys(parts, 2)
+    assert counts == dict.fromkeys(inner, 1 + again)
 
 
 @pytest.mark.parametrize("on", [True, False])

@@ -18,7 +18,7 @@ from tracknet.datasets.batch import Batch
 from tracknet.datasets.sized_batches import at_size
 from tracknet.models.model import TrackNet
 from tracknet.scripts import train
-from tracknet.training import step_sizes
+from tracknet.training import step_gradients, step_sizes
 from tracknet.training.step_sizes import StepSizes, fitting_sizes
 from tracknet.utils.config import load_config
 from tracknet.utils.errors import RunError, UserError
@@ -267,8 +267,11 @@ def test_windows_are_halved_at_the_first_size_that_does_not_fit(
     reports = take_steps(trainer, 6)
     assert all(report.windows == 4 for report in reports)
     # Halved once, and so it stays.
-    assert trainer.learner.gradients._micro.size == 2
-    assert sum(count == 4 and width > 72 for count, width in tried) == 1
+    failed = next(n for n, (count, width) in enumerate(tried) if count * width > 2 * 144)
+    assert {count for count, _ in tried[:failed]} == {4}
+    assert {count for count, _ in tried[failed + 1 :]} == {2}
+    (note,) = trainer.learner.gradients.notes
+    assert "going on with 2 at a time" in note
 
 
 @pytest.mark.parametrize(
@@ -291,10 +294,10 @@ def test_no_memory_to_resample_either_leaves_the_remedy(
 
     monkeypatch.setattr(TrackNet, "forward", limited)
     monkeypatch.setattr(step_sizes, "at_size", resampled)
-    trainer = small_trainer(FACTORS)
     if counted:
-        memory: Any = SimpleNamespace(peak_bytes=lambda work: work(), release=lambda: None)
-        trainer.learner.gradients._memory = memory
+        memory = SimpleNamespace(peak_bytes=lambda work: work(), release=lambda: None)
+        monkeypatch.setattr(step_gradients, "memory_of", lambda device: memory)
+    trainer = small_trainer(FACTORS)
     with pytest.raises(RunError, match="4 windows at once do not fit into memory") as told:
         take_steps(trainer, 1)
     assert str(told.value.remedy).startswith(says)
