@@ -9,34 +9,31 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
-from http.server import BaseHTTPRequestHandler
 from itertools import count, islice
 from pathlib import Path
 from typing import ClassVar
 
 import av
 
-from tests.loopback import listening
+from tests import loopback
 from tests.videos import pictures, write_video
 
 Body = Callable[[], bytes | Iterable[bytes]]
 
 
-class Broadcast:
+class Broadcast(loopback.Site):
     """What is sent by path: a content type, and bytes with their length, or pieces without one; made for every reader.
 
     Attributes:
-        asked: the paths of all requests.
         over: set at the end; what waits, waits for it.
         reset: connections end as those of a server that crashed do.
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.bodies: dict[str, tuple[str, Body]] = {}
-        self.asked: list[str] = []
         self.over = threading.Event()
         self.reset = False
-        self.url = ""
 
     def silence(self) -> Iterator[bytes]:
         """Nothing, as long as the server runs."""
@@ -47,24 +44,18 @@ class Broadcast:
 @contextlib.contextmanager
 def broadcast() -> Iterator[Broadcast]:
     """A server, until the block ends."""
-    site = Broadcast()
-
-    class Handler(_Handler):
-        pass
-
-    Handler.site = site
-    with listening(Handler) as site.url:
+    with loopback.serving(_Handler, Broadcast()) as site:
         try:
             yield site
         finally:
             site.over.set()
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(loopback.Answering):
+    protocol_version = "HTTP/1.0"  # a connection ends with what has no length
     site: ClassVar[Broadcast]
 
-    def do_GET(self) -> None:
-        self.site.asked.append(self.path)
+    def answer(self) -> None:
         if self.path not in self.site.bodies:
             self.send_error(404)
             return
@@ -83,9 +74,6 @@ class _Handler(BaseHTTPRequestHandler):
             if self.site.reset:
                 self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 self.connection.close()
-
-    def log_message(self, *args: object) -> None:
-        pass
 
 
 def jpegs(frames: int | None, *, fps: float = 50.0) -> Iterator[bytes]:

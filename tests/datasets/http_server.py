@@ -1,14 +1,12 @@
-"""A real HTTP server on loopback that serves a dictionary and can be told to misbehave."""
+"""An HTTP server that serves a dictionary and can be told to misbehave."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler
+from contextlib import AbstractContextManager
 from typing import ClassVar, Literal
 
-from tests.loopback import listening
+from tests import loopback
 
 Fault = Literal[
     "stall", "cut", "503", "wrong", "no range", "close", "page", "drip", "none", "401", "403", "410"
@@ -17,50 +15,25 @@ STALL_S = 2.0
 DRIP_S = 0.05
 
 
-class Site:
-    """Files by path, the faults still to come by path, and every request that was made."""
+class Site(loopback.Site):
+    """Files by path, and the faults still to come by path."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.files: dict[str, bytes] = {}
         self.faults: dict[str, list[Fault]] = {}
-        self.requests: list[tuple[str, str | None]] = []
-        self.url = ""
-
-    def asked_for(self, path: str) -> int:
-        """How many requests there were for a path."""
-        return sum(asked == path for asked, _ in self.requests)
 
 
-@contextmanager
-def serve() -> Iterator[Site]:
-    """A site, until the block ends."""
-    site = Site()
-
-    class Handler(_Handler):
-        pass
-
-    Handler.site = site
-    with listening(Handler) as site.url:
-        yield site
+def serve() -> AbstractContextManager[Site]:
+    """A site without files, until the block ends."""
+    return loopback.serving(_Handler, Site())
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Handler(loopback.Answering):
     site: ClassVar[Site]
 
-    def do_HEAD(self) -> None:
-        self._answer(body=False)
-
-    def do_GET(self) -> None:
-        self._answer(body=True)
-
-    def log_message(self, *args: object) -> None:
-        pass
-
-    def _answer(self, *, body: bool) -> None:
-        site, wanted = self.site, self.headers.get("Range")
-        if body:
-            site.requests.append((self.path, wanted))
+    def answer(self) -> None:
+        site, wanted, body = self.site, self.headers.get("Range"), self.command == "GET"
         faults = site.faults.get(self.path, [])
         fault = faults.pop(0) if faults and body else None
         if fault == "stall":

@@ -76,7 +76,7 @@ def test_blocks_pass_through_a_small_cache(
         shown = Counter(row for batch in batches for row in batch.rows.flatten().tolist())
         assert set(shown.values()) == {1}
         assert len(shown) + blocks.left_out + 6 * (BATCH - 1) >= 128
-        fetched.append({path for path, _ in site.requests})
+        fetched.append({request.path for request in site.requests})
     # The frames are those of the shards.
     reader, rows = ShardReader(local), loader.stream.windows.rows(batches[0].rows.flatten().numpy())
     assert {local.shard_id[row] for row in rows.flatten()} <= {
@@ -129,7 +129,12 @@ def test_what_is_waited_for_is_not_thrown_out(
     assert [len(block) for block in loader.stream.blocks.shards] == [2, 2, 2]
     for _ in loader.epoch():
         time.sleep(0.01)
-    assert Counter(path for path, _ in site.requests if path.endswith(".tar")).most_common(1)[0][1] == 1
+    assert (
+        Counter(request.path for request in site.requests if request.path.endswith(".tar")).most_common(1)[0][
+            1
+        ]
+        == 1
+    )
 
 
 def test_frames_of_shards_that_are_not_there_are_not_looked_for(

@@ -33,7 +33,7 @@ def test_batches_are_those_of_local_shards(
     for epoch in range(2):
         assert_equal(list(loader.epoch(epoch)), list(theirs.epoch(epoch)))
     loader.close()
-    asked = [path for path, _ in site.requests if path.endswith(".tar")]
+    asked = [request.path for request in site.requests if request.path.endswith(".tar")]
     assert len(asked) == len(set(asked)) == 6  # each once: the second epoch is served from the cache
 
 

@@ -202,7 +202,7 @@ def test_of_a_playlist_in_several_sizes_the_largest_is_taken_and_it_alone(tmp_pa
             assert source.traits.sound == (f"{site.url}/all.m3u8" if sound else None)
             assert [frame.image().shape for frame in source] == [(180, 320, 3)] * 180
             assert source.notes() == []
-    fetched = {name: sum(f"/{name}/{n}.ts" in site.asked for n in segments) for name in sizes}
+    fetched = {name: sum(site.asked_for(f"/{name}/{n}.ts") > 0 for n in segments) for name in sizes}
     assert fetched["large"] == 6
     assert fetched["small"] <= 2  # looked into while it is opened
 

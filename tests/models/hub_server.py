@@ -9,12 +9,10 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler
+from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
-from tests.loopback import listening
+from tests import loopback
 
 WRITER, STRANGER, READER, UNLUCKY = "writer", "stranger", "reader", "unlucky"
 """Tokens: may write; is not known (401); may only read (403); loses the connection while it commits."""
@@ -22,53 +20,27 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 _REPO = r"(?P<repo>[\w.-]+/[\w.-]+)"
 
 
-class Hub:
-    """Repositories by name, and what was asked for."""
+class Hub(loopback.Site):
+    """Repositories by name, and what was sent to them."""
 
     def __init__(self) -> None:
-        self.url = ""
+        super().__init__()
         self.files: dict[str, dict[str, bytes]] = {}
         self.private: dict[str, bool] = {}
         self.messages: list[str] = []
         self.large: dict[str, bytes] = {}
-        self.requests: list[str] = []
 
 
-@contextmanager
-def serve_hub() -> Iterator[Hub]:
+def serve_hub() -> AbstractContextManager[Hub]:
     """A hub without repositories, until the block ends."""
-    hub = Hub()
-
-    class Handler(_Handler):
-        pass
-
-    Handler.hub = hub
-    with listening(Handler) as hub.url:
-        yield hub
+    return loopback.serving(_Handler, Hub())
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    hub: ClassVar[Hub]
+class _Handler(loopback.Answering):
+    site: ClassVar[Hub]
 
-    def do_HEAD(self) -> None:
-        self._answer()
-
-    def do_GET(self) -> None:
-        self._answer()
-
-    def do_POST(self) -> None:
-        self._answer()
-
-    def do_PUT(self) -> None:
-        self._answer()
-
-    def log_message(self, *args: object) -> None:
-        pass
-
-    def _answer(self) -> None:
+    def answer(self) -> None:
         body, path = self._body(), self.path.partition("?")[0]
-        self.hub.requests.append(f"{self.command} {path}")
         token = self.headers.get("Authorization", "").removeprefix("Bearer ")
         if token == STRANGER:
             return self._json(401, {"error": "Invalid credentials in Authorization header"})
@@ -109,22 +81,23 @@ class _Handler(BaseHTTPRequestHandler):
     def _create(self, body: bytes) -> None:
         asked = json.loads(body)
         repo = f"{asked.get('organization') or 'me'}/{asked['name']}"
-        there = repo in self.hub.files
+        there = repo in self.site.files
         if not there:
-            self.hub.files[repo] = {}
-            self.hub.private[repo] = bool(asked.get("private")) or asked.get("visibility") == "private"
-        self._json(409 if there else 200, {"url": f"{self.hub.url}/{repo}", "id": repo})
+            self.site.files[repo] = {}
+            self.site.private[repo] = bool(asked.get("private")) or asked.get("visibility") == "private"
+        self._json(409 if there else 200, {"url": f"{self.site.url}/{repo}", "id": repo})
 
     def _info(self, body: bytes, repo: str) -> None:
-        if repo not in self.hub.files:
+        if repo not in self.site.files:
             return self._send(404, b"{}", {"X-Error-Code": "RepoNotFound"})
-        files = [{"rfilename": name} for name in sorted(self.hub.files[repo])]
+        files = [{"rfilename": name} for name in sorted(self.site.files[repo])]
         return self._json(
-            200, {"id": repo, "private": self.hub.private[repo], "sha": COMMIT, "siblings": files, "tags": []}
+            200,
+            {"id": repo, "private": self.site.private[repo], "sha": COMMIT, "siblings": files, "tags": []},
         )
 
     def _tree(self, body: bytes, repo: str) -> None:
-        files = self.hub.files.get(repo, {})
+        files = self.site.files.get(repo, {})
         self._json(
             200,
             [
@@ -151,7 +124,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _batch(self, body: bytes, repo: str) -> None:
         objects = [
-            {**asked, "actions": {"upload": {"href": f"{self.hub.url}/large/{asked['oid']}"}}}
+            {**asked, "actions": {"upload": {"href": f"{self.site.url}/large/{asked['oid']}"}}}
             for asked in json.loads(body)["objects"]
         ]
         self._json(200, {"transfer": "basic", "objects": objects})
@@ -159,7 +132,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _put(self, body: bytes, oid: str) -> None:
         right = hashlib.sha256(body).hexdigest() == oid
         if right:
-            self.hub.large[oid] = body
+            self.site.large[oid] = body
         self._json(200 if right else 400, {})
 
     def _commit(self, body: bytes, repo: str) -> None:
@@ -167,16 +140,16 @@ class _Handler(BaseHTTPRequestHandler):
             entry = json.loads(line)
             value = entry["value"]
             if entry["key"] == "header":
-                self.hub.messages.append(value["summary"])
+                self.site.messages.append(value["summary"])
             elif entry["key"] == "file":
-                self.hub.files[repo][value["path"]] = base64.b64decode(value["content"])
+                self.site.files[repo][value["path"]] = base64.b64decode(value["content"])
             elif entry["key"] == "lfsFile":
-                self.hub.files[repo][value["path"]] = self.hub.large[value["oid"]]
-        url = f"{self.hub.url}/{repo}/commit/{COMMIT}"
+                self.site.files[repo][value["path"]] = self.site.large[value["oid"]]
+        url = f"{self.site.url}/{repo}/commit/{COMMIT}"
         self._json(200, {"success": True, "commitOid": COMMIT, "commitUrl": url, "hookOutput": ""})
 
     def _resolve(self, body: bytes, repo: str, name: str) -> None:
-        content = self.hub.files.get(repo, {}).get(name)
+        content = self.site.files.get(repo, {}).get(name)
         if content is None:
             return self._send(
                 404, b"", {"X-Error-Code": "EntryNotFound", "X-Error-Message": "Entry not found"}

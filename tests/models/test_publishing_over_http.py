@@ -77,7 +77,7 @@ def test_what_was_published_is_loaded_by_its_name(told: tuple[dict[str, str], Hu
         assert (at / "again" / name).read_bytes() == hub.files["me/ball"][name]
     # A part of it in the cache is completed, not taken for all.
     assert said["completed"] == str(at / "again")
-    assert hub.requests.count("GET /me/ball/resolve/" + COMMIT + "/model.safetensors") == 2
+    assert hub.asked_for(f"/me/ball/resolve/{COMMIT}/model.safetensors") == 2
 
 
 def test_refusals_and_a_cut_connection_are_told(told: tuple[dict[str, str], Hub, Path]) -> None:

@@ -137,7 +137,7 @@ def test_a_stop_does_not_wait_for_a_silent_server(
         asked_s: list[float] = []
 
         def stop() -> None:
-            while not any(path.endswith(".tar") for path, _ in site.requests):
+            while not any(request.path.endswith(".tar") for request in site.requests):
                 time.sleep(0.02)
             asked_s.append(time.monotonic())
             os.kill(os.getpid(), signal.SIGINT)
