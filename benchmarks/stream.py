@@ -34,6 +34,7 @@ from torch.utils.data import DataLoader
 from benchmarks import stream_data, stream_rivals
 from benchmarks.bounds import at_least
 from benchmarks.report_file import write_report
+from benchmarks.stock_stream import StockStream
 from benchmarks.stream_clock import Serve, measure, measure_floor, parts_us
 from benchmarks.stream_table import (
     ALL_WARPED,
@@ -96,8 +97,9 @@ def serve_ours(stream: WindowStream, workers: int, mode: str) -> Serve:
 
 def serve_stock(stream: WindowStream, workers: int) -> Serve:
     def serve(stack: ExitStack) -> Iterator[Any]:
+        stock = StockStream(stream)
         loader = DataLoader(
-            stream,
+            stock,
             batch_size=None,
             num_workers=workers,
             persistent_workers=workers > 0,
@@ -105,7 +107,7 @@ def serve_stock(stream: WindowStream, workers: int) -> Serve:
         )
         epoch = 0
         while True:
-            stream.seek(epoch, 0)
+            stock.begin(epoch)
             yield from loader
             epoch += 1
 

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
+from benchmarks.stock_stream import batches_of
 from tests.datasets.http_server import serve
 from tracknet.datasets.batch import Batch
 from tracknet.datasets.batch_assembler import BatchAssembler
@@ -141,10 +142,9 @@ def test_every_window_has_the_tokens_of_its_frames(
     assert count == 32
 
 
-def test_torchs_own_workers_give_the_same(frames: ShardSet, features: FeatureSet) -> None:
+def test_batches_without_a_loader_have_the_same(frames: ShardSet, features: FeatureSet) -> None:
     stream = evaluation_stream(frames, SPEC, batch_size=5, features=features)
-    for ours, plain in zip(served(stream), stream, strict=True):
-        assert isinstance(plain, Batch)
+    for ours, plain in zip(served(stream), batches_of(stream), strict=True):
         assert ours.features is not None
         assert plain.features is not None
         assert ours.features.equal(plain.features)

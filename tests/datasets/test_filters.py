@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tests.datasets.conftest import SmallBuild, table_of
 from tracknet.datasets.filters import choose_windows, chosen_games
+from tracknet.datasets.loader import StreamLoader
 from tracknet.datasets.pieces import WindowRuns
 from tracknet.datasets.sample_spec import SampleSpec
 from tracknet.datasets.shard_streams import training_stream
@@ -115,7 +116,8 @@ def test_the_stream_serves_what_passes_and_says_so(small_build: SmallBuild, plai
         return training_stream(shards, plain_spec, LoaderConfig(), batch_size=4, seed=0, filters=filters)
 
     stream = stream_of(filters)
-    rows = [row for batch in stream for row in batch.rows.flatten().tolist()]
+    batches = StreamLoader(stream, LoaderConfig(workers=0)).epoch()
+    rows = [row for batch in batches for row in batch.rows.flatten().tolist()]
     expected = choose(shards.table, filters).ids.tolist()
     assert set(rows) <= set(expected)
     assert len(rows) == len(expected) // 4 * 4 > 0

@@ -20,6 +20,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from benchmarks.stock_stream import StockStream
 from tests.datasets.conftest import CountingSource, SmallBuild, fake_stream
 from tracknet.datasets.batch import TENSORS, Batch
 from tracknet.datasets.crew import THREADS_AT_MOST
@@ -68,13 +69,13 @@ def test_every_mode_gives_what_torchs_own_workers_give(
 ) -> None:
     shards = small_build.open()
     stream = stream_of(shards, spec if training else plain_spec, training=training)
-    stock = DataLoader(stream, batch_size=None)
+    stock = StockStream(stream)
     loader = StreamLoader(stream, replace(CONFIG, mode=mode, workers=workers))
     assert loader.workers == workers
     assert loader.mode == (mode if workers else "alone")
     for epoch in (0, 1):
-        stream.seek(epoch, 0)
-        assert contents(loader.epoch(epoch)) == contents(stock)
+        stock.begin(epoch)
+        assert contents(loader.epoch(epoch)) == contents(DataLoader(stock, batch_size=None))
     loader.close()
 
 

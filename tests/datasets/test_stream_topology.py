@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
+from benchmarks.stock_stream import batches_of
 from tests.datasets.conftest import REAL_CLIP_LENGTHS, SmallBuild, table_of
-from tracknet.datasets import stream as stream_module
 from tracknet.datasets.batch import TENSORS, Batch
 from tracknet.datasets.lanes import default_order
 from tracknet.datasets.loader import StreamLoader
@@ -55,14 +54,11 @@ def stream_of(shards: ShardSet, spec: SampleSpec, rank: int = 0, ranks: int = 1)
     )
 
 
-def serve(stream: WindowStream, workers: int, monkeypatch: pytest.MonkeyPatch) -> list[Batch]:
+def serve(stream: WindowStream, workers: int, epoch: int, first: int) -> list[Batch]:
     """What so many workers make together, in order, in this very process."""
-    batches: list[Batch] = []
-    for worker in range(workers):
-        info = SimpleNamespace(id=worker, num_workers=workers)
-        with monkeypatch.context() as patch:
-            patch.setattr(stream_module, "get_worker_info", lambda info=info: info)
-            batches += stream
+    batches = [
+        batch for worker in range(workers) for batch in batches_of(stream, epoch, first + worker, workers)
+    ]
     return sorted(batches, key=lambda batch: batch.step)
 
 
@@ -78,11 +74,7 @@ def assert_same(parts: list[Batch], whole: Batch) -> None:
 @pytest.fixture(scope="module")
 def epochs(small_build: SmallBuild, spec: SampleSpec) -> list[list[Batch]]:
     stream = stream_of(small_build.open(), spec)
-    batches = []
-    for epoch in range(2):
-        stream.seek(epoch, 0)
-        batches.append(list(stream))
-    return batches
+    return [list(batches_of(stream, epoch)) for epoch in range(2)]
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3, 4, 8])
@@ -93,7 +85,6 @@ def test_ranks_together_serve_the_batches_of_one_process_bit_for_bit(
     epochs: list[list[Batch]],
     ranks: int,
     workers: int,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Augmentation included, and from the middle of an epoch as from its start."""
     assert spec.augment is not None
@@ -102,8 +93,7 @@ def test_ranks_together_serve_the_batches_of_one_process_bit_for_bit(
     for rank in range(ranks):
         stream = stream_of(shards, spec, rank, ranks)
         assert (stream.num_steps, stream.batch_size) == (8, BATCH // ranks)
-        stream.seek(1, start)
-        parts.append(serve(stream, workers, monkeypatch))
+        parts.append(serve(stream, workers, 1, start))
         assert len(parts[-1]) == 8 - start
     for number, whole in enumerate(epochs[1][start:]):
         assert_same([part[number] for part in parts], whole)
@@ -111,24 +101,19 @@ def test_ranks_together_serve_the_batches_of_one_process_bit_for_bit(
 
 @pytest.mark.parametrize(("ranks", "workers"), [(2, 3), (4, 1)])
 def test_so_they_do_with_every_part_of_the_augmentation(
-    small_build: SmallBuild, spec: SampleSpec, ranks: int, workers: int, monkeypatch: pytest.MonkeyPatch
+    small_build: SmallBuild, spec: SampleSpec, ranks: int, workers: int
 ) -> None:
     """Balls that fly elsewhere, occluders, blur, magnification, and pairs laid over each other."""
     spec, shards = replace(spec, augment=EVERY_PART), small_build.open()
-    stream = stream_of(shards, spec)
-    stream.seek(1, 0)
-    whole = list(stream)
+    whole = list(batches_of(stream_of(shards, spec), 1))
     parts = []
     for rank in range(ranks):
-        part = stream_of(shards, spec, rank, ranks)
-        part.seek(1, 3)
-        parts.append(serve(part, workers, monkeypatch))
+        parts.append(serve(stream_of(shards, spec, rank, ranks), workers, 1, 3))
     for number, batch in enumerate(whole[3:]):
         assert_same([part[number] for part in parts], batch)
     # It is another stream than without: pictures, places and shares of the targets.
     stream = stream_of(shards, replace(spec, augment=AugmentConfig()))
-    stream.seek(1, 0)
-    without = Batch.cat(list(stream))
+    without = Batch.cat(list(batches_of(stream, 1)))
     with_all = Batch.cat(whole)
     assert torch.equal(with_all.rows, without.rows)
     assert not torch.equal(with_all.xy_px.nan_to_num(-1), without.xy_px.nan_to_num(-1))
@@ -213,7 +198,7 @@ class NotedSource:
 
 @pytest.mark.parametrize(("ranks", "workers"), [(1, 1), (2, 4), (4, 2)])
 def test_a_resumption_reads_the_frames_to_come_and_no_more(
-    spec: SampleSpec, ranks: int, workers: int, monkeypatch: pytest.MonkeyPatch
+    spec: SampleSpec, ranks: int, workers: int
 ) -> None:
     """At the real size, from two thirds of an epoch on."""
     spec = replace(spec, input_size=Size(4, 2), heatmap_size=Size(2, 1), augment=None)
@@ -225,8 +210,7 @@ def test_a_resumption_reads_the_frames_to_come_and_no_more(
         stream = WindowStream(
             table, lambda: source, spec, batch_size=16, plan=plan, topology=Topology(rank, ranks)
         )
-        stream.seek(0, first)
-        batches = serve(stream, workers, monkeypatch)
+        batches = serve(stream, workers, 0, first)
         assert [batch.step for batch in batches] == list(range(first, 1239))
     whole = WindowStream(table, lambda: source, spec, batch_size=16, plan=plan)
     ids = [whole.plan_of(0).batch(step) for step in range(1239)]
@@ -248,7 +232,7 @@ def predictions_of(streams: Sequence[WindowStream]) -> Predictions:
     """What a model that errs by the row's number would say of the frames that some ranks serve."""
     rows, guesses, scores = [], [], []
     for stream in streams:
-        for batch in stream:
+        for batch in batches_of(stream):
             rows.append(batch.rows[batch.valid, 0].numpy())
             true = batch.xy_px[batch.valid, 0].double().numpy()
             guesses.append(np.nan_to_num(true) + (rows[-1] % 7)[:, None])
@@ -276,11 +260,11 @@ def test_metrics_of_ranks_are_those_of_one_process(
 
 def test_ranks_evaluate_the_same_bytes(small_build: SmallBuild, plain_spec: SampleSpec) -> None:
     shards = small_build.open("val")
-    whole = Batch.cat(list(evaluation_stream(shards, plain_spec, batch_size=6)))
+    whole = Batch.cat(list(batches_of(evaluation_stream(shards, plain_spec, batch_size=6))))
     held = []
     for rank in range(2):
-        batches = evaluation_stream(shards, plain_spec, batch_size=6, topology=Topology(rank, 2))
-        joined = Batch.cat(list(batches))
+        part = evaluation_stream(shards, plain_spec, batch_size=6, topology=Topology(rank, 2))
+        joined = Batch.cat(list(batches_of(part)))
         held.append(joined.frames[joined.valid])
     assert torch.cat(held).equal(whole.frames[whole.valid])
 
@@ -293,7 +277,7 @@ def test_evaluation_by_ranks_decodes_little_twice(spec: SampleSpec) -> None:
         stream = WindowStream(
             table, lambda: source, spec, batch_size=16, plan=None, topology=Topology(rank, 8)
         )
-        list(stream)
+        (*_,) = batches_of(stream)
     # Two frames at each of seven seams.
     assert len(source.rows) <= 800 + 7 * 2
     assert set(source.rows) == set(range(800))

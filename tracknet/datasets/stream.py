@@ -1,26 +1,22 @@
-"""Streams batches of windows: the plan says which, and any position can be returned to."""
+"""What a stream serves: the plan says which windows make which batch, from any position on."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch.utils.data import IterableDataset, get_worker_info
 
-from tracknet.datasets.batch import Batch
-from tracknet.datasets.batch_assembler import BatchAssembler
 from tracknet.datasets.blocks import BlockedPlan, Blocks, steps_in
 from tracknet.datasets.features import FeatureSet
 from tracknet.datasets.fetch_ahead import FetchAhead, RemoteShards
-from tracknet.datasets.lanes import shared_frames, training_steps
+from tracknet.datasets.lanes import training_steps
 from tracknet.datasets.mixing import MixedPlan, share_slots, windows_used
 from tracknet.datasets.pieces import WindowRuns
 from tracknet.datasets.plan import ORDER_VERSION, EpochPlan, EvaluationPlan, Plan, PlanConfig, RankPlan
-from tracknet.datasets.reader import CachedFrames, FrameSource
+from tracknet.datasets.reader import FrameSource
 from tracknet.datasets.sample_spec import SampleSpec
 from tracknet.datasets.table import FrameTable
 from tracknet.datasets.topology import Topology
@@ -28,13 +24,6 @@ from tracknet.datasets.windows import make_windows
 from tracknet.utils.config import to_plain
 from tracknet.utils.errors import UserError
 from tracknet.utils.settings import FilterConfig
-
-
-@dataclass(frozen=True)
-class Failure:
-    """An error on its way out of a worker. The loader would bury it under a worker's traceback."""
-
-    error: UserError
 
 
 class StepWindows(NamedTuple):
@@ -54,11 +43,8 @@ class StepWindows(NamedTuple):
     valid: npt.NDArray[np.bool_]
 
 
-class WindowStream(IterableDataset[Any]):
-    """Batches of one epoch from (epoch, step) on; with W workers, worker w makes every W-th of them.
-
-    A training asks it what each step serves and lets a `StreamLoader` make the batches. To iterate it is the other way,
-    under torch's own DataLoader: what tests hold the loader against, bit for bit, and `benchmarks/stream.py` measures.
+class WindowStream:
+    """Which windows each step of an epoch serves, and of what frames; a `StreamLoader` makes the batches.
 
     Attributes:
         open_source: opens the frames' storage, once in each process.
@@ -87,7 +73,7 @@ class WindowStream(IterableDataset[Any]):
         blocks: Blocks | None = None,
         features: FeatureSet | None = None,
     ) -> None:
-        """Describes a stream; nothing is opened before it is iterated.
+        """Describes a stream; nothing is opened.
 
         Args:
             table: the frames.
@@ -120,8 +106,6 @@ class WindowStream(IterableDataset[Any]):
         self._remote = remote
         self.blocks = blocks
         self.features = features
-        # Shared, because workers that live on between epochs must learn where the next one starts.
-        self._position = torch.zeros(2, dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
         if plan is None:
             evaluation = self._evaluation_plan()
             self.batch_size, self.num_steps = evaluation.batch_size, evaluation.num_steps
@@ -137,10 +121,6 @@ class WindowStream(IterableDataset[Any]):
             _refuse_odd(batch_size, self._topology.world_size)
         if len(self.sources) > 1:
             share_slots(self.weights, self.lanes, batch_size)
-
-    def seek(self, epoch: int, step: int) -> None:
-        """The next iteration starts here."""
-        self._position[0], self._position[1] = epoch, step
 
     @property
     def lanes(self) -> int:
@@ -231,43 +211,6 @@ class WindowStream(IterableDataset[Any]):
         ids = plan.batch(step)
         draws = plan.pieces(step) if self.spec.shares_transforms else ids
         return StepWindows(ids, plan.passes(step), draws, plan.valid(step))
-
-    def __iter__(self) -> Iterator[Batch | Failure]:
-        worker = get_worker_info()
-        number, count = (worker.id, worker.num_workers) if worker else (0, 1)
-        epoch, first = (int(n) for n in self._position)
-        try:
-            yield from self._batches(epoch, first + number, count)
-        except UserError as error:
-            yield Failure(error)
-
-    def _batches(self, epoch: int, first: int, every: int) -> Iterator[Batch]:
-        plan = self.plan_of(epoch)
-        source = CachedFrames(self.open_source(), self._frames_in_reach(every))
-        tokens = None
-        if self.features is not None:
-            tokens = CachedFrames(self.features.open_source(), self._frames_in_reach(every))
-        assembler = BatchAssembler(self.table, self.windows, self.spec, features=self.features)
-        for step in range(first, plan.num_steps, every):
-            windows = self.windows_of(plan, step)
-            yield assembler.assemble(
-                source,
-                windows.ids,
-                epoch=windows.epochs,
-                draws=windows.draws,
-                valid=windows.valid,
-                step=step,
-                tokens=tokens,
-            )
-
-    def _frames_in_reach(self, workers: int) -> int:
-        """How many decoded frames to keep so that a window finds those of the one before it."""
-        if not shared_frames(self.spec.sequence, self.filters.every):
-            return 1
-        # A frame comes back `stride` windows later; until then every slot reads `length` others per window.
-        per_slot = self.spec.sequence.length * self.spec.sequence.stride
-        lanes_of_worker = -(-self.lanes // workers) if self.lanes else 1
-        return lanes_of_worker * self.batch_size * per_slot
 
 
 def _in_use(augment: dict[str, Any]) -> dict[str, Any]:
