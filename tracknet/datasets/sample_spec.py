@@ -58,7 +58,6 @@ class SampleSpec:
             device_type: of the model, torch's name: with `data.augment.by=auto` a GPU augments for itself.
         """
         sequence, loss = config.data.sequence, config.training.loss
-        all_maps = config.model.head.maps == "all"
         weights = [loss.visibility_weights.get(code, 1.0) for code in range(4)]
         if loss.absent == "mask":
             weights[0] = 0.0
@@ -67,7 +66,7 @@ class SampleSpec:
             input_size=input_size,
             heatmap_size=config.model.heatmap.size,
             sigma_cells=config.model.heatmap.sigma,
-            map_frames=tuple(range(sequence.length)) if all_maps else (sequence.anchor_index,),
+            map_frames=sequence.map_frames(config.model.head.maps),
             class_weights=(weights[0], weights[1], weights[2], weights[3]),
             augment=config.data.augment if config.data.augment.enabled else None,
             seed=config.training.seed,

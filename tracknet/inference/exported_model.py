@@ -44,8 +44,7 @@ class ExportedModel:
         self.sequence = SequenceConfig(
             length=saved.num_frames, stride=saved.frame_stride, anchor=saved.anchor
         )
-        every, anchor_only = tuple(range(saved.num_frames)), (self.sequence.anchor_index,)
-        self.map_frames = every if saved.model.head.maps == "all" else anchor_only
+        self.map_frames = self.sequence.map_frames(saved.model.head.maps)
         self.num_maps = len(self.map_frames)
         self.score_threshold = saved.score_threshold
         self.provenance = saved.provenance

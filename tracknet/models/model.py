@@ -81,8 +81,7 @@ class TrackNet(nn.Module):
         self.training_sizes: tuple[Size, ...] = ()
         self.provenance: dict[str, Any] = {}
         self.sequence = SequenceConfig(length=num_frames, stride=frame_stride, anchor=anchor)
-        every, anchor_only = tuple(range(num_frames)), (self.sequence.anchor_index,)
-        self.map_frames = every if config.head.maps == "all" else anchor_only
+        self.map_frames = self.sequence.map_frames(config.head.maps)
         self.num_maps = len(self.map_frames)
         # Kept in config.json, not among the weights.
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32), persistent=False)

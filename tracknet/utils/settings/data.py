@@ -27,6 +27,10 @@ class SequenceConfig:
         """The position of the anchor frame in its window."""
         return self.length - 1 if self.anchor == "last" else self.length // 2
 
+    def map_frames(self, maps: Literal["one", "all"]) -> tuple[int, ...]:
+        """The positions in a window that a model's maps are about, by its `head.maps`: the anchor alone, or all."""
+        return tuple(range(self.length)) if maps == "all" else (self.anchor_index,)
+
 
 @dataclass(frozen=True)
 class LoaderConfig:
