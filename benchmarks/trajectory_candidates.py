@@ -22,7 +22,7 @@ from tracknet.models.model_folder import resolve_model_folder
 from tracknet.models.precision import Precision, resolve_device
 from tracknet.training.evaluation import evaluation_spec, predict_split
 from tracknet.training.model_evaluation import only_clips
-from tracknet.utils.geometry import Size, scaling, transform_points
+from tracknet.utils.geometry import cells_to_frames
 from tracknet.utils.peaks import find_peaks
 from tracknet.utils.progress import Progress
 from tracknet.utils.settings import LoaderConfig
@@ -55,9 +55,7 @@ def main() -> None:
 
         def keep(rows: npt.NDArray[np.int64], logits: torch.Tensor) -> None:
             cells, scores[rows] = find_peaks(logits, CANDIDATES, heatmap.sigma, heatmap.decode)
-            for row, own in zip(rows.tolist(), cells.double().numpy(), strict=True):
-                source = Size(*table.source_size[row].tolist())
-                xy_px[row] = transform_points(scaling(heatmap.size, source), own)
+            xy_px[rows] = cells_to_frames(cells.numpy(), heatmap.size, table.source_size[rows])
             progress.advance(len(rows))
 
         precision = Precision.resolve("off", resolve_device("cpu"))

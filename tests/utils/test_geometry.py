@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tracknet.utils.geometry import FloatArray, Size, scaling, similarity, transform_points
+from tracknet.utils.geometry import (
+    FloatArray,
+    Size,
+    cells_to_frames,
+    scaling,
+    similarity,
+    transform_points,
+)
 
 sizes = st.builds(Size, st.integers(1, 4000), st.integers(1, 3000))
 points = st.tuples(st.floats(-5000, 5000), st.floats(-5000, 5000))
@@ -123,6 +130,19 @@ def test_missing_coordinates_stay_missing() -> None:
     moved = transform_points(matrix, [[np.nan, np.nan], [1.0, 2.0]])
     assert np.isnan(moved[0]).all()
     assert np.isfinite(moved[1]).all()
+
+
+def test_cells_are_moved_each_to_a_frame_of_its_own_size() -> None:
+    cells = np.array([[[0, 0], [9, 5]], [[0, 0], [9, 5]], [[0, 0], [np.nan, np.nan]]], np.float32)
+    moved = cells_to_frames(cells, Size(10, 6), [Size(40, 12), Size(10, 6), Size(40, 12)])
+    # Four pixels a cell across and two down, and pixels that are the cells.
+    expected = [[[1.5, 0.5], [37.5, 10.5]], [[0, 0], [9, 5]], [[1.5, 0.5], [np.nan, np.nan]]]
+    assert np.array_equal(moved, expected, equal_nan=True)
+    assert moved.dtype == np.float64
+    assert np.array_equal(
+        cells_to_frames(cells[:, 1], Size(10, 6), [[10, 6]] * 3), cells[:, 1], equal_nan=True
+    )
+    assert cells_to_frames(np.empty((0, 2)), Size(10, 6), np.empty((0, 2), np.int32)).shape == (0, 2)
 
 
 def test_sizes() -> None:

@@ -12,7 +12,7 @@ import torch
 
 from tracknet.inference.ball import Ball, Candidate
 from tracknet.inference.predictor import HeatmapBlock
-from tracknet.utils.geometry import Size, scaling, transform_points
+from tracknet.utils.geometry import Size, cells_to_frames
 from tracknet.utils.heatmap import DECODERS, peak_score
 from tracknet.utils.images import RGBImage
 from tracknet.utils.peaks import find_peaks
@@ -126,13 +126,9 @@ def read_points(
     else:
         many = DECODERS[heatmap.decode](logits, heatmap.sigma)[:, None]
         scores = peak_score(logits)[:, None]
-    # Few numbers a map: float64 is had on the CPU everywhere, and on some devices not at all.
-    cells, score = many.cpu().double().numpy(), scores.cpu().double().numpy()
-    sizes = tuple(place.source_size for place in places)
-    points = np.empty_like(cells)
-    for size in dict.fromkeys(sizes):
-        same = [number for number, other in enumerate(sizes) if other == size]
-        points[same] = transform_points(scaling(heatmap.size, size), cells[same])
+    sizes = [place.source_size for place in places]
+    points = cells_to_frames(many.cpu().numpy(), heatmap.size, sizes)
+    score = scores.cpu().double().numpy()
     return PointBlock(
         frame=np.array([place.number for place in places], np.int64),
         time_s=np.array([place.time_s for place in places], np.float64),

@@ -20,7 +20,7 @@ from tracknet.models.window_overlap import FrameMaps, resolve_overlap
 from tracknet.training.distributed import Ranks
 from tracknet.training.evaluation_parts import EvaluationParts
 from tracknet.training.metrics.predictions import Predictions
-from tracknet.utils.geometry import Size, scaling, transform_points
+from tracknet.utils.geometry import cells_to_frames, scaling
 from tracknet.utils.heatmap import DECODERS, blob_score, peak_score
 
 A = TypeVar("A", bound=npt.NDArray[np.generic])
@@ -131,9 +131,8 @@ def predict_split(
         scores.append(peak_score(maps).double().cpu().numpy())
         blobs.append(blob_score(maps))
         for name in decoders:
-            # Two numbers a map: float64 is had on the CPU everywhere, and on some devices not at all.
-            cells = DECODERS[name](maps, heatmap.sigma).cpu().double().numpy()
-            points[name].append(_cells_to_frame(cells, heatmap.size, table.source_size[found]))
+            cells = DECODERS[name](maps, heatmap.sigma).cpu().numpy()
+            points[name].append(cells_to_frames(cells, heatmap.size, table.source_size[found]))
 
     def forward(part: Batch) -> torch.Tensor:
         moved = part.to(precision.device)
@@ -172,14 +171,3 @@ def own_frames(loader: StreamLoader, batch: Batch) -> int:
 def _of_all(ranks: Ranks, mine: list[A]) -> list[A]:
     """Every rank's arrays, in the order of the ranks, which is that of the split."""
     return [array for part in ranks.objects(mine) for array in part]
-
-
-def _cells_to_frame(
-    cells: npt.NDArray[np.float64], heatmap_size: Size, source_size: npt.NDArray[np.int32]
-) -> npt.NDArray[np.float64]:
-    """Heatmap cells `[n, 2]` as pixels of frames of sizes `[n, 2]`."""
-    xy_px = np.empty_like(cells)
-    for size in np.unique(source_size, axis=0):
-        same = (source_size == size).all(axis=1)
-        xy_px[same] = transform_points(scaling(heatmap_size, Size(*size.tolist())), cells[same])
-    return xy_px

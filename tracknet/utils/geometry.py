@@ -77,3 +77,19 @@ def transform_points(matrix: npt.ArrayLike, points_xy: npt.ArrayLike) -> FloatAr
     points = np.asarray(points_xy, dtype=np.float64)
     shift = m[:2, 2] if m.ndim == 2 else m[:, None, :2, 2]
     return np.asarray(points @ np.swapaxes(m[..., :2, :2], -1, -2) + shift)
+
+
+def cells_to_frames(cells_xy: npt.ArrayLike, heatmap_size: Size, frame_sizes: npt.ArrayLike) -> FloatArray:
+    """Heatmap cells as pixels of the frames that the maps are about: float64, of the cells' shape.
+
+    Args:
+        cells_xy: (x, y) `[n, .., 2]`, of each frame any number; NaN (no coordinates) stays NaN.
+        heatmap_size: in cells, of all maps.
+        frame_sizes: (width, height) `[n, 2]`.
+    """
+    cells, sizes = np.asarray(cells_xy, dtype=np.float64), np.asarray(frame_sizes)
+    xy_px = np.empty_like(cells)
+    for size in np.unique(sizes, axis=0):
+        same = (sizes == size).all(axis=1)
+        xy_px[same] = transform_points(scaling(heatmap_size, Size(*size.tolist())), cells[same])
+    return xy_px

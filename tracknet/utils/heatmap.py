@@ -194,7 +194,7 @@ def locate(
     """
     cells = DECODERS[decoder](logits, sigma_cells)
     matrix = scaling(Size(logits.shape[-1], logits.shape[-2]), input_size).tolist()
-    # Number by number, so that a traced graph holds constants and no conversion from NumPy.
+    # Number by number: the graph of an exported model has these as constants, and could hold no call of NumPy.
     x = cells[..., 0] * matrix[0][0] + matrix[0][2]
     y = cells[..., 1] * matrix[1][1] + matrix[1][2]
     return torch.stack([x, y], dim=-1), peak_score(logits)
