@@ -137,6 +137,29 @@ def close_up(
     return square
 
 
+def labelled(picture: Image, xy_px: Point | None, caption: str, *, height_px: int) -> Image:
+    """A picture at some height with a ring around its ball and words in its corner.
+
+    Args:
+        picture: uint8 RGB `[H, W, 3]`.
+        xy_px: the ball in the picture's pixels, `None` where it is absent.
+        caption: as `write` takes it.
+        height_px: of what is returned; its width keeps the picture's shape.
+    """
+    size = Size(picture.shape[1], picture.shape[0])
+    target = Size(round(size.width * height_px / size.height), height_px)
+    how = cv2.INTER_AREA if height_px < size.height else cv2.INTER_LINEAR
+    whole = np.asarray(cv2.resize(picture, target, interpolation=how), np.uint8)
+    mark(whole, moved(scaling(size, target), xy_px), TRUTH_RGB, radius_px=7)
+    write(whole, caption)
+    return whole
+
+
+def middle_of(picture: Image) -> Point:
+    """The middle of a picture in its pixels: what a close-up shows where there is no ball."""
+    return (picture.shape[1] - 1) / 2, (picture.shape[0] - 1) / 2
+
+
 def moved(matrix: npt.NDArray[np.floating], xy_px: Point | None) -> Point | None:
     """The point moved by an affine matrix; `None` stays `None`."""
     if xy_px is None:
@@ -146,7 +169,10 @@ def moved(matrix: npt.NDArray[np.floating], xy_px: Point | None) -> Point | None
 
 
 def write(frame: Image, text: str, *, scale: float = 1.0) -> None:
-    """Small white text on a dark box in the upper left corner, in place; `scale` makes it larger."""
+    """Small white text on a dark box in the upper left corner, in place; `scale` makes it larger.
+
+    OpenCV's letters are ASCII; it draws question marks for others.
+    """
     if not text:
         return
     size, line = _TEXT_SIZE * scale, max(1, round(scale))

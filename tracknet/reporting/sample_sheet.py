@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
-from tracknet.reporting.overlays import TRUTH_RGB, Image, mark, sheet, write
+from tracknet.reporting.overlays import Image, close_up, labelled, middle_of, sheet, write
 
 _CLOSE_UP = 5.0
 _CARD_HEIGHT_PX = 216
@@ -47,20 +46,14 @@ def sample_sheet(frames: Sequence[ShownFrame], *, columns: int = 3) -> Image:
 
 
 def _card(frame: ShownFrame) -> Image:
-    height, width = frame.image.shape[:2]
-    scale = _CARD_HEIGHT_PX / height
-    size = (round(width * scale), _CARD_HEIGHT_PX)
-    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    picture = np.asarray(cv2.resize(frame.image, size, interpolation=how), np.uint8)
-    # Without a ball the close-up shows the middle of the picture.
-    x, y = frame.xy_px or ((width - 1) / 2, (height - 1) / 2)
-    middle = (_CARD_HEIGHT_PX - 1) / 2
-    matrix = np.array([[_CLOSE_UP, 0, middle - _CLOSE_UP * x], [0, _CLOSE_UP, middle - _CLOSE_UP * y]])
-    close_up = np.asarray(cv2.warpAffine(frame.image, matrix, (_CARD_HEIGHT_PX, _CARD_HEIGHT_PX)), np.uint8)
-    if frame.xy_px is not None:
-        mark(picture, ((x + 0.5) * scale - 0.5, (y + 0.5) * scale - 0.5), TRUTH_RGB, radius_px=7)
-        mark(close_up, (middle, middle), TRUTH_RGB, radius_px=24)
-    # OpenCV's letters are ASCII; it draws question marks for others.
-    write(picture, f"{frame.split}  {frame.key}")
-    write(close_up, " ".join(part for part in (frame.visibility, frame.status) if part))
-    return np.concatenate([picture, close_up], axis=1)
+    whole = labelled(frame.image, frame.xy_px, f"{frame.split}  {frame.key}", height_px=_CARD_HEIGHT_PX)
+    near = close_up(
+        frame.image,
+        frame.xy_px or middle_of(frame.image),
+        side_px=_CARD_HEIGHT_PX,
+        zoom=_CLOSE_UP,
+        true_xy_px=frame.xy_px,
+        predicted_xy_px=None,
+    )
+    write(near, " ".join(part for part in (frame.visibility, frame.status) if part))
+    return np.concatenate([whole, near], axis=1)

@@ -5,21 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
-from tracknet.reporting.overlays import (
-    TRUTH_RGB,
-    Image,
-    Point,
-    close_up,
-    heat_over,
-    mark,
-    moved,
-    sheet,
-    write,
-)
-from tracknet.utils.geometry import Size, scaling
+from tracknet.reporting.overlays import Image, Point, close_up, heat_over, labelled, middle_of, sheet
 
 _CARD_HEIGHT_PX = 216
 _CLOSE_UP = 5.0
@@ -55,25 +43,13 @@ def window_sheet(windows: Sequence[ShownWindow], *, columns: int = 2) -> Image:
 
 def _card(window: ShownWindow) -> Image:
     picture = window.frames[window.anchor]
-    height, width = picture.shape[:2]
-    scale = _CARD_HEIGHT_PX / height
-    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    whole = np.asarray(
-        cv2.resize(picture, (round(width * scale), _CARD_HEIGHT_PX), interpolation=how), np.uint8
-    )
-    centre = window.xy_px or ((width - 1) / 2, (height - 1) / 2)
-    mark(
-        whole,
-        moved(scaling(Size(width, height), Size(whole.shape[1], whole.shape[0])), window.xy_px),
-        TRUTH_RGB,
-        radius_px=7,
-    )
-    write(whole, window.caption)
+    whole = labelled(picture, window.xy_px, window.caption, height_px=_CARD_HEIGHT_PX)
+    centre = window.xy_px or middle_of(picture)
 
     def near(image: Image, xy_px: Point | None = None) -> Image:
         return close_up(
             image, centre, side_px=_CARD_HEIGHT_PX, zoom=_CLOSE_UP, true_xy_px=xy_px, predicted_xy_px=None
         )
 
-    labelled = near(heat_over(picture, window.target), window.xy_px)
-    return np.concatenate([whole, *map(near, window.frames), labelled], axis=1)
+    with_target = near(heat_over(picture, window.target), window.xy_px)
+    return np.concatenate([whole, *map(near, window.frames), with_target], axis=1)
