@@ -29,16 +29,16 @@ def heatmap(points: list[tuple[float, float, float]]) -> torch.Tensor:
 @given(
     columns=st.permutations([8, 24, 40, 56]),
     shift=st.tuples(st.floats(-0.49, 0.49), st.floats(-0.49, 0.49)),
-    decode=st.sampled_from(["soft_argmax", "dark"]),
+    decoder=st.sampled_from(["soft_argmax", "dark"]),
 )
 def test_gaussians_are_found_best_first_to_a_fraction_of_a_cell(
-    columns: list[int], shift: tuple[float, float], decode: str
+    columns: list[int], shift: tuple[float, float], decoder: str
 ):
     heights = [0.9, 0.7, 0.5, 0.3]
     truth = [
         (column + shift[0], 20 + shift[1], height) for column, height in zip(columns, heights, strict=True)
     ]
-    xy, score = find_peaks(heatmap(truth), 4, SIGMA, decode)
+    xy, score = find_peaks(heatmap(truth), 4, SIGMA, decoder)
     np.testing.assert_allclose(xy[0].numpy(), [point[:2] for point in truth], atol=0.15)
     # The highest cell is off the centre by up to half a cell on each axis.
     assert (score[0].numpy() <= np.array(heights) + 1e-6).all()
@@ -48,14 +48,14 @@ def test_gaussians_are_found_best_first_to_a_fraction_of_a_cell(
 @given(
     seed=st.integers(0, 2**32 - 1),
     count=st.integers(1, 8),
-    decode=st.sampled_from(sorted(DECODERS)),
+    decoder=st.sampled_from(sorted(DECODERS)),
     size=st.tuples(st.integers(3, 20), st.integers(3, 20)),
 )
-def test_the_first_is_what_the_decoder_says(seed: int, count: int, decode: str, size: tuple[int, int]):
+def test_the_first_is_what_the_decoder_says(seed: int, count: int, decoder: str, size: tuple[int, int]):
     logits = torch.randn(3, *size, generator=torch.Generator().manual_seed(seed)) * 4
-    xy, score = find_peaks(logits, count, SIGMA, decode)
+    xy, score = find_peaks(logits, count, SIGMA, decoder)
     assert xy.shape == (3, count, 2)
-    torch.testing.assert_close(xy[:, 0], DECODERS[decode](logits, SIGMA))
+    torch.testing.assert_close(xy[:, 0], DECODERS[decoder](logits, SIGMA))
     torch.testing.assert_close(score[:, 0], logits.amax((1, 2)).sigmoid())
     assert (score.diff(dim=1) <= 0).all()
     there = score > 0

@@ -44,16 +44,16 @@ def evaluation_spec(model: TrackNet) -> SampleSpec:
 
 
 @torch.no_grad()
-def points_in_frame(model: TrackNet, batch: Batch, logits: torch.Tensor, decode: str) -> torch.Tensor:
+def points_in_frame(model: TrackNet, batch: Batch, logits: torch.Tensor, decoder: str) -> torch.Tensor:
     """Where a decoder finds the ball: logits `[B, M, h, w]` to (x, y) in frame pixels, float64 `[B, M, 2]`, on the CPU.
 
     Args:
         model: whose heatmaps they are.
         batch: what the logits were computed from; brings the map back to the frame, augmentation included.
         logits: on any device.
-        decode: name of a decoder.
+        decoder: name of a decoder.
     """
-    cells = DECODERS[decode](logits, model.config.heatmap.sigma).cpu()
+    cells = DECODERS[decoder](logits, model.config.heatmap.sigma).cpu()
     return cells_in_frame(model, batch.to_frame, cells)
 
 

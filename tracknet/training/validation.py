@@ -49,7 +49,7 @@ class Validation:
             set_windows: so many windows at once -> how a person asks for them, after "set".
             check_stop: called by all ranks after each batch; may raise.
         """
-        self._training, self._decode = config.training, config.model.heatmap.decode
+        self._training, self._decoder = config.training, config.model.heatmap.decode
         self._model, self._val, self._precision = model, val, precision
         self._learner, self._ranks = learner, ranks
         self._set_windows, self._check_stop = set_windows, check_stop
@@ -85,14 +85,14 @@ class Validation:
                     self._model,
                     val,
                     self._precision,
-                    decoders=[self._decode],
+                    decoders=[self._decoder],
                     on_batch=on_batch,
                     ranks=ranks,
                     parts=EvaluationParts(
                         self._micro, self._memory, set_windows=self._set_windows, note=warn
                     ),
                 )
-        predictions = by_decoder[self._decode]
+        predictions = by_decoder[self._decoder]
         threshold = best_threshold(predictions, threshold_protocol(metrics))
         figures = summarise(predictions, metrics, threshold=threshold)
         self._model.score_threshold = threshold

@@ -16,7 +16,7 @@ _APART_SIGMAS = 2.5
 
 
 def find_peaks(
-    logits: torch.Tensor, count: int, sigma_cells: float, decode: str
+    logits: torch.Tensor, count: int, sigma_cells: float, decoder: str
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The `count` highest local maxima of every map, best first.
 
@@ -28,7 +28,7 @@ def find_peaks(
         logits: `[n, h, w]`, on any device.
         count: K, at least 1.
         sigma_cells: the sigma that the targets were drawn with.
-        decode: name of a decoder.
+        decoder: name of a decoder.
 
     Returns:
         (x, y) in cells, float32 `[n, K, 2]`, NaN where a map has fewer peaks; probabilities float32 `[n, K]`, 0 there.
@@ -44,8 +44,8 @@ def find_peaks(
     # Among equals the decoders take the first cell, `topk` any.
     cells[:, 0] = first
     x, y = cells % width, cells // width
-    xy = _decode_around(logits, x, y, reach, sigma_cells, decode)
-    xy[:, 0] = DECODERS[decode](logits, sigma_cells)
+    xy = _decode_around(logits, x, y, reach, sigma_cells, decoder)
+    xy[:, 0] = DECODERS[decoder](logits, sigma_cells)
     there = torch.isfinite(values)
     xy = torch.where(there[..., None], xy, torch.nan)
     score = torch.where(there, values.sigmoid(), 0.0)
@@ -72,7 +72,7 @@ def _highest_around(values: torch.Tensor, reach: int, dim: int) -> torch.Tensor:
 
 
 def _decode_around(
-    logits: torch.Tensor, x: torch.Tensor, y: torch.Tensor, reach: int, sigma_cells: float, decode: str
+    logits: torch.Tensor, x: torch.Tensor, y: torch.Tensor, reach: int, sigma_cells: float, decoder: str
 ) -> torch.Tensor:
     """Decodes the cells around `[n, K]` cells: (x, y) in cells of the whole map, float32 `[n, K, 2]`."""
     number, height, width = logits.shape
@@ -82,7 +82,7 @@ def _decode_around(
     patch = logits[maps, rows[..., :, None], columns[..., None, :]]
     # A window that was moved in from the border reaches further than that on its other side: to other peaks.
     near = across[..., None, :] & down[..., :, None]
-    found = DECODERS[decode](torch.where(near, patch, _NOTHING), sigma_cells)
+    found = DECODERS[decoder](torch.where(near, patch, _NOTHING), sigma_cells)
     return found + torch.stack([columns[..., 0], rows[..., 0]], dim=-1)
 
 
