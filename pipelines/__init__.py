@@ -1,1 +1,6 @@
-"""Offline: raw material to shards. Imports of tracknet only its contract, label reader and utils."""
+"""Offline: raw material to shards.
+
+Imports of tracknet what a build and its labels look like (`datasets.schema`, `datasets.feature_format`,
+`datasets.sample_json`, `datasets.label_csv`) and `utils`; nothing that reads a build for training. The exception is
+`build_features`, which computes with a network on the frames of a build: it brings `datasets` and `models` together.
+"""

@@ -11,12 +11,11 @@ from pathlib import Path
 
 from pipelines.ball_csv import Asked, BallFile, BallRow, Coordinates, find_coordinates, ranges, read_ball_csv
 from pipelines.reading import read_fault, subfolders
-from pipelines.wording import counted
 from tracknet.datasets.label_csv import FaultKind, LabelFault, ParsedClip, ParsedRow, off_picture
 from tracknet.datasets.schema import FrameLabel
 from tracknet.utils.errors import UserError
 from tracknet.utils.geometry import Size
-from tracknet.utils.naming import natural_key
+from tracknet.utils.naming import counted, natural_key
 from tracknet.utils.video import VIDEO_SUFFIXES, Video
 from tracknet.utils.video_container import VideoError
 from tracknet.utils.video_counts import count_frames, count_packets

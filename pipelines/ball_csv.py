@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pipelines.wording import counted
 from tracknet.datasets.label_csv import (
     FaultKind,
     LabelFault,
@@ -25,6 +24,7 @@ from tracknet.datasets.label_csv import (
 from tracknet.datasets.schema import Visibility
 from tracknet.utils.csv_rows import NoCsvError, finite_number, read_rows
 from tracknet.utils.errors import UserError
+from tracknet.utils.naming import counted
 
 Coordinates = Literal["pixel", "normalised"]
 Asked = Literal["auto", "pixel", "normalised"]

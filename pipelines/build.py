@@ -16,11 +16,11 @@ from pipelines.shard_writer import ShardResult, ShardTask, write_shard
 from pipelines.stage_clips import stage_clips
 from pipelines.staging import clear_staged
 from pipelines.store import Lease, LocalStore
-from pipelines.wording import counted
 from pipelines.workers import Workers
 from tracknet.datasets.label_csv import FaultKind, LabelFault, list_faults
 from tracknet.datasets.schema import Manifest
 from tracknet.utils.errors import Interrupted, RunError
+from tracknet.utils.naming import counted
 from tracknet.utils.progress import Progress
 
 TASKS_AT_ONCE = 256

@@ -81,12 +81,13 @@ def run(argv: Sequence[str]) -> int:
 
     from pipelines.feature_build import FeatureRequest, build_features, bytes_needed, digests
     from pipelines.store import open_store, place_of
-    from pipelines.wording import counted, megabytes
+    from pipelines.wording import megabytes
     from tracknet.datasets import shard_names
     from tracknet.datasets.feature_format import FeatureInfo
     from tracknet.datasets.frames_ahead import FramesAhead
     from tracknet.datasets.index_file import as_rows, read_index
     from tracknet.models.precision import Precision, resolve_device
+    from tracknet.utils.naming import counted
 
     if args.out is None and is_url(args.shards):
         raise UserError(
@@ -164,7 +165,8 @@ def _result(request: FeatureRequest, report: FeatureReport, overrides: Sequence[
     import shlex
     from pathlib import Path
 
-    from pipelines.wording import counted, megabytes
+    from pipelines.wording import megabytes
+    from tracknet.utils.naming import counted
 
     manifest = report.manifest
     out = str(request.out) if isinstance(request.out, Path) else shown(request.out)

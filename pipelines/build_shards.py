@@ -129,8 +129,8 @@ def run(argv: list[str]) -> int:
     from pipelines.request import BuildRequest, prepare
     from pipelines.store import open_store, place_of
     from pipelines.summary import describe_plan, describe_result, size_warnings
-    from pipelines.wording import counted
     from tracknet.utils.config import load_config
+    from tracknet.utils.naming import counted
 
     check_executor(args.executor, args.workers, args.scheduler)
     config = load_config(data=args.data, model=args.model, overrides=_overrides(args))

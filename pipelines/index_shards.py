@@ -39,12 +39,11 @@ def run(argv: Sequence[str]) -> int:
     args = _parser().parse_intermixed_args(list(argv))
     from pipelines.foreign import read_foreign, split_of
     from pipelines.publish import index_bytes, make_manifest, sort_rows
-    from pipelines.wording import counted
     from tracknet.datasets.schema import INDEX_NAME, MANIFEST_NAME, is_shard_name
     from tracknet.utils.config import load_config
     from tracknet.utils.files import replace_file
     from tracknet.utils.geometry import Size
-    from tracknet.utils.naming import natural_key
+    from tracknet.utils.naming import counted, natural_key
     from tracknet.utils.progress import Progress
 
     folder = args.folder
@@ -84,7 +83,8 @@ def run(argv: Sequence[str]) -> int:
 
 
 def _splits(manifest: Manifest) -> str:
-    from pipelines.wording import counted, listed_games
+    from pipelines.wording import listed_games
+    from tracknet.utils.naming import counted
 
     return "\n".join(
         f"  {split}: {counted(part['frames'], 'frame')}, {counted(part['clips'], 'clip')} "

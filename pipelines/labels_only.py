@@ -20,9 +20,9 @@ from pipelines.build_folder import BuildFolder, NotedShard
 from pipelines.publish import build_id, index_bytes, make_manifest, sort_rows
 from pipelines.request import Prepared
 from pipelines.shard_writer import ShardTask, label_columns
-from pipelines.wording import counted
 from tracknet.utils.errors import UserError, shorten
 from tracknet.utils.files import hash_stream
+from tracknet.utils.naming import counted
 
 _LISTED = 20
 

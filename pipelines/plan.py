@@ -13,11 +13,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.wording import counted
 from tracknet.datasets.schema import FrameLabel, LabelledClip, frame_key
 from tracknet.utils.errors import UserError
 from tracknet.utils.geometry import Size
-from tracknet.utils.naming import find_game, natural_key
+from tracknet.utils.naming import counted, find_game, natural_key
 from tracknet.utils.tar_header import USTAR_NAME_BYTES
 
 _LONGEST_SUFFIX = len(".json")

@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from pipelines.build_folder import FinishedShard, Task
 from pipelines.store import NO_ROOM, Store
-from pipelines.wording import counted, megabytes
+from pipelines.wording import megabytes
 from tracknet.utils.errors import RunError
+from tracknet.utils.naming import counted
 
 _WHY = {
     errno.ENOSPC: "the disk is full",

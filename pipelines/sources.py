@@ -12,11 +12,10 @@ from pathlib import Path
 from pipelines import annotated_video, tracknet_folders
 from pipelines.ball_csv import Asked
 from pipelines.reading import subfolders
-from pipelines.wording import counted
 from tracknet.datasets.label_csv import LabelFault, ParsedClip, Policy, settle
 from tracknet.datasets.schema import LabelledClip
 from tracknet.utils.errors import UserError
-from tracknet.utils.naming import did_you_mean
+from tracknet.utils.naming import counted, did_you_mean
 
 AUTO = "auto"
 

@@ -10,10 +10,11 @@ from pathlib import Path
 from pipelines.build import BuildReport
 from pipelines.plan import Plan
 from pipelines.request import Prepared
-from pipelines.wording import counted, listed_games, megabytes
+from pipelines.wording import listed_games, megabytes
 from tracknet.datasets.schema import Manifest
 from tracknet.utils.config import load_config
 from tracknet.utils.geometry import Size
+from tracknet.utils.naming import counted
 from tracknet.utils.settings import DataConfig
 
 BALL_PX, BALL_LINES = 5.0, 720

@@ -26,13 +26,12 @@ from pathlib import Path
 
 from pipelines.pool import usable_cpus
 from pipelines.rally.clips import Request, cannot_write, clip_folder, is_whole, write_clips
-from pipelines.wording import counted
 from tracknet.datasets.label_csv import LABEL_NAME, parse_clip
 from tracknet.datasets.schema import Status, Visibility
 from tracknet.utils.errors import UserError, cli_main
 from tracknet.utils.files import write_json
 from tracknet.utils.geometry import Size
-from tracknet.utils.naming import program
+from tracknet.utils.naming import counted, program
 from tracknet.utils.progress import Progress
 from tracknet.utils.signals import Interrupts
 

@@ -7,11 +7,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from pipelines.reading import read_fault, subfolders
-from pipelines.wording import counted
 from tracknet.datasets.label_csv import LABEL_NAME, FaultKind, LabelFault, ParsedClip, parse_clip
 from tracknet.utils.geometry import Size
 from tracknet.utils.images import IMAGE_SUFFIXES, ImageError, image_size
-from tracknet.utils.naming import natural_key
+from tracknet.utils.naming import counted, natural_key
 
 DRAWING = f"ROOT/game1/Clip1/0000.jpg ... and ROOT/game1/Clip1/{LABEL_NAME}"
 

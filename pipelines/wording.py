@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tracknet.utils.naming import counted as counted
+from tracknet.utils.naming import counted
 
 LISTED_GAMES = 6
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -33,6 +34,7 @@ OF_THE_PIPELINES = (
 # It computes with a network on the frames of a build: the command brings the readers and the models together with
 # `pipelines.feature_build`, which like all other pipelines knows neither.
 MAY_COMPUTE = "pipelines.build_features"
+OF_THE_ONE_THAT_COMPUTES = ("tracknet.datasets", "tracknet.models")
 
 
 def name_of(path: Path) -> str:
@@ -84,9 +86,8 @@ def test_imports_run_one_way(path: Path) -> None:
     if name.startswith("pipelines"):
         allowed = OF_THE_PIPELINES
         if name == MAY_COMPUTE:
-            allowed += ("tracknet.datasets", "tracknet.models")
-        wrong = {other for other in ours if not (other + ".").startswith(tuple(f"{n}." for n in allowed))}
-        assert not wrong
+            allowed += OF_THE_ONE_THAT_COMPUTES
+        assert not {other for other in ours if not any(is_of(other, name) for name in allowed)}
         return
     # The installed command reaches the pipelines by name, and only when asked for them.
     assert not pipelines
@@ -97,6 +98,22 @@ def test_imports_run_one_way(path: Path) -> None:
     assert not above
     if layer != "scripts":
         assert "tracknet.train" not in ours
+
+
+def is_of(name: str, package: str) -> bool:
+    return f"{name}.".startswith(f"{package}.")
+
+
+def test_the_pipelines_say_what_they_import() -> None:
+    pipelines = [path for path in MODULES if name_of(path).startswith("pipelines")]
+    imports = {name_of(path): set(imported_by(path)) for path in pipelines}
+    own = {MAY_COMPUTE: imports.pop(MAY_COMPUTE)}
+    for known, users in ((OF_THE_PIPELINES, imports), (OF_THE_ONE_THAT_COMPUTES, own)):
+        used = set().union(*users.values())
+        assert not [name for name in known if not any(is_of(other, name) for other in used)]
+    text = ast.get_docstring(ast.parse((CHECKOUT / "pipelines" / "__init__.py").read_text())) or ""
+    told = {f"tracknet.{name}" for name in re.findall(r"`([\w.]+)`", text)}
+    assert told == {*OF_THE_PIPELINES, *OF_THE_ONE_THAT_COMPUTES, f"tracknet.{MAY_COMPUTE.split('.')[1]}"}
 
 
 def test_the_reader_of_imports_sees_them_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

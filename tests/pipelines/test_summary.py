@@ -9,11 +9,12 @@ import pytest
 
 from pipelines.build import BuildReport
 from pipelines.summary import describe_result, size_warnings
-from pipelines.wording import counted, listed_games
+from pipelines.wording import listed_games
 from tracknet.datasets.schema import Manifest, ShardEntry
 from tracknet.models.decoders.build import build_decoder
 from tracknet.utils.config import load_config
 from tracknet.utils.geometry import Size
+from tracknet.utils.naming import counted
 
 
 @pytest.mark.parametrize("source", [Size(1280, 720), Size(1920, 1080), Size(3840, 2160), Size(960, 540)])
