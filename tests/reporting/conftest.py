@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -57,6 +60,20 @@ def make_predictions(clips: int = 3, frames: int = 40, *, seed: int = 0, games: 
         "height": np.full(count, 720),
         "outcome": outcome,
     }
+
+
+def check_policy(page: str) -> None:
+    """Nothing but the page's one script and one style may run, and nothing comes from elsewhere."""
+    policy = re.search(r'Content-Security-Policy" content="([^"]+)"', page)
+    assert policy
+    for tag in ("script", "style"):
+        (content,) = re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+        assert f"{tag}-src &#x27;sha256-{digest}&#x27;;" in policy[1]
+    assert "default-src &#x27;none&#x27;" in policy[1] and "unsafe" not in policy[1]
+    markup = re.sub(r"<(script|style)\b.*?</\1>", "", page, flags=re.DOTALL)
+    assert not re.search(r"\b(https?:)?//\w", markup)
+    assert not re.search(r"<\w+[^>]*\s(style|on\w+)=", markup)
 
 
 @pytest.fixture

@@ -1,18 +1,22 @@
-"""The report in a browser, used as a person would: mouse, keyboard, phone; nothing fetched, nothing thrown."""
+"""The pages in a browser, used as a person would: mouse, keyboard, phone; nothing fetched, nothing thrown."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from tests.reporting.conftest import Columns, make_predictions
 from tests.reporting.webdriver import Browser
+from tracknet.reporting.dataset_page import dataset_page
 from tracknet.reporting.outcomes import worst_frames
 from tracknet.reporting.pictures import frame_picture
+from tracknet.reporting.sample_sheet import ShownFrame
 
 KINDS = "#gallery .shot b"
 CURSOR = "return +document.getElementById('trace-canvas').getAttribute('aria-valuenow')"
@@ -260,3 +264,41 @@ def test_hostile_names_are_text(browser: Browser, render_page: Callable[..., Pat
         assert evil in page.text("#box-name")
         assert page.run("return document.title") == "quickstart · val"
         assert page.run("return document.querySelectorAll('img[src=x]').length") == 0
+
+
+def test_the_frames_of_a_dataset_are_filtered_and_enlarged(browser: Browser, tmp_path: Path):
+    evil = "<img src=x onerror=\"document.title = 'broken'\">"
+    picture = np.full((108, 192, 3), 90, np.uint8)
+    picture[60, 100] = (255, 0, 0)
+    frame = ShownFrame(
+        key="game1_Clip1_0003",
+        split="train",
+        game=evil,
+        clip="Clip1",
+        visibility="1 clear",
+        status="hit",
+        xy_px=(100.0, 60.0),
+        frame_xy_px=(669.5, 401.5),
+        image=picture,
+        file=cv2.imencode(".png", picture[..., ::-1])[1].tobytes(),
+    )
+    absent = replace(frame, key="game1_Clip1_0004", visibility="0 absent", xy_px=None, frame_xy_px=None)
+    path = tmp_path / "frames.html"
+    path.write_text(dataset_page("two frames", "figures", [evil], [frame, absent]), encoding="utf-8")
+    for page in watched(browser, path):
+        assert page.text("#count") == "2 of 2 frames"
+        assert page.text(".warnings li") == evil
+        assert page.run("return document.querySelectorAll('.card .ring').length") == 1
+        page.select("#visibility", "1 clear")
+        assert page.text("#count") == "1 of 2 frames"
+        page.click(".card")
+        assert "ball at 669.5, 401.5" in page.text("#what")
+        middle = """
+            const copy = new OffscreenCanvas(1, 1).getContext('2d', {willReadFrequently: true});
+            copy.drawImage(document.getElementById('close'), 120, 120, 1, 1, 0, 0, 1, 1);
+            const rgba = [...copy.getImageData(0, 0, 1, 1).data];"""
+        page.wait(f"{middle} return rgba[3] > 0")
+        assert page.run(f"{middle} return rgba") == [255, 0, 0, 255]
+        page.press("Escape")
+        assert not page.run("return document.getElementById('large').open")
+        assert page.run("return document.title") == "two frames"

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import html
-import json
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
+from html import escape
 from typing import Any
 
+from tracknet.reporting.markup import data_uri, json_block
+from tracknet.reporting.page_template import asset, filled_page
 from tracknet.reporting.sample_sheet import ShownFrame
 
 
@@ -21,22 +20,17 @@ def dataset_page(title: str, summary: str, warnings: Sequence[str], frames: Sequ
         warnings: as `dataset_warnings` gives them.
         frames: to show, with their labels drawn over them by the browser.
     """
-    template = files("tracknet.reporting").joinpath("dataset_page.html").read_text(encoding="utf-8")
-    data = json.dumps({"frames": [_plain(frame) for frame in frames]})
-    # Names come from the data set, which is not trusted: none may end the element.
-    values = {
-        "TITLE": html.escape(title),
-        "SUMMARY": html.escape(summary),
-        "WARNINGS": "".join(f"<li>{html.escape(warning)}</li>" for warning in warnings),
-        "DATA": data.replace("<", "\\u003c").replace("&", "\\u0026"),
+    parts = {
+        "title": escape(title),
+        "summary": escape(summary),
+        "warnings": "".join(f"<li>{escape(warning)}</li>" for warning in warnings),
+        "data": json_block("data", {"frames": [_plain(frame) for frame in frames]}),
     }
-    head, *parts = template.split("{{")
-    return head + "".join(values[name] + rest for name, _, rest in (part.partition("}}") for part in parts))
+    return filled_page("dataset.html", parts, styles=[asset("dataset.css")], scripts=["dataset.js"])
 
 
 def _plain(frame: ShownFrame) -> Mapping[str, Any]:
     height, width = frame.image.shape[:2]
-    kind = "jpeg" if frame.file.startswith(b"\xff\xd8") else "png"
     return {
         "key": frame.key,
         "split": frame.split,
@@ -48,5 +42,5 @@ def _plain(frame: ShownFrame) -> Mapping[str, Any]:
         "frameXy": frame.frame_xy_px,
         "width": width,
         "height": height,
-        "src": f"data:image/{kind};base64,{base64.b64encode(frame.file).decode()}",
+        "src": data_uri(frame.file),
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -97,11 +96,7 @@ def json_block(identity: str, value: Any) -> str:
     return f'<script type="application/json" id="{escape(identity)}">{text}</script>'
 
 
-def content_hash(text: str) -> str:
-    """The hash by which a content security policy admits one inline script or style: `'sha256-...'`."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
-
-
-def data_uri(jpeg: bytes) -> str:
-    """A JPEG file as an address that holds it."""
-    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
+def data_uri(picture: bytes) -> str:
+    """A JPEG or PNG file as an address that holds it."""
+    kind = "jpeg" if picture.startswith(b"\xff\xd8") else "png"
+    return f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from html import escape
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,7 @@ from tracknet.reporting.breakdown_tables import breakdowns
 from tracknet.reporting.charts import chart_styles
 from tracknet.reporting.comparison import align, comparison_section
 from tracknet.reporting.findings import findings
-from tracknet.reporting.markup import content_hash, json_block, optimism_mark, sentence
+from tracknet.reporting.markup import json_block, optimism_mark, sentence
 from tracknet.reporting.outcomes import FOUND, Frames, disagreements, worst_frames
 from tracknet.reporting.overview import (
     about,
@@ -30,6 +28,7 @@ from tracknet.reporting.overview import (
     outcome_bar,
 )
 from tracknet.reporting.page_data import page_data, picture_budget
+from tracknet.reporting.page_template import asset, filled_page
 from tracknet.reporting.pictures import FramePicture
 from tracknet.utils.files import finite_or_none, replace_file
 
@@ -94,28 +93,8 @@ def write_report(
         "provenance": sections.provenance(report),
         "data": json_block("data", data),
     }
-    replace_file(path, _page(parts).encode())
-
-
-def _page(parts: Mapping[str, str]) -> str:
-    """The template filled in. Values are put in once and never searched for further marks."""
-    style = chart_styles() + _asset("report.css")
-    script = "\n".join(['"use strict";', *(_asset(name) for name in _SCRIPTS)])
-    script = f"(() => {{\n{script}}})();\n"
-    whole = {
-        **parts,
-        "style": style,
-        "script": script,
-        "policy": escape(
-            f"default-src 'none'; script-src {content_hash(script)}; style-src {content_hash(style)}; "
-            "img-src data:; base-uri 'none'; form-action 'none'"
-        ),
-    }
-    return re.sub(r"\{\{(\w+)\}\}", lambda mark: whole[mark[1]], _asset("report.html"))
-
-
-def _asset(name: str) -> str:
-    return (files("tracknet.reporting") / "assets" / name).read_text("utf-8")
+    styles = [chart_styles(), asset("report.css")]
+    replace_file(path, filled_page("report.html", parts, styles=styles, scripts=_SCRIPTS).encode())
 
 
 def _plain(value: Any) -> Any:

@@ -1,70 +1,3 @@
-<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'">
-<title>{{TITLE}}</title>
-<style>
-:root { color-scheme: light dark; --page: #f6f7f8; --card: #fff; --text: #17191c; --soft: #5a6068; --line: #d5d9de; --accent: #0b66c3; --warn: #8a4b00; }
-@media (prefers-color-scheme: dark) { :root:not([data-theme=light]) { --page: #121416; --card: #1c1f23; --text: #e8eaed; --soft: #a0a7b0; --line: #343a41; --accent: #78b7ff; --warn: #ffbe6b; } }
-:root[data-theme=light] { color-scheme: light; }
-:root[data-theme=dark] { color-scheme: dark; --page: #121416; --card: #1c1f23; --text: #e8eaed; --soft: #a0a7b0; --line: #343a41; --accent: #78b7ff; --warn: #ffbe6b; }
-* { box-sizing: border-box; }
-body { margin: 0; background: var(--page); color: var(--text); font: 15px/1.45 system-ui, sans-serif; }
-header, main { max-width: 1500px; margin: 0 auto; padding: 0 16px; }
-h1 { font-size: 1.25rem; margin: 16px 0 8px; overflow-wrap: anywhere; }
-details { margin: 8px 0; }
-pre { overflow-x: auto; background: var(--card); border: 1px solid var(--line); border-radius: 6px; padding: 10px; font-size: 12px; }
-ul.warnings { color: var(--warn); margin: 8px 0; padding-left: 20px; overflow-wrap: anywhere; }
-.bar { position: sticky; top: 0; z-index: 1; display: flex; flex-wrap: wrap; gap: 8px 14px; align-items: center; padding: 10px 0; background: var(--page); border-bottom: 1px solid var(--line); }
-label { display: inline-flex; gap: 6px; align-items: center; }
-select, button { font: inherit; color: inherit; background: var(--card); border: 1px solid var(--line); border-radius: 6px; padding: 6px 10px; min-height: 36px; max-width: 45vw; }
-:focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
-#count { color: var(--soft); }
-#grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 300px), 1fr)); gap: 12px; padding: 14px 0 40px; }
-.card { display: block; width: 100%; max-width: none; padding: 0; overflow: hidden; text-align: left; cursor: zoom-in; }
-.pic { position: relative; display: block; line-height: 0; }
-.pic img { width: 100%; height: auto; }
-.pic svg { position: absolute; inset: 0; width: 100%; height: 100%; }
-.ring { fill: none; stroke: #50ff50; stroke-width: 2; vector-effect: non-scaling-stroke; }
-.plain .ring { display: none; }
-.words { display: block; padding: 8px 10px; font-size: 13px; overflow-wrap: anywhere; }
-.words small { color: var(--soft); display: block; }
-dialog { width: min(96vw, 1200px); max-height: 96vh; border: 1px solid var(--line); border-radius: 10px; background: var(--card); color: var(--text); padding: 12px; overflow: auto; }
-dialog::backdrop { background: #000b; }
-.views { display: grid; grid-template-columns: 2fr 1fr; gap: 10px; align-items: start; }
-@media (max-width: 700px) { .views { grid-template-columns: 1fr; } }
-canvas { width: 100%; image-rendering: pixelated; background: #000; border-radius: 4px; }
-.foot { display: flex; flex-wrap: wrap; gap: 8px; align-items: center; margin-top: 10px; }
-.foot p { flex: 1 1 220px; margin: 0; overflow-wrap: anywhere; }
-</style>
-</head>
-<body>
-<header>
-<h1>{{TITLE}}</h1>
-<ul class="warnings">{{WARNINGS}}</ul>
-<details><summary>Figures</summary><pre tabindex="0">{{SUMMARY}}</pre></details>
-</header>
-<main>
-<div class="bar">
-<label>Split <select id="split"></select></label>
-<label>Game <select id="game"></select></label>
-<label>Ball <select id="visibility"></select></label>
-<label><input type="checkbox" id="labels" checked> labels (l)</label>
-<button id="theme" type="button">dark / light</button>
-<span id="count" role="status"></span>
-</div>
-<div id="grid"></div>
-</main>
-<dialog id="large" aria-labelledby="what">
-<div class="views"><span class="pic" id="whole"></span><canvas id="close" width="240" height="240" role="img" aria-label="close-up of the ball"></canvas></div>
-<div class="foot"><p id="what"></p><button id="before" type="button">&larr; before</button><button id="next" type="button">next &rarr;</button><button id="shut" type="button">close (Esc)</button></div>
-</dialog>
-<noscript>This page needs JavaScript to show its frames.</noscript>
-<script type="application/json" id="data">{{DATA}}</script>
-<script>
-"use strict";
 const frames = JSON.parse(document.getElementById("data").textContent).frames;
 const $ = (id) => document.getElementById(id);
 const SVG = "http://www.w3.org/2000/svg";
@@ -189,6 +122,3 @@ $("theme").addEventListener("click", () => {
   root.dataset.theme = dark ? "light" : "dark";
 });
 fill();
-</script>
-</body>
-</html>
