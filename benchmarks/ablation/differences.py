@@ -15,7 +15,8 @@ import numpy.typing as npt
 from benchmarks.ablation.records import Measured
 from tracknet.training.metrics import chosen_protocols
 from tracknet.training.metrics.bootstrap import RESAMPLES, clip_weights, interval
-from tracknet.training.metrics.counts import OUTCOMES, ratios
+from tracknet.training.metrics.counts import ratios
+from tracknet.utils.outcome import OUTCOMES
 
 (_WASB,) = chosen_protocols(["wasb"])
 

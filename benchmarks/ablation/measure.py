@@ -16,11 +16,11 @@ from benchmarks.models import window_gflops, window_seconds
 from tracknet.models.model import TrackNet
 from tracknet.models.model_folder import resolve_model_folder
 from tracknet.models.precision import Precision, resolve_device
-from tracknet.training.metrics.counts import OUTCOMES
 from tracknet.training.run_folder import RunFolder
 from tracknet.utils.environment import describe_environment
 from tracknet.utils.errors import RunError
 from tracknet.utils.files import write_json
+from tracknet.utils.outcome import OUTCOMES
 from tracknet.utils.settings import Config
 
 PROTOCOLS = ("wasb", "tracknetv2", "design")

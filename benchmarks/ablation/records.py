@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.ablation.plan import NOT_COMPARED, Request
-from tracknet.training.metrics.counts import OUTCOMES
 from tracknet.utils.config import to_plain
 from tracknet.utils.errors import UserError
+from tracknet.utils.outcome import OUTCOMES
 
 # A folder of the same weights on one machine, by --weights, and their name on another.
 BACKBONE = "model.backbone.name"

@@ -22,7 +22,7 @@ def make_predictions(clips: int = 3, frames: int = 40, *, seed: int = 0, games: 
     """Balls on arcs, found within a pixel or two but for known failures; every ninth frame has no ball.
 
     In every clip frames 10..14 are missed, frame 20 is 60 px off, and the empty frame 27 has a false alarm.
-    `outcome` is in the metrics' codes: 0 tp, 1 tn, 2 fp1, 3 fp2, 4 fn.
+    `outcome` is in the codes of `Outcome`: 0 tp, 1 tn, 2 fp1, 3 fp2, 4 fn.
     """
     rng = np.random.default_rng(seed)
     count = clips * frames

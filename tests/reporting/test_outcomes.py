@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tracknet.reporting.outcomes import (
-    EMPTY,
-    FALSE_ALARM,
-    FOUND,
-    MISSED,
-    NEAR_MISS,
-    Frames,
-    disagreements,
-    worst_frames,
-)
+from tracknet.reporting.outcomes import OUTCOME_NAMES, Frames, disagreements, worst_frames
+from tracknet.reporting.page_template import asset
+from tracknet.utils.outcome import Outcome
 
 NAN = float("nan")
-TP, TN, FP1, FP2, FN = range(5)
+TP, TN, FP1, FP2, FN = Outcome
 
 
 def table(rows: list[tuple]) -> dict[str, np.ndarray]:
@@ -42,7 +37,7 @@ def table(rows: list[tuple]) -> dict[str, np.ndarray]:
     }
 
 
-def test_columns_with_nulls_and_the_metrics_codes():
+def test_columns_with_nulls():
     frames = Frames.of(
         table(
             [
@@ -55,10 +50,22 @@ def test_columns_with_nulls_and_the_metrics_codes():
             ]
         )
     )
-    assert frames.outcome.tolist() == [FOUND, MISSED, FALSE_ALARM, EMPTY, NEAR_MISS, EMPTY]
+    assert frames.outcome.tolist() == [TP, FN, FP2, TN, FP1, TN]
     assert frames.error_px == pytest.approx([3.0, NAN, NAN, NAN, 30.0, NAN], nan_ok=True)
     assert frames.status.tolist() == [-1] * 6, "a column that is not there is all nulls"
     assert [rows.tolist() for rows in frames.rows_of_clips()] == [[0, 1, 3, 4, 5], [2]]
+
+
+def test_the_page_knows_the_same_codes():
+    line = next(line for line in asset("store.js").splitlines() if line.startswith("const FOUND"))
+    codes = {name: int(code) for name, code in re.findall(r"(\w+) = (\d)", line)}
+    assert codes == {"FOUND": TP, "EMPTY": TN, "NEAR": FP1, "ALARM": FP2, "MISSED": FN}
+    tones = dict(re.findall(r"\.o(\d) \{ fill: var\(--(\w+)\)", asset("report.css")))
+    assert tones == {str(code): name.lower() for name, code in codes.items()}
+    assert re.findall(r"outcome: \[(.*)\]\.map", asset("trace.js")) == [
+        ", ".join(f'"{name.lower()}"' for name in sorted(codes, key=codes.__getitem__))
+    ]
+    assert set(OUTCOME_NAMES) == set(Outcome)
 
 
 def test_no_frames_have_no_outcomes():
@@ -109,7 +116,7 @@ def test_any_rows_are_listed_once_failures_before_found_ones(rows: list, limit: 
     data = table([(clip, n, 100 + x, 100.0, s, 1, code) for n, (clip, x, s, code) in enumerate(rows)])
     chosen = worst_frames(data, limit)
     outcome = Frames.of(data).outcome
-    assert len(chosen) == len(set(chosen)) == min(limit, int((outcome != EMPTY).sum()))
-    is_found = outcome[chosen] == FOUND
+    assert len(chosen) == len(set(chosen)) == min(limit, int((outcome != TN).sum()))
+    is_found = outcome[chosen] == TP
     assert np.all(np.diff(is_found.astype(int)) >= 0)
-    assert EMPTY not in outcome[chosen]
+    assert TN not in outcome[chosen]

@@ -59,11 +59,11 @@ def watched(browser: Browser, path: Path) -> Iterator[Browser]:
 
 def test_filters_and_sorts_frames(page: Browser):
     assert len(page.texts(KINDS)) == 21
-    page.click('#chips [data-kind="2"]')
+    page.click('#chips [data-kind="4"]')
     assert set(page.texts(KINDS)) == {"missed"} and len(page.texts(KINDS)) == 15
     assert page.text("#shown") == "15 of 15 frames"
-    assert page.run("return document.activeElement.dataset.kind") == "2", "the keyboard stays on the chip"
-    page.click('#chips [data-kind="1"]')
+    assert page.run("return document.activeElement.dataset.kind") == "4", "the keyboard stays on the chip"
+    page.click('#chips [data-kind="2"]')
     assert page.texts(KINDS) == ["near miss"] * 3
     page.click('#chips [data-kind="all"]')
     page.select("#by-game", "game2")

@@ -14,7 +14,6 @@ import pytest
 from tests.reporting.conftest import Columns, check_policy, make_predictions
 from tracknet.reporting.outcomes import worst_frames
 from tracknet.reporting.pictures import FramePicture, frame_picture
-from tracknet.utils.errors import UserError
 from tracknet.utils.geometry import Size
 
 Render = Callable[..., Path]
@@ -165,10 +164,10 @@ def test_the_scripts_data_holds_every_frame(render_page: Render, metrics: dict, 
     assert clip["frames"] == {"from": 0} and clip["size"] == [1280, 720]
     assert clip["x"] == [round(float(value) * 10) for value in predictions["x_px"][40:80]]
     assert clip["tx"][9] is None and clip["tx"][10] == round(float(predictions["true_x_px"][50]) * 10)
-    assert clip["outcome"][9:16] == "4222220" and clip["outcome"][20] == "1" and clip["outcome"][27] == "3"
+    assert clip["outcome"][9:16] == "1444440" and clip["outcome"][20] == "2" and clip["outcome"][27] == "3"
     assert clip["status"][:2] == "-0" and len(clip["visibility"]) == 40
     kinds = [data["clips"][c]["outcome"][place] for c, place, _ in data["entries"][:6]]
-    assert kinds == ["2", "1", "3", "2", "1", "3"]
+    assert kinds == ["4", "2", "3", "4", "2", "3"]
 
 
 def test_frames_in_no_order_with_gaps_keep_their_numbers(
@@ -298,15 +297,6 @@ def test_comparison_counts_who_is_right(render_page: Render, metrics: dict, pred
     assert data["clips"][0]["b_outcome"][10:15] == "00000"
     listed = {(clip, place) for clip, place, _ in data["entries"]}
     assert {(0, 1), (0, 2), (0, 12)} <= listed
-
-
-def test_other_frames_are_refused_with_their_names(render_page: Render, metrics: dict, predictions: Columns):
-    b = {name: column[1:] for name, column in predictions.items()}
-    with pytest.raises(UserError, match=r"1 only in A, such as game1_Clip0_0000"):
-        render_page(metrics, predictions, (), {"predictions": b})
-    b = {name: column[::-1] for name, column in predictions.items()}
-    with pytest.raises(UserError, match="another order"):
-        render_page(metrics, predictions, (), {"predictions": b})
 
 
 def test_pictures_of_unknown_frames_do_no_harm(render_page: Render, metrics: dict, predictions: Columns):

@@ -16,6 +16,7 @@ from tests.scripts.evaluations import FILES, Evaluated, evaluated_as, files, met
 from tests.training.conftest import records
 from tracknet.scripts import evaluate
 from tracknet.utils.errors import EXIT_DONE
+from tracknet.utils.outcome import OUTCOMES, Outcome
 
 
 @pytest.fixture(scope="module")
@@ -79,10 +80,9 @@ def test_the_page_has_all_frames_but_those_that_rightly_have_nothing(
 
 
 def test_outcomes_on_the_page_are_the_main_protocols(evaluated: Evaluated, report: dict[str, Any]):
-    """0 found, 1 near miss, 2 missed, 3 false alarm, 4 no ball."""
     codes = "".join(clip["outcome"] for clip in page_data(evaluated.out)["clips"])
-    counted = [report["protocols"]["wasb"][name] for name in ("tp", "fp1", "fn", "fp2", "tn")]
-    assert [codes.count(code) for code in "01234"] == counted
+    wasb = report["protocols"]["wasb"]
+    assert [codes.count(str(outcome.value)) for outcome in Outcome] == [wasb[name] for name in OUTCOMES]
 
 
 def test_the_predictions_of_an_evaluation(evaluated: Evaluated):
@@ -143,7 +143,7 @@ def test_false_alarms_are_shown_though_the_protocol_leaves_their_frames_out(
     report = metrics(tmp_path / "out")
     assert (report["protocols"]["design"]["fp2"], report["false_alarms"]["false_alarms"]) == (0, 2)
     codes = "".join(clip["outcome"] for clip in page_data(tmp_path / "out")["clips"])
-    assert (codes.count("3"), codes.count("4")) == (2, 0)
+    assert (codes.count(str(Outcome.FP2.value)), codes.count(str(Outcome.TN.value))) == (2, 0)
     assert (
         "the frames left out of its figures are shown here" in (tmp_path / "out" / "report.html").read_text()
     )

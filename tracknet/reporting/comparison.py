@@ -9,31 +9,8 @@ from typing import Any
 from tracknet.reporting.charts import Interval, interval_chart
 from tracknet.reporting.markup import DASH, interval, number, plain, real, sentence, tag
 from tracknet.reporting.outcomes import Frames, disagreements
-from tracknet.utils.errors import UserError
 
-_SHOWN_PROBLEMS = 5
 _SHARES = ("f1", "precision", "recall", "accuracy", "ap")
-
-
-def align(frames: Frames, other: Frames) -> None:
-    """Makes sure that two prediction files are about the same frames in the same order.
-
-    Raises:
-        UserError: they are not; says which keys differ.
-    """
-    if frames.key == other.key:
-        return
-    only_a, only_b = set(frames.key) - set(other.key), set(other.key) - set(frames.key)
-    problems = [
-        f"{len(keys):,} only in {name}, such as {', '.join(sorted(keys)[:_SHOWN_PROBLEMS])}"
-        for name, keys in (("A", only_a), ("B", only_b))
-        if keys
-    ]
-    raise UserError(
-        "the two prediction files are not about the same frames",
-        problems=problems or ["the frames are the same, but in another order or more than once"],
-        remedy="predict the same split of the same build with both models, sorted by game, clip and frame",
-    )
 
 
 def comparison_section(comparison: Mapping[str, Any], a: Frames | None, b: Frames | None) -> str:

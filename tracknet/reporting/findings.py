@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from tracknet.reporting.markup import interval
-from tracknet.reporting.outcomes import FALSE_ALARM, FOUND, MISSED, NEAR_MISS, Frames
+from tracknet.reporting.outcomes import Frames
 from tracknet.utils.naming import counted
+from tracknet.utils.outcome import Outcome
 
 # A group says something from this many balls on, and when its recall is this far below that of all.
 _FEWEST_BALLS = 10
@@ -70,7 +71,7 @@ def _weak_groups(report: Mapping[str, Any]) -> list[str]:
 def _gap(frames: Frames) -> list[str]:
     """The longest run of frames of one clip without a detection although the ball was there."""
     clip = frames.clip_ids()
-    missed = frames.outcome == MISSED
+    missed = frames.outcome == Outcome.FN
     follows = np.zeros(len(frames), bool)
     follows[1:] = missed[1:] & missed[:-1] & (np.diff(clip) == 0) & (np.diff(frames.frame) == 1)
     starts = np.flatnonzero(missed & ~follows)
@@ -89,8 +90,8 @@ def _gap(frames: Frames) -> list[str]:
 
 
 def _jumps(frames: Frames) -> list[str]:
-    far = (frames.outcome == NEAR_MISS) & (frames.error_px > _JUMP_PX)
-    detections = int(np.isin(frames.outcome, (FOUND, NEAR_MISS)).sum())
+    far = (frames.outcome == Outcome.FP1) & (frames.error_px > _JUMP_PX)
+    detections = int(np.isin(frames.outcome, (Outcome.TP, Outcome.FP1)).sum())
     if not far.any():
         return []
     worst = int(np.argmax(np.where(far, frames.error_px, -1.0)))
@@ -102,7 +103,7 @@ def _jumps(frames: Frames) -> list[str]:
 
 
 def _false_alarms(frames: Frames) -> list[str]:
-    alarms = np.flatnonzero(frames.outcome == FALSE_ALARM)
+    alarms = np.flatnonzero(frames.outcome == Outcome.FP2)
     if not len(alarms):
         return []
     surest = int(alarms[np.argmax(frames.score[alarms])])

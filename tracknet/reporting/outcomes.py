@@ -9,14 +9,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tracknet.utils.outcome import Outcome
+
 Outcomes = npt.NDArray[np.int8]
 
-FOUND, NEAR_MISS, MISSED, FALSE_ALARM, EMPTY = range(5)
-OUTCOME_NAMES = ("found", "near miss", "missed", "false alarm", "no ball")
-# The codes of a prediction's column `outcome`, as the metrics count them: tp, tn, fp1, fp2, fn.
-_OF_COUNTED = {0: FOUND, 1: EMPTY, 2: NEAR_MISS, 3: FALSE_ALARM, 4: MISSED}
+OUTCOME_NAMES = {
+    Outcome.TP: "found",
+    Outcome.FP1: "near miss",
+    Outcome.FN: "missed",
+    Outcome.FP2: "false alarm",
+    Outcome.TN: "no ball",
+}
+"""In the order in which a reader meets them."""
 # The kinds of failure in the order in which they take turns among the worst frames.
-_FAILURES = (MISSED, NEAR_MISS, FALSE_ALARM)
+_FAILURES = (Outcome.FN, Outcome.FP1, Outcome.FP2)
 # Of frames this near in time one is enough: they show the same failure.
 _BLOCK_FRAMES = 8
 _ABSENT_STATUS = -1
@@ -37,7 +43,7 @@ class Frames:
         visibility: int64 `[N]`.
         status: int64 `[N]`, -1 where unknown.
         size: int64 `[N, 2]`, (width, height) of the frame.
-        outcome: int8 `[N]`, FOUND, NEAR_MISS, MISSED, FALSE_ALARM or EMPTY.
+        outcome: int8 `[N]`, `Outcome`.
     """
 
     key: list[str]
@@ -60,8 +66,8 @@ class Frames:
         """The columns of a prediction file and `outcome`; no columns at all are no frames.
 
         Args:
-            predictions: column -> `[N]`; nulls as None or NaN. `outcome` says what the main protocol counts a
-                frame as, also one that its figures leave out: 0 tp, 1 tn, 2 fp1, 3 fp2, 4 fn.
+            predictions: column -> `[N]`; nulls as None or NaN. `outcome` is the `Outcome` that the main protocol
+                counts a frame as, also one that its figures leave out.
         """
         count = len(predictions.get("key", ()))
 
@@ -88,7 +94,7 @@ class Frames:
             visibility=numbers("visibility", 0).astype(np.int64),
             status=numbers("status", _ABSENT_STATUS).astype(np.int64),
             size=pair("width", "height", absent=0).astype(np.int64),
-            outcome=np.array([_OF_COUNTED[int(code)] for code in predictions.get("outcome", ())], np.int8),
+            outcome=np.array(predictions.get("outcome", ()), np.int8),
         )
 
     @property
@@ -100,7 +106,7 @@ class Frames:
     @property
     def right(self) -> npt.NDArray[np.bool_]:
         """`[N]`: the ball was found, or rightly nothing was said."""
-        return np.isin(self.outcome, (FOUND, EMPTY))
+        return np.isin(self.outcome, (Outcome.TP, Outcome.TN))
 
     def clip_ids(self) -> npt.NDArray[np.int64]:
         """`[N]` number of the (game, clip), counted from 0 in order of first appearance."""
@@ -134,14 +140,14 @@ def worst_frames(predictions: Mapping[str, npt.NDArray[Any]], limit: int) -> lis
     error = np.nan_to_num(frames.error_px, nan=-1.0)
     score = np.nan_to_num(frames.score, nan=0.0)
     severity = np.select(
-        [outcome == MISSED, outcome == FALSE_ALARM], [-10.0 * frames.visibility - score, score], error
+        [outcome == Outcome.FN, outcome == Outcome.FP2], [-10.0 * frames.visibility - score, score], error
     )
     queues = [_spread(np.flatnonzero(outcome == kind), severity, frames) for kind in _FAILURES]
     turns = [
         row for turn in range(max(map(len, queues))) for queue in queues for row in queue[turn : turn + 1]
     ]
     if len(turns) < limit:
-        turns += _spread(np.flatnonzero(outcome == FOUND), severity, frames)
+        turns += _spread(np.flatnonzero(outcome == Outcome.TP), severity, frames)
     return [int(row) for row in turns[:limit]]
 
 

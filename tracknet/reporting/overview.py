@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from tracknet.reporting.markup import count, interval, number, optimism_mark, plain, sentence
-from tracknet.reporting.outcomes import EMPTY, FALSE_ALARM, FOUND, MISSED, NEAR_MISS, OUTCOME_NAMES, Frames
+from tracknet.reporting.outcomes import OUTCOME_NAMES, Frames
 from tracknet.utils.naming import counted
+from tracknet.utils.outcome import Outcome
 
 # Parts of a model's path that say nothing about which model it is.
 _PLAIN_PARTS = re.compile(r"runs|checkpoints|model|best|last|step_\d+|\.|/")
@@ -96,21 +97,21 @@ def outcome_bar(frames: Frames, mark: str = "") -> str:
     """
     counts = np.bincount(frames.outcome, minlength=len(OUTCOME_NAMES)).tolist()
     whole, x, bars, legend = max(1, sum(counts)), 0.0, [], []
-    for code in (FOUND, NEAR_MISS, MISSED, FALSE_ALARM, EMPTY):
+    for code, name in OUTCOME_NAMES.items():
         width = 1000 * counts[code] / whole
         bars.append(f'<rect class="o{code}" x="{x:.2f}" width="{width:.2f}" height="30"/>')
         x += width
         content = (
-            f'<i class="glyph o{code}" aria-hidden="true"></i><span>{OUTCOME_NAMES[code]}</span>'
+            f'<i class="glyph o{code}" aria-hidden="true"></i><span>{name}</span>'
             f"<b>{count(counts[code])}{mark}</b>"
         )
-        is_failure = code in (NEAR_MISS, MISSED, FALSE_ALARM) and counts[code]
+        is_failure = code not in (Outcome.TP, Outcome.TN) and counts[code]
         legend.append(
             f'<li><button type="button" data-show="{code}">{content}</button></li>'
             if is_failure
             else f"<li><span>{content}</span></li>"
         )
-    words = ", ".join(f"{counts[code]} {OUTCOME_NAMES[code]}" for code in range(len(OUTCOME_NAMES)))
+    words = ", ".join(f"{counts[code]} {name}" for code, name in OUTCOME_NAMES.items())
     return (
         f'<svg class="bar" viewBox="0 0 1000 30" preserveAspectRatio="none" role="img" aria-label="{words}">'
         f'{"".join(bars)}</svg><ul class="legend">{"".join(legend)}</ul>'

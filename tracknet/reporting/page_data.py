@@ -11,6 +11,7 @@ import numpy.typing as npt
 from tracknet.reporting.markup import data_uri
 from tracknet.reporting.outcomes import OUTCOME_NAMES, Frames
 from tracknet.reporting.pictures import FramePicture
+from tracknet.utils.outcome import Outcome
 
 # A page of more is slow to open and hard to mail. Base64 adds a third.
 _MOST_PICTURE_BYTES = 7_500_000 * 3 // 4
@@ -75,7 +76,7 @@ def page_data(
         address[rows, 0], address[rows, 1] = number, np.arange(len(rows))
     return {
         "threshold": threshold,
-        "outcomes": OUTCOME_NAMES,
+        "outcomes": [OUTCOME_NAMES[outcome] for outcome in Outcome],
         "clips": clip_traces(frames, other),
         "entries": [[*address[row].tolist(), picture_of.get(frames.key[row], -1)] for row in shown_rows],
         "pictures": [

@@ -14,10 +14,10 @@ import numpy.typing as npt
 from tracknet.reporting import sections
 from tracknet.reporting.breakdown_tables import breakdowns
 from tracknet.reporting.charts import chart_styles
-from tracknet.reporting.comparison import align, comparison_section
+from tracknet.reporting.comparison import comparison_section
 from tracknet.reporting.findings import findings
 from tracknet.reporting.markup import json_block, optimism_mark, sentence
-from tracknet.reporting.outcomes import FOUND, Frames, disagreements, worst_frames
+from tracknet.reporting.outcomes import Frames, disagreements, worst_frames
 from tracknet.reporting.overview import (
     about,
     counting_rule,
@@ -31,6 +31,7 @@ from tracknet.reporting.page_data import page_data, picture_budget
 from tracknet.reporting.page_template import asset, filled_page
 from tracknet.reporting.pictures import FramePicture
 from tracknet.utils.files import finite_or_none, replace_file
+from tracknet.utils.outcome import Outcome
 
 # Frames listed without a picture are drawn as a sketch by the page; this many are enough to see a pattern.
 _MOST_LISTED = 400
@@ -53,11 +54,8 @@ def write_report(
         pictures: of some frames, the most telling first (`worst_frames` chooses, `frame_picture` draws them).
             Those that would make the page larger than 10 MB are left out, and the page says how many.
         comparison: the content of `compare` in metrics.json (`a`, `b`, `verdict`, `protocols`). With
-            `predictions`, the columns of B's file (then the others are A's), the page also shows the frames
-            where only one is right.
-
-    Raises:
-        UserError: the comparison's predictions are about other frames.
+            `predictions`, the columns of B's file (then the others are A's) of the same frames in the same order,
+            the page also shows the frames where only one is right.
     """
     others = (comparison or {}).get("predictions")
     comparison = {key: value for key, value in (comparison or {}).items() if key != "predictions"}
@@ -68,8 +66,6 @@ def write_report(
     threshold = float(0.5 if report.get("threshold") is None else report["threshold"])
     frames = Frames.of(predictions)
     other = None if others is None else Frames.of(others)
-    if other is not None:
-        align(frames, other)
     kept = picture_budget(pictures)
     rows = _shown_rows(frames, kept, other, worst_frames(predictions, _MOST_LISTED))
     data = page_data(frames, kept, rows, threshold=threshold, other=other)
@@ -112,7 +108,7 @@ def _shown_rows(
     """Rows to list: those with pictures first, then other failures, then those where two files disagree."""
     row_of = {key: row for row, key in enumerate(frames.key)}
     rows = [row_of[picture.key] for picture in pictures if picture.key in row_of]
-    rows += [row for row in worst if frames.outcome[row] != FOUND]
+    rows += [row for row in worst if frames.outcome[row] != Outcome.TP]
     if other is not None:
         for side in disagreements(frames, other):
             rows += side[:_MOST_LISTED].tolist()

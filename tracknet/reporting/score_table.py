@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-_OUTCOMES = ("tp", "tn", "fp1", "fp2", "fn")
+from tracknet.utils.outcome import OUTCOMES
+
 _SHARES = ("precision", "recall", "accuracy", "ap")
 
 
@@ -18,7 +19,7 @@ def protocol_table(report: dict[str, Any]) -> str:
     """
     lines = [
         _row(
-            "", "F1 %", "[95 %]", *("P %", "R %", "acc %", "AP %"), "RMSE px", *(n.upper() for n in _OUTCOMES)
+            "", "F1 %", "[95 %]", *("P %", "R %", "acc %", "AP %"), "RMSE px", *(n.upper() for n in OUTCOMES)
         )
     ]
     # Every figure here depends on the threshold, but for a checkpoint's the note says so.
@@ -32,7 +33,7 @@ def protocol_table(report: dict[str, Any]) -> str:
                 "-" if span is None else f"[{_percent(span[0])}, {_percent(span[1])}]",
                 *(_percent(figures[share]) for share in _SHARES),
                 _number(figures["rmse_px"], 1),
-                *(f"{figures[outcome]:,}" for outcome in _OUTCOMES),
+                *(f"{figures[outcome]:,}" for outcome in OUTCOMES),
             )
         )
     lines += [

@@ -87,6 +87,9 @@ def test_other_frames_and_other_labels_are_refused():
     a = predictions_of([off_by(0.0), off_by(1.0)])
     with pytest.raises(UserError, match=r"1 frames are only in a.parquet: game1_Clip1_0001"):
         compared(a, predictions_of([off_by(0.0)]))
+    turned = Predictions(a.frames.take(np.array([1, 0])), a.xy_px, a.score, a.blob_score)
+    with pytest.raises(UserError, match="in another order or more than once"):
+        compared(a, turned)
     moved = predictions_of([off_by(0.0), Frame((101.0, 100.0), (101.0, 100.0))])
     with pytest.raises(UserError, match=r"1 frames have other labels, the first is game1_Clip1_0001"):
         compared(a, moved)

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from tests.training.metrics.conftest import Frame, any_frames, off_by, predictions_of
 from tracknet.training.metrics import PROTOCOLS, chosen_protocols
 from tracknet.training.metrics.bootstrap import Tally, whole
-from tracknet.training.metrics.counts import EXCLUDED, OUTCOMES, count, count_by, outcomes
+from tracknet.training.metrics.counts import EXCLUDED, count, count_by, outcomes
 from tracknet.utils.errors import UserError
+from tracknet.utils.outcome import OUTCOMES
 
 
 def counted(frames: list[Frame], name: str, threshold: float = 0.5) -> dict[str, int]:

@@ -9,8 +9,9 @@ from tests.training.metrics.conftest import off_by, predictions_of
 from tracknet.training.metrics import PROTOCOLS
 from tracknet.training.metrics.counts import outcomes
 from tracknet.training.metrics.ranking import Ranking
+from tracknet.utils.outcome import Outcome
 
-TP, FP1, FP2, FN = 0, 2, 3, 4
+TP, _, FP1, FP2, FN = Outcome
 
 
 def ranking(codes: list[int], scores: list[float]) -> Ranking:

@@ -1,12 +1,13 @@
 // The page's data, and small tools that every part uses.
-const FOUND = 0, NEAR = 1, MISSED = 2, ALARM = 3, EMPTY = 4;
+// The codes of utils/outcome.py.
+const FOUND = 0, EMPTY = 1, NEAR = 2, ALARM = 3, MISSED = 4;
 const FAILURES = [MISSED, NEAR, ALARM];
-const NAMES = ["found", "near miss", "missed", "false alarm", "no ball"];
 const VISIBILITY = ["not in the frame", "clear", "hard to see", "occluded"];
 const STATUS = ["flying", "hit", "bounce"];
 const NONE = "–";
 
 const data = JSON.parse(document.getElementById("data").textContent);
+const NAMES = data.outcomes;
 const byId = (id) => document.getElementById(id);
 
 function element(tag, properties = {}, ...children) {

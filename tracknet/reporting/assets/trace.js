@@ -6,7 +6,7 @@ function readPalette() {
   const probe = document.body.appendChild(element("i", { hidden: true }));
   const colour = (name) => { probe.style.color = `var(--${name})`; return getComputedStyle(probe).color; };
   palette = {
-    outcome: ["found", "near", "missed", "alarm", "empty"].map(colour),
+    outcome: ["found", "empty", "near", "alarm", "missed"].map(colour),
     ink: colour("ink"), soft: colour("soft"), line: colour("line"), paper: colour("paper"), card: colour("card"),
     truth: colour("truth"), focus: colour("focus"),
   };
@@ -47,7 +47,7 @@ function drawMark(context, outcome, x, y, r) {
 
 // A tick per frame; where several share a pixel the gravest shows.
 function drawTicks(context, clip, first, last, x0, y0, width, height) {
-  const gravity = [1, 3, 4, 2, 0];
+  const gravity = { [EMPTY]: 0, [FOUND]: 1, [ALARM]: 2, [NEAR]: 3, [MISSED]: 4 };
   const columns = Math.max(1, Math.min(Math.round(width), last - first));
   for (let column = 0; column < columns; column++) {
     const from = first + Math.floor((column * (last - first)) / columns);

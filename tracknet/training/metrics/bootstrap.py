@@ -13,10 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tracknet.training.metrics.counts import FP1, TP, balls_for_recall, count_by, outcomes, ratios
+from tracknet.training.metrics.counts import balls_for_recall, count_by, outcomes, ratios
 from tracknet.training.metrics.predictions import FloatArray, Predictions
 from tracknet.training.metrics.protocols import Protocol
 from tracknet.training.metrics.ranking import Ranking
+from tracknet.utils.outcome import Outcome
 
 RESAMPLES = 1000
 LEVEL = 0.95
@@ -80,7 +81,7 @@ class Tally:
         _, clip = np.unique(predictions.frames.clip_id, return_inverse=True)
         clips = int(clip.max(initial=-1)) + 1
         codes = outcomes(predictions, protocol, threshold)
-        measured = np.isin(codes, (TP, FP1))
+        measured = np.isin(codes, (Outcome.TP, Outcome.FP1))
         error = predictions.error_in(protocol.space)
         squares = [
             np.bincount(clip[measured], weight, minlength=clips)

@@ -12,10 +12,11 @@ import numpy.typing as npt
 from tracknet.datasets.schema import Status, Visibility
 from tracknet.datasets.table import NO_STATUS, FrameTable
 from tracknet.training.metrics.bootstrap import Weights, interval
-from tracknet.training.metrics.counts import OUTCOMES, Codes, count_by, is_ball, ratios
+from tracknet.training.metrics.counts import Codes, count_by, is_ball, ratios
 from tracknet.training.metrics.predictions import Predictions
 from tracknet.training.metrics.protocols import Protocol
 from tracknet.utils.geometry import Size
+from tracknet.utils.outcome import OUTCOMES
 
 # Pixels a frame at 1280x720, so that pictures of other sizes fall into the same bins.
 _SPEED_SPACE = Size(1280, 720)

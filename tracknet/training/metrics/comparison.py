@@ -96,7 +96,9 @@ def _check_same_frames(a: Predictions, b: Predictions, names: tuple[str, str]) -
         for name, only in zip(names, (keys_a - keys_b, keys_b - keys_a), strict=True)
         if only
     ]
-    if not problems and list(a.frames.keys) == list(b.frames.keys):
+    if not problems and list(a.frames.keys) != list(b.frames.keys):
+        problems.append("the frames are the same, but in another order or more than once")
+    if not problems:
         same = np.isclose(a.frames.xy_px, b.frames.xy_px, equal_nan=True).all(axis=1)
         same &= a.frames.visibility == b.frames.visibility
         if not same.all():

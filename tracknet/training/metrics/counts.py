@@ -1,13 +1,7 @@
 """Every frame's outcome under a protocol, how often each occurs, and the ratios of these counts.
 
-    ball in the frame     detection near it       TP
-                          detection elsewhere     FP1
-                          no detection            FN
-    no ball               detection               FP2
-                          no detection            TN
-
-Counts are arrays whose last axis is `OUTCOMES`, so that the counts of parts add up to those of the whole, and
-one line of arithmetic serves a split, each clip, each threshold and each bootstrap resample.
+Counts are arrays whose last axis is `Outcome`, so that the counts of parts add up to those of the whole, and one line
+of arithmetic serves a split, each clip, each threshold and each bootstrap resample.
 """
 
 from __future__ import annotations
@@ -19,9 +13,8 @@ import numpy.typing as npt
 
 from tracknet.training.metrics.predictions import FloatArray, Predictions
 from tracknet.training.metrics.protocols import Protocol, RecallOf
+from tracknet.utils.outcome import Outcome
 
-OUTCOMES = ("tp", "tn", "fp1", "fp2", "fn")
-TP, TN, FP1, FP2, FN = range(5)
 EXCLUDED = -1
 
 Codes = npt.NDArray[np.int8]
@@ -40,7 +33,7 @@ def is_near(predictions: Predictions, protocol: Protocol) -> npt.NDArray[np.bool
 
 
 def outcomes(predictions: Predictions, protocol: Protocol, threshold: float) -> Codes:
-    """Each frame's outcome: int8 `[N]`, an index of `OUTCOMES`, or `EXCLUDED`.
+    """Each frame's outcome: int8 `[N]`, an `Outcome`, or `EXCLUDED`.
 
     Args:
         predictions: the frames.
@@ -51,8 +44,8 @@ def outcomes(predictions: Predictions, protocol: Protocol, threshold: float) -> 
     detected = predictions.guessed & (predictions.score >= threshold)
     codes = np.where(
         ball,
-        np.where(detected, np.where(is_near(predictions, protocol), TP, FP1), FN),
-        np.where(detected, FP2, TN),
+        np.where(detected, np.where(is_near(predictions, protocol), Outcome.TP, Outcome.FP1), Outcome.FN),
+        np.where(detected, Outcome.FP2, Outcome.TN),
     ).astype(np.int8)
     codes[np.isin(predictions.frames.visibility, list(protocol.excluded))] = EXCLUDED
     return codes
@@ -78,7 +71,7 @@ def count_by(codes: Codes, group: npt.NDArray[Any], groups: int) -> npt.NDArray[
 
 def balls_for_recall(counts: npt.NDArray[Any], recall_of: RecallOf) -> npt.NDArray[Any]:
     """What recall is a share of: counts `[.., 5]` to `[..]`."""
-    columns = [TP, FN, FP1] if recall_of == "all_balls" else [TP, FN]
+    columns = [Outcome.TP, Outcome.FN, Outcome.FP1] if recall_of == "all_balls" else [Outcome.TP, Outcome.FN]
     return np.asarray(counts[..., columns].sum(axis=-1))
 
 
@@ -89,7 +82,7 @@ def ratios(counts: npt.NDArray[Any], recall_of: RecallOf) -> dict[str, FloatArra
     published programs print 0. F1 is 2 TP / (detections + balls for recall): 0 when balls or detections are
     there and none is right.
     """
-    tp, tn, fp1, fp2 = (counts[..., code] for code in (TP, TN, FP1, FP2))
+    tp, tn, fp1, fp2 = (counts[..., code] for code in (Outcome.TP, Outcome.TN, Outcome.FP1, Outcome.FP2))
     detections = tp + fp1 + fp2
     balls = balls_for_recall(counts, recall_of)
     return {

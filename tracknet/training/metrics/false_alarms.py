@@ -9,9 +9,10 @@ import numpy.typing as npt
 
 from tracknet.datasets.table import FrameTable
 from tracknet.training.metrics.bootstrap import Weights, interval
-from tracknet.training.metrics.counts import FP2, TN, Codes, count, count_by, outcomes, ratios
+from tracknet.training.metrics.counts import Codes, count, count_by, outcomes, ratios
 from tracknet.training.metrics.predictions import Predictions
 from tracknet.training.metrics.protocols import design
+from tracknet.utils.outcome import Outcome
 
 # A ball does not leave the picture and come back within so few frames: it passes behind a racket or a player, or is
 # smeared over blended frames, where a detection is often right and the label says that there is nothing.
@@ -67,7 +68,7 @@ def brief_absences(frames: FrameTable, most: int = BRIEF_FRAMES) -> npt.NDArray[
 
 def _figures(codes: Codes) -> dict[str, Any]:
     counts = count(codes)
-    empty, alarms = int(counts[FP2] + counts[TN]), int(counts[FP2])
+    empty, alarms = int(counts[Outcome.FP2] + counts[Outcome.TN]), int(counts[Outcome.FP2])
     return {
         "empty_frames": empty,
         "false_alarms": alarms,

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tracknet.training.metrics.counts import FP1, FP2, TP, Codes
+from tracknet.training.metrics.counts import Codes
 from tracknet.training.metrics.predictions import FloatArray
+from tracknet.utils.outcome import Outcome
 
 
 @dataclass(frozen=True)
@@ -37,11 +38,11 @@ class Ranking:
     @classmethod
     def of(cls, codes: Codes, score: FloatArray) -> Ranking:
         """Ranks the detections among N frames with outcomes `codes` by `score`, both `[N]`."""
-        rows = np.flatnonzero(np.isin(codes, (TP, FP1, FP2)))
+        rows = np.flatnonzero(np.isin(codes, (Outcome.TP, Outcome.FP1, Outcome.FP2)))
         rows = rows[np.argsort(-score[rows], kind="stable")]
         ranked = score[rows]
         first = np.flatnonzero(np.append(True, ranked[1:] < ranked[:-1])) if len(rows) else rows
-        return cls(rows=rows, hit=codes[rows] == TP, first=first, score=ranked[first])
+        return cls(rows=rows, hit=codes[rows] == Outcome.TP, first=first, score=ranked[first])
 
     def average_precision(
         self, weight: npt.NDArray[np.int32], balls: npt.NDArray[Any], *, monotone: bool = False

@@ -18,12 +18,12 @@ from tracknet.training.metrics.bootstrap import (
     whole,
 )
 from tracknet.training.metrics.breakdowns import breakdowns
-from tracknet.training.metrics.counts import OUTCOMES
 from tracknet.training.metrics.false_alarms import false_alarms
 from tracknet.training.metrics.localisation import ball_errors, error_figures, error_histogram, pck
 from tracknet.training.metrics.predictions import FloatArray, Predictions
 from tracknet.training.metrics.protocols import Protocol, main_protocol
 from tracknet.training.metrics.threshold import threshold_curve
+from tracknet.utils.outcome import OUTCOMES
 
 PCK_RADII_PX = tuple(range(1, 21))
 _CURVE_POINTS = 200

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from tracknet.training.metrics.counts import OUTCOMES, count, outcomes, ratios
+from tracknet.training.metrics.counts import count, outcomes, ratios
 from tracknet.training.metrics.localisation import error_figures, pck
 from tracknet.training.metrics.predictions import Predictions
 from tracknet.training.metrics.protocols import Protocol, design, threshold_protocol
+from tracknet.utils.outcome import OUTCOMES
 from tracknet.utils.settings import MetricsConfig
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from tracknet.training.metrics.counts import FN, FP1, FP2, TN, TP, count, outcomes, ratios
+from tracknet.training.metrics.counts import count, outcomes, ratios
 from tracknet.training.metrics.predictions import FloatArray, Predictions
 from tracknet.training.metrics.protocols import Protocol
 from tracknet.utils.errors import UserError
+from tracknet.utils.outcome import Outcome
 
 NOTHING_TO_CHOOSE_FROM = 0.5
 
@@ -31,7 +32,7 @@ def best_threshold(
         UserError: there is no frame without a ball to hold that share to, or no threshold that keeps it.
     """
     thresholds, counts = counts_by_threshold(predictions, protocol.with_all_frames())
-    if not len(thresholds) or not counts[0, [TP, FP1, FN]].any():
+    if not len(thresholds) or not counts[0, [Outcome.TP, Outcome.FP1, Outcome.FN]].any():
         return NOTHING_TO_CHOOSE_FROM
     f1 = ratios(counts, protocol.recall_of)["f1"]
     if most_false_alarms is not None:
@@ -99,16 +100,16 @@ def counts_by_threshold(
         K distinct scores of guesses in descending order, float64 `[K]`, and int64 `[K, 5]`.
     """
     codes = outcomes(predictions, protocol, -np.inf)
-    rows = np.flatnonzero(np.isin(codes, (TP, FP1, FP2)))
+    rows = np.flatnonzero(np.isin(codes, (Outcome.TP, Outcome.FP1, Outcome.FP2)))
     rows = rows[np.argsort(-predictions.score[rows], kind="stable")]
     score = predictions.score[rows]
     total = count(codes)
-    balls, empty = total[[TP, FP1, FN]].sum(), total[[FP2, TN]].sum()
+    balls, empty = total[[Outcome.TP, Outcome.FP1, Outcome.FN]].sum(), total[[Outcome.FP2, Outcome.TN]].sum()
     counts = np.empty((len(rows), 5), np.int64)
-    for code in (TP, FP1, FP2):
+    for code in (Outcome.TP, Outcome.FP1, Outcome.FP2):
         counts[:, code] = np.cumsum(codes[rows] == code)
-    counts[:, FN] = balls - counts[:, TP] - counts[:, FP1]
-    counts[:, TN] = empty - counts[:, FP2]
+    counts[:, Outcome.FN] = balls - counts[:, Outcome.TP] - counts[:, Outcome.FP1]
+    counts[:, Outcome.TN] = empty - counts[:, Outcome.FP2]
     # A threshold takes in every frame of equal score.
     is_last_of_equals = np.append(score[1:] < score[:-1], True) if len(rows) else np.zeros(0, bool)
     return score[is_last_of_equals], counts[is_last_of_equals]
