@@ -28,7 +28,7 @@ CHECKOUT = Path(__file__).resolve().parent.parent.parent
 def check_the_documentation(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The examples of docs/export.md, one by another program's means and one by ours, agree."""
     text = (CHECKOUT / "docs" / "export.md").read_text()
-    by_others, by_us, _ = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    by_others, by_us, *_ = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
     path.with_name("NAME.onnx").symlink_to(path)
     monkeypatch.chdir(path.parent)
     names: dict[str, Any] = {}

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 
 from tracknet.inference.export_format import INPUT_NAME, METADATA_KEY, OUTPUT_NAMES
-from tracknet.inference.onnx_seal import check_seal, unsealing
+from tracknet.inference.onnx_seal import UNSEALING, check_seal
 from tracknet.models.precision import resolve_device
 from tracknet.utils.checksums import CHECKSUM_KEY, check_archive
 from tracknet.utils.errors import RunError, UserError, first_line
@@ -87,7 +87,7 @@ class OnnxGraph:
         if CHECKSUM_KEY in entries and not sealed:
             raise RunError(
                 f"{path} was written anew by another program since it was exported, and its checksum is not of it",
-                remedy=unsealing(path),
+                remedy=UNSEALING,
             )
         self.metadata: str | None = entries.get(METADATA_KEY)
         self.inputs = {item.name: _onnx_port(item) for item in self._session.get_inputs()}

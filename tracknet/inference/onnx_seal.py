@@ -11,6 +11,11 @@ from pathlib import Path
 
 from tracknet.utils.checksums import CHECKSUM_KEY, checksum_of_beginning, refuse_if_altered
 
+UNSEALING = (
+    f"copy or export it again; where the change was meant, take the entry {CHECKSUM_KEY} out of its metadata "
+    "(docs/export.md shows how)"
+)
+"""What to do about a file that is not as it was when it was sealed."""
 _DIGITS = 8
 _KEY = CHECKSUM_KEY.encode()
 # A StringStringEntryProto: field 1 the key, field 2 the value; each a length and so many bytes.
@@ -42,15 +47,5 @@ def check_seal(path: Path) -> bool:
     if not found.startswith(_HEAD):
         return False
     was = found[len(_HEAD) :].decode(errors="replace")
-    refuse_if_altered(path, was, checksum_of_beginning(path, length), remedy=unsealing(path))
+    refuse_if_altered(path, was, checksum_of_beginning(path, length), remedy=UNSEALING)
     return True
-
-
-def unsealing(path: Path) -> str:
-    """What to do about a file that is not as it was when it was sealed."""
-    return (
-        "copy or export it again; where the change was meant, take the checksum out:\n"
-        f'python -c "import onnx; m = onnx.load({str(path)!r}); '
-        f"kept = [p for p in m.metadata_props if p.key != {CHECKSUM_KEY!r}]; "
-        f'del m.metadata_props[:]; m.metadata_props.extend(kept); onnx.save(m, {str(path)!r})"'
-    )
