@@ -80,7 +80,7 @@ def run(argv: Sequence[str]) -> int:
     from pathlib import Path
 
     from pipelines.feature_build import FeatureRequest, build_features, bytes_needed, digests
-    from pipelines.store import open_store, place_of
+    from pipelines.store import open_store, output_place
     from pipelines.wording import megabytes
     from tracknet.datasets import shard_names
     from tracknet.datasets.feature_format import FeatureInfo
@@ -93,9 +93,9 @@ def run(argv: Sequence[str]) -> int:
         raise UserError(
             "--out is missing", remedy="say where the features of shards behind a URL go: --out FOLDER"
         )
-    source = shard_names.place_of(args.shards)
+    source = shard_names.input_place(args.shards)
     model = Path(args.model.rstrip("/")).name.removesuffix(".yaml")
-    out = place_of(args.out or f"{args.shards.rstrip('/')}-{model}")
+    out = output_place(args.out or f"{args.shards.rstrip('/')}-{model}")
     open_store(out)  # an unknown kind of URL is told before a model is loaded
     if out == source or (
         isinstance(out, Path) and isinstance(source, Path) and out.resolve() == source.resolve()

@@ -127,7 +127,7 @@ def run(argv: list[str]) -> int:
     from pipelines.executors import check_executor, check_staging, open_executor
     from pipelines.labels_only import rewrite_labels
     from pipelines.request import BuildRequest, prepare
-    from pipelines.store import open_store, place_of
+    from pipelines.store import open_store, output_place
     from pipelines.summary import describe_plan, describe_result, size_warnings
     from tracknet.utils.config import load_config
     from tracknet.utils.naming import counted
@@ -135,7 +135,7 @@ def run(argv: list[str]) -> int:
     check_executor(args.executor, args.workers, args.scheduler)
     config = load_config(data=args.data, model=args.model, overrides=_overrides(args))
     data = config.data
-    out = place_of(args.out or data.shards)
+    out = output_place(args.out or data.shards)
     open_store(out)  # an unknown kind of URL is told before the labels are read
     prepared = prepare(
         BuildRequest(

@@ -202,7 +202,7 @@ class LocalStore:
             return None
 
 
-def place_of(out: str) -> Path | str:
+def output_place(out: str) -> Path | str:
     """What `--out` names: a folder as a `Path`, a URL as the string it is.
 
     `file:///mnt/x` is a URL: a folder that is treated as if it were remote.

@@ -17,7 +17,7 @@ import torch
 from tests.datasets.conftest import CountingSource, SmallBuild, fake_stream
 from tracknet.datasets.augmentations import NOTHING_RGB
 from tracknet.datasets.batch import TENSORS, Batch
-from tracknet.datasets.faults import Fault, FaultLog, ReadWatch, stalled
+from tracknet.datasets.faults import FaultLog, FrameFault, ReadWatch, stalled
 from tracknet.datasets.index import open_split
 from tracknet.datasets.loader import StreamLoader
 from tracknet.datasets.reader import Frame, ShardReader
@@ -210,22 +210,22 @@ def test_raising_is_the_default() -> None:
 
 def test_a_log_counts_each_frame_once() -> None:
     log = FaultLog(most_bad=2)
-    assert log.note(Fault("bad", 1, "one"))
-    assert not log.note(Fault("bad", 1, "one"))
-    assert log.note(Fault("slow", 1, "took 6 s"))
-    assert log.note(Fault("bad", 2, "two"))
+    assert log.note(FrameFault("bad", 1, "one"))
+    assert not log.note(FrameFault("bad", 1, "one"))
+    assert log.note(FrameFault("slow", 1, "took 6 s"))
+    assert log.note(FrameFault("bad", 2, "two"))
     assert len(log) == 2
     with pytest.raises(RunError, match="3 bad frames"):
-        log.note(Fault("bad", 3, "three"))
+        log.note(FrameFault("bad", 3, "three"))
 
 
 def test_the_shard_to_blame_is_shown_before_many_single_frames() -> None:
     log = FaultLog(most_bad=43)
     for row in range(30):
-        log.note(Fault("bad", row, f"key{row}: lost with its shard", "train-002.tar: missing"))
+        log.note(FrameFault("bad", row, f"key{row}: lost with its shard", "train-002.tar: missing"))
     with pytest.raises(RunError, match="44 bad frames") as caught:
         for row in range(30, 44):
-            log.note(Fault("bad", row, f"key{row}: a bad sector"))
+            log.note(FrameFault("bad", row, f"key{row}: a bad sector"))
     first, *others, last = caught.value.problems
     assert first == "train-002.tar: missing (30 frames so far)"
     assert others == [f"key{row}: a bad sector" for row in range(30, 39)]

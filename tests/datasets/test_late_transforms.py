@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from tests.datasets.conftest import AUGMENT_CONFIGS, SmallBuild, lose_row
 from tracknet.datasets.augmentations import SAME_COLOUR, draw_augmentation
 from tracknet.datasets.batch import TENSORS, Batch
-from tracknet.datasets.faults import Fault
+from tracknet.datasets.faults import FrameFault
 from tracknet.datasets.late_transforms import is_identity, transform_frames
 from tracknet.datasets.loader import StreamLoader
 from tracknet.datasets.sample_spec import SampleSpec
@@ -159,7 +159,7 @@ def test_a_masked_window_stays_masked(small_build: SmallBuild, spec: SampleSpec)
     for batch in batches(stream, loader):
         done = batch.to(CPU)
         assert torch.equal(done.valid, batch.valid)
-        assert all(fault == Fault("bad", 12, "row 12 is damaged") for fault in done.faults)
+        assert all(fault == FrameFault("bad", 12, "row 12 is damaged") for fault in done.faults)
         assert (done.weights[~done.valid] == 0).all()
         masked += int((~done.valid).sum())
     assert masked == 3

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from tracknet.datasets.faults import Fault
+from tracknet.datasets.faults import FrameFault
 from tracknet.datasets.late_transforms import is_identity, transform_frames
 from tracknet.datasets.layout import BatchLayout
 
@@ -59,11 +59,11 @@ class Batch:
     balls: torch.Tensor | None = None
     mix: torch.Tensor | None = None
     step: int = 0
-    faults: tuple[Fault, ...] = ()
+    faults: tuple[FrameFault, ...] = ()
 
     @classmethod
     def over(
-        cls, buffer: torch.Tensor, layout: BatchLayout, *, step: int, faults: tuple[Fault, ...] = ()
+        cls, buffer: torch.Tensor, layout: BatchLayout, *, step: int, faults: tuple[FrameFault, ...] = ()
     ) -> Batch:
         """The batch that lies in a uint8 buffer; its tensors are views of it."""
         parts = layout.tensors(buffer)

@@ -14,7 +14,7 @@ import torch
 from tracknet.datasets.augmentations import IDENTITY, SAME_COLOUR, Augmentation, draw_augmentation
 from tracknet.datasets.batch import Batch
 from tracknet.datasets.changed_windows import ChangedWindows
-from tracknet.datasets.faults import Fault
+from tracknet.datasets.faults import FrameFault
 from tracknet.datasets.features import FeatureSet
 from tracknet.datasets.layout import BatchLayout
 from tracknet.datasets.mixup import draw_share, mix_pairs
@@ -133,7 +133,7 @@ class BatchAssembler:
         draws: npt.NDArray[np.int64] | None = None,
         valid: npt.NDArray[np.bool_] | None = None,
         tokens: Sequence[CachedFrames] | None = None,
-    ) -> tuple[Fault, ...]:
+    ) -> tuple[FrameFault, ...]:
         """Writes one batch over whatever the arrays hold.
 
         Args:
@@ -167,10 +167,10 @@ class BatchAssembler:
         drawn = [self._draw(version) for version in randomness]
         rows, sizes = window_rows.tolist(), self.table.source_size[window_rows[:, 0]].tolist()
         to_input = np.stack([_scaling(Size(*size), spec.input_size) for size in sizes])
-        faults: list[Fault] = []
+        faults: list[FrameFault] = []
         bad_slots: list[int] = []
         for slot, augmentation in enumerate(drawn):
-            bad: list[Fault] = []
+            bad: list[FrameFault] = []
             if self._changed is not None:
                 drawn[slot], bad = self._changed.fill(
                     sources[slot],

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from tracknet.datasets.augmentations import NOTHING_RGB, Augmentation
 from tracknet.datasets.ball_changes import BallChanges
-from tracknet.datasets.faults import Fault
+from tracknet.datasets.faults import FrameFault
 from tracknet.datasets.flights import Shown
 from tracknet.datasets.plan import ball_rng
 from tracknet.datasets.reader import CachedFrames, Frame, Version
@@ -59,7 +59,7 @@ class ChangedWindows:
         frames: npt.NDArray[np.uint8],
         xy_px: FloatArray,
         visibility: npt.NDArray[np.int8],
-    ) -> tuple[Augmentation, list[Fault]]:
+    ) -> tuple[Augmentation, list[FrameFault]]:
         """Fills the frames of a window, and changes its labels.
 
         Args:
@@ -103,7 +103,7 @@ class ChangedWindows:
             if not self._skip:
                 raise
             frames[:] = NOTHING_RGB
-            return augmentation, [Fault.bad(asked, error)]
+            return augmentation, [FrameFault.bad(asked, error)]
         augmentation = zoomed(augmentation, self._zoom, spec.input_size, changed.points, rng)
         for position, number in enumerate(place.tolist()):
             if position > 0 and number == place[position - 1]:

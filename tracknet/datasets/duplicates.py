@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,6 +19,7 @@ from tracknet.datasets.reader import ShardReader
 from tracknet.datasets.shard_set import ShardSet
 from tracknet.utils.errors import RunError
 from tracknet.utils.images import ImageError, decode_grey_quarter
+from tracknet.utils.spacing import evenly_spaced
 
 SAME_MOMENT = 2
 """Largest difference of a cell, of 255. Where broadcasts of 25 frames/s are shown at 30, the repeats differ by 1 or 2;
@@ -32,7 +33,6 @@ _MOST_QUERIES = 600
 _LISTED = 10
 
 Cells = npt.NDArray[np.int16]
-T = TypeVar("T")
 Row = tuple[int, int]  # which ShardSet, and which of its rows
 
 
@@ -181,7 +181,7 @@ def _query_rows(splits: Sequence[ShardSet]) -> list[Row]:
             rows += [
                 (which, row) for row in sorted({start + int(part * (end - start)) for part in _PER_CLIP})
             ]
-    return _spread(rows, _MOST_QUERIES)
+    return evenly_spaced(rows, _MOST_QUERIES)
 
 
 def _stretches(splits: Sequence[ShardSet], most_frames: int | None) -> Iterator[tuple[int, int, int]]:
@@ -195,10 +195,4 @@ def _stretches(splits: Sequence[ShardSet], most_frames: int | None) -> Iterator[
         for start, end in shards.table.run_bounds().tolist()
         for at in range(start, max(end - 1, start + 1), STRETCH_FRAMES - 1)
     ]
-    yield from whole if most_frames is None else _spread(whole, max(1, most_frames // STRETCH_FRAMES))
-
-
-def _spread(items: list[T], most: int) -> list[T]:
-    if len(items) <= most:
-        return items
-    return [items[round(place)] for place in np.linspace(0, len(items) - 1, most)]
+    yield from whole if most_frames is None else evenly_spaced(whole, max(1, most_frames // STRETCH_FRAMES))

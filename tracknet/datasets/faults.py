@@ -18,7 +18,7 @@ IDLE = -1
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class FrameFault:
     """A frame that could not be had, or was slow to come.
 
     Attributes:
@@ -36,7 +36,7 @@ class Fault:
     remedy: str = ""
 
     @classmethod
-    def bad(cls, row: int, error: RunError) -> Fault:
+    def bad(cls, row: int, error: RunError) -> FrameFault:
         """A frame that could not be had."""
         return cls(
             "bad", row, error.what, error.cause if isinstance(error, ShardFault) else "", error.remedy or ""
@@ -79,7 +79,7 @@ class FaultLog:
     def __len__(self) -> int:
         return len(self.bad)
 
-    def note(self, fault: Fault) -> bool:
+    def note(self, fault: FrameFault) -> bool:
         """Counts a fault; false if its frame is known already.
 
         Raises:

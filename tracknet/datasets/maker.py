@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from tracknet.datasets.batch_assembler import BatchAssembler
-from tracknet.datasets.faults import Fault, ReadWatch
+from tracknet.datasets.faults import FrameFault, ReadWatch
 from tracknet.datasets.memory import CachePlan
 from tracknet.datasets.plan import Plan
 from tracknet.datasets.reader import CachedFrames, FrameSource, ShardReader
@@ -44,7 +44,7 @@ class Made:
 
     order: int
     step: int
-    faults: tuple[Fault, ...]
+    faults: tuple[FrameFault, ...]
     decodes: int
 
 
@@ -124,7 +124,7 @@ class BatchMaker:
         )
         self._forget(windows)
         slow = tuple(
-            Fault("slow", row, f"{self._frames.cached.origin(row)}: took {took_s:.1f} s to read")
+            FrameFault("slow", row, f"{self._frames.cached.origin(row)}: took {took_s:.1f} s to read")
             for row, took_s in self._watch.slow
         )
         self._watch.slow.clear()

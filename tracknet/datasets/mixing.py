@@ -100,7 +100,7 @@ def share_slots(weights: Sequence[float], lanes: int, batch_size: int) -> npt.ND
             ],
             remedy=f"give it a weight of at least {least:.3g}, or leave it out",
         )
-    return _spread(count).reshape(lanes, batch_size)
+    return _interleaved(count).reshape(lanes, batch_size)
 
 
 def windows_used(weights: Sequence[float], num_steps: int, lanes: int, batch_size: int) -> list[int]:
@@ -109,7 +109,7 @@ def windows_used(weights: Sequence[float], num_steps: int, lanes: int, batch_siz
     return [int(count) for count in used]
 
 
-def _spread(count: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+def _interleaved(count: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Each source `count[k]` times, as evenly as can be: of any stretch it has its share, to less than two.
 
     The j-th turn of a source falls between `j / share` and `(j + 1) / share`; of the turns that may come, the one

@@ -17,7 +17,7 @@ from tracknet.utils.settings import CacheConfig
 from tracknet.utils.urls import is_url
 
 
-def place_of(spec: str | Path, cache: ShardCache | None = None) -> Path | RemotePath:
+def input_place(spec: str | Path, cache: ShardCache | None = None) -> Path | RemotePath:
     """What a path or a URL names; shards behind a URL go through `cache`, or the usual one where none is given."""
     if isinstance(spec, Path) or not is_url(spec):
         return Path(spec)
@@ -53,7 +53,7 @@ def expand_shards(
     paths: list[Path | RemotePath] = []
     problems: list[str] = []
     for spec in specs:
-        place = place_of(spec, cache)
+        place = input_place(spec, cache)
         if (folder := _folder_meant(place)) is not None:
             paths += [folder / entry.name for entry in read_manifest(folder).shards_of("train")]
             continue
@@ -64,7 +64,7 @@ def expand_shards(
             problems.append(f"{place}: a brace is not closed, as in train-{{000..031}}.tar")
             continue
         for name in names:
-            path = place_of(name, cache)
+            path = input_place(name, cache)
             matches: Sequence[Path | RemotePath]
             if isinstance(path, RemotePath):
                 matches = _matches_there(path)

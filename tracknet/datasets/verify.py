@@ -16,7 +16,7 @@ import numpy as np
 from tracknet.datasets.contents import Contents
 from tracknet.datasets.schema import INDEX_NAME, MANIFEST_NAME
 from tracknet.datasets.verify_features import FeatureShardCheck
-from tracknet.datasets.verify_shard import Fault, ShardCheck
+from tracknet.datasets.verify_shard import BuildFault, ShardCheck
 from tracknet.utils.tar_header import shown
 
 MOST_FAULTS = 1000
@@ -39,7 +39,7 @@ class Verification:
     shards: int = 0
     frames: int = 0
     bytes: int = 0
-    faults: list[Fault] = field(default_factory=list)
+    faults: list[BuildFault] = field(default_factory=list)
     more_faults: int = 0
     notes: list[str] = field(default_factory=list)
 
@@ -69,7 +69,7 @@ def verify_build(
     for name in rows_of_shard.keys() - known:
         count = len(rows_of_shard[name])
         result.faults.append(
-            Fault(INDEX_NAME, None, f"{count:,} rows are of {shown(name)!r}, no shard of this build")
+            BuildFault(INDEX_NAME, None, f"{count:,} rows are of {shown(name)!r}, no shard of this build")
         )
     older_labels = 0
     for entry in contents.manifest.shards:
@@ -79,7 +79,7 @@ def verify_build(
         faults = list(_capped(check.run(on_bytes), result))
         if check.sha256 not in ("", entry.sha256) and not faults:
             faults = [
-                Fault(
+                BuildFault(
                     entry.name,
                     None,
                     "its bytes are not those that were built (sha256), though every "
@@ -98,7 +98,7 @@ def verify_build(
     return result
 
 
-def _capped(faults: Iterator[Fault], result: Verification) -> Iterator[Fault]:
+def _capped(faults: Iterator[BuildFault], result: Verification) -> Iterator[BuildFault]:
     for number, fault in enumerate(faults):
         if number < MOST_FAULTS:
             yield fault
@@ -106,18 +106,18 @@ def _capped(faults: Iterator[Fault], result: Verification) -> Iterator[Fault]:
             result.more_faults += 1
 
 
-def _build_faults(contents: Contents) -> Iterator[Fault]:
+def _build_faults(contents: Contents) -> Iterator[BuildFault]:
     """What index and manifest alone give away."""
     manifest = contents.manifest
     if not contents.index_is_the_manifests:
-        yield Fault(INDEX_NAME, None, f"is not the index that {MANIFEST_NAME} was written with (sha256)")
+        yield BuildFault(INDEX_NAME, None, f"is not the index that {MANIFEST_NAME} was written with (sha256)")
     names = [entry.name for entry in manifest.shards]
     for name, count in Counter(names).items():
         if count > 1:
-            yield Fault(MANIFEST_NAME, None, f"lists {name} {count} times")
+            yield BuildFault(MANIFEST_NAME, None, f"lists {name} {count} times")
     for path in sorted(contents.folder.glob("*.tar")):
         if path.name not in names:
-            yield Fault(path.name, None, f"is no shard of this build: {MANIFEST_NAME} does not list it")
+            yield BuildFault(path.name, None, f"is no shard of this build: {MANIFEST_NAME} does not list it")
     frames = zip(*(contents[name].tolist() for name in ("game", "clip", "frame")), strict=True)
     for what, values in (
         ("key", contents["key"].tolist()),
@@ -125,7 +125,7 @@ def _build_faults(contents: Contents) -> Iterator[Fault]:
     ):
         for value, count in Counter(values).items():
             if count > 1:
-                yield Fault(INDEX_NAME, None, f"has {count} rows of {what} {shown(value)}")
+                yield BuildFault(INDEX_NAME, None, f"has {count} rows of {what} {shown(value)}")
     split_of = {entry.name: entry.split for entry in manifest.shards}
     wrong = Counter(
         (shard, split)
@@ -133,14 +133,14 @@ def _build_faults(contents: Contents) -> Iterator[Fault]:
         if split_of.get(shard, split) != split
     )
     for (shard, split), count in wrong.items():
-        yield Fault(
+        yield BuildFault(
             INDEX_NAME,
             None,
             f"{count:,} rows of {shard} are of split {shown(split)!r}, not {split_of[shard]}",
         )
     for where, stated, found in _totals(contents):
         if stated != found:
-            yield Fault(MANIFEST_NAME, None, f"totals: {where} is {stated}, the index has {found}")
+            yield BuildFault(MANIFEST_NAME, None, f"totals: {where} is {stated}, the index has {found}")
 
 
 def _totals(contents: Contents) -> Iterator[tuple[str, Any, Any]]:

@@ -10,7 +10,7 @@ from tracknet.datasets.contents import Contents
 from tracknet.datasets.feature_format import SUFFIX, FeatureInfo, decode_tokens
 from tracknet.datasets.sample_json import split_name
 from tracknet.datasets.schema import INDEX_NAME, MANIFEST_NAME, ShardEntry
-from tracknet.datasets.verify_shard import Fault, Rows, ShardCheck
+from tracknet.datasets.verify_shard import BuildFault, Rows, ShardCheck
 from tracknet.utils.tar_header import shown
 from tracknet.utils.tar_walk import TarMember
 
@@ -28,7 +28,7 @@ class FeatureShardCheck(ShardCheck):
         super().__init__(contents, entry, rows, decode=decode)
         self._info = FeatureInfo.of(contents.manifest, str(contents.folder / MANIFEST_NAME))
 
-    def _member(self, member: TarMember) -> Iterator[Fault]:
+    def _member(self, member: TarMember) -> Iterator[BuildFault]:
         key, suffix = split_name(member.name)
         if suffix != SUFFIX:
             yield self._fault(shown(member.name), f"is no {SUFFIX}, which is all that feature shards hold")

@@ -26,7 +26,7 @@ Rows = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class BuildFault:
     """One thing wrong: the file, the key or member where there is one, and what."""
 
     file: str
@@ -64,7 +64,7 @@ class ShardCheck:
         self.good_frames = 0
         self.older_labels = 0
 
-    def run(self, on_bytes: Callable[[int], object]) -> Iterator[Fault]:
+    def run(self, on_bytes: Callable[[int], object]) -> Iterator[BuildFault]:
         """All faults of the shard."""
         entry = self._entry
         path = self._contents.folder / entry.name
@@ -99,7 +99,7 @@ class ShardCheck:
         found = misplaced_rows(nought, offset, size, np.array([length], np.int64))
         return {int(self._rows[row]): what for row, what in found.items()}
 
-    def _order(self) -> Iterator[Fault]:
+    def _order(self) -> Iterator[BuildFault]:
         """Samples of our own builds lie in the order of the index; in tars made elsewhere, in any order."""
         back = np.flatnonzero(np.diff(self._contents["offset"][self._rows]) < 0)
         if len(back) and not self._made_elsewhere:
@@ -108,7 +108,7 @@ class ShardCheck:
 
     def _walk(
         self, path: Path, length: int, misplaced: dict[int, str], on_bytes: Callable[[int], object]
-    ) -> Iterator[Fault]:
+    ) -> Iterator[BuildFault]:
         row_at = {int(self._contents["offset"][row]): int(row) for row in self._rows if row not in misplaced}
         expected = {
             at: Expected(self._member_name(row), int(self._contents["size"][row]))
@@ -141,7 +141,7 @@ class ShardCheck:
                 f"{INDEX_NAME} places it at byte {at:,}, where no member is found",
             )
 
-    def _member(self, member: TarMember) -> Iterator[Fault]:
+    def _member(self, member: TarMember) -> Iterator[BuildFault]:
         """A picture, which must have a row, or its label: right behind it, or beside it in tars made elsewhere."""
         key, suffix = split_name(member.name)
         if (suffix.lower() if self._made_elsewhere else suffix) == ".json":
@@ -167,7 +167,7 @@ class ShardCheck:
         if label is not None:
             yield from self._label(label, row)
 
-    def _label_met(self, member: TarMember, key: str) -> Iterator[Fault]:
+    def _label_met(self, member: TarMember, key: str) -> Iterator[BuildFault]:
         before, self._picture_before = self._picture_before, None
         if before is not None and before[0] == key:
             if before[1] is not None:
@@ -178,12 +178,12 @@ class ShardCheck:
         else:
             yield self._fault(shown(member.name), "does not follow the picture of its key")
 
-    def _no_label(self) -> Iterator[Fault]:
+    def _no_label(self) -> Iterator[BuildFault]:
         before, self._picture_before = self._picture_before, None
         if before is not None:
             yield self._fault(shown(before[0]), "its picture has no .json right behind it")
 
-    def _no_picture(self) -> Iterator[Fault]:
+    def _no_picture(self) -> Iterator[BuildFault]:
         before, self._label_before = self._label_before, None
         if before is not None:
             yield self._fault(shown(before.name), "has no picture beside it")
@@ -195,7 +195,7 @@ class ShardCheck:
             source.partition("/")[2] if self._made_elsewhere else f"{self._contents['key'][row]}{self.suffix}"
         )
 
-    def _picture(self, member: TarMember, key: str, row: int) -> Iterator[Fault]:
+    def _picture(self, member: TarMember, key: str, row: int) -> Iterator[BuildFault]:
         contents = self._contents
         if key != contents["key"][row]:
             yield self._fault(
@@ -234,7 +234,7 @@ class ShardCheck:
             return str(error)
         return None if found == stored else f"is {found}, not {stored}"
 
-    def _label(self, member: TarMember, row: int) -> Iterator[Fault]:
+    def _label(self, member: TarMember, row: int) -> Iterator[BuildFault]:
         contents = self._contents
         key = shown(contents["key"][row])
         try:
@@ -263,8 +263,8 @@ class ShardCheck:
                 f"{key}.json", "was changed: these are not the bytes in which its label is written"
             )
 
-    def _fault(self, key: str | None, message: str) -> Fault:
-        return Fault(self._entry.name, key, message)
+    def _fault(self, key: str | None, message: str) -> BuildFault:
+        return BuildFault(self._entry.name, key, message)
 
 
 def newer_labels(manifest: Manifest) -> dict[str, int]:

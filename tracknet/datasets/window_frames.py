@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tracknet.datasets.augmentations import NOTHING_RGB, Augmentation
-from tracknet.datasets.faults import Fault
+from tracknet.datasets.faults import FrameFault
 from tracknet.datasets.reader import CachedFrames, Version
 from tracknet.datasets.sample_spec import SampleSpec
 from tracknet.datasets.shard_cache import CacheError
@@ -36,7 +36,7 @@ class WindowFrames:
         version: Version,
         rows: list[int],
         frames: npt.NDArray[np.uint8],
-    ) -> list[Fault]:
+    ) -> list[FrameFault]:
         """Fills the frames of a window.
 
         Args:
@@ -52,7 +52,7 @@ class WindowFrames:
         Raises:
             RunError: a frame cannot be had, and is not to be skipped.
         """
-        faults: list[Fault] = []
+        faults: list[FrameFault] = []
         shared = self._shared
         for position, row in enumerate(rows):
             if position > 0 and row == rows[position - 1]:
@@ -65,7 +65,7 @@ class WindowFrames:
             except RunError as error:
                 if not self._skip:
                     raise
-                faults.append(Fault.bad(row, error))
+                faults.append(FrameFault.bad(row, error))
                 frames[position] = NOTHING_RGB
                 continue
             if shared:
@@ -76,9 +76,9 @@ class WindowFrames:
 
     def fill_tokens(
         self, source: CachedFrames, rows: list[int], tokens: npt.NDArray[np.float16]
-    ) -> list[Fault]:
+    ) -> list[FrameFault]:
         """Fills the tokens of T frames, float16 `[T, Hp, Wp, C]`; returns and raises as `fill` does."""
-        faults: list[Fault] = []
+        faults: list[FrameFault] = []
         room = tokens.view(np.uint8).reshape(len(rows), -1)
         for position, row in enumerate(rows):
             if position > 0 and row == rows[position - 1]:
@@ -91,6 +91,6 @@ class WindowFrames:
             except RunError as error:
                 if not self._skip:
                     raise
-                faults.append(Fault.bad(row, error))
+                faults.append(FrameFault.bad(row, error))
                 room[position] = 0
         return faults

@@ -142,12 +142,12 @@ def worst_frames(predictions: Mapping[str, npt.NDArray[Any]], limit: int) -> lis
     severity = np.select(
         [outcome == Outcome.FN, outcome == Outcome.FP2], [-10.0 * frames.visibility - score, score], error
     )
-    queues = [_spread(np.flatnonzero(outcome == kind), severity, frames) for kind in _FAILURES]
+    queues = [_taking_turns(np.flatnonzero(outcome == kind), severity, frames) for kind in _FAILURES]
     turns = [
         row for turn in range(max(map(len, queues))) for queue in queues for row in queue[turn : turn + 1]
     ]
     if len(turns) < limit:
-        turns += _spread(np.flatnonzero(outcome == Outcome.TP), severity, frames)
+        turns += _taking_turns(np.flatnonzero(outcome == Outcome.TP), severity, frames)
     return [int(row) for row in turns[:limit]]
 
 
@@ -159,7 +159,9 @@ def disagreements(a: Frames, b: Frames) -> tuple[npt.NDArray[np.int64], npt.NDAr
     return np.flatnonzero(a.right & ~b.right), np.flatnonzero(b.right & ~a.right)
 
 
-def _spread(rows: npt.NDArray[np.int64], severity: npt.NDArray[np.float64], frames: Frames) -> list[np.int64]:
+def _taking_turns(
+    rows: npt.NDArray[np.int64], severity: npt.NDArray[np.float64], frames: Frames
+) -> list[np.int64]:
     """The rows by severity, but first one of each failure, and of these first one of each clip."""
     rows = rows[np.argsort(-severity[rows], kind="stable")]
     clip = frames.clip_ids()[rows]

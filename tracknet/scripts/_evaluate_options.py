@@ -183,9 +183,9 @@ def _problems(args: argparse.Namespace) -> Sequence[str]:
 
 def _place(spec: str) -> Path | RemotePath:
     # Not at the top, here and below: --help must not wait for NumPy.
-    from tracknet.datasets.shard_names import place_of
+    from tracknet.datasets.shard_names import input_place
 
-    return place_of(spec)
+    return input_place(spec)
 
 
 def _unknown_protocols(names: Sequence[str] | None) -> list[str]:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 import numpy.typing as npt
 
 from tracknet.datasets.index import open_split
@@ -27,6 +26,7 @@ from tracknet.training.metrics.report import Scored
 from tracknet.training.model_evaluation import ModelRun
 from tracknet.utils.files import replace_file, write_json
 from tracknet.utils.progress import Progress
+from tracknet.utils.spacing import evenly_spaced
 
 # About 5 MB of broadcast pictures, 36 to a screenful of the page's grid at 1280 px.
 _PICTURES = 96
@@ -126,7 +126,7 @@ def write_comparison(
         return [out / METRICS_NAME]
     columns, others = _columns(a, protocols), _columns(b, protocols)
     sides = disagreements(Frames.of(columns), Frames.of(others))
-    rows = [row for side in sides for row in _spread(side, _OF_EACH_SIDE)]
+    rows = [row for side in sides for row in evenly_spaced(side.tolist(), _OF_EACH_SIDE)]
     rows = list(dict.fromkeys([*rows, *worst_frames(columns, _PICTURES)]))[:_PICTURES]
     pictures = _pictures(a, rows, None)
     write_report(out / PAGE_NAME, report, columns, pictures, {**comparison, "predictions": others})
@@ -138,12 +138,6 @@ def _columns(scored: Scored, protocols: Sequence[Protocol]) -> Columns:
     protocol = main_protocol(protocols).with_all_frames()
     codes = outcomes(scored.predictions, protocol, scored.origin.threshold)
     return {**columns_of(scored.predictions, scored.split), "outcome": codes}
-
-
-def _spread(rows: npt.NDArray[np.int64], limit: int) -> list[int]:
-    """At most `limit` of the rows, evenly."""
-    places = np.linspace(0, len(rows) - 1, min(limit, len(rows))).round().astype(int)
-    return [int(row) for row in rows[places]]
 
 
 def _pictures(scored: Scored, rows: Sequence[int], made: ModelRun | None) -> list[FramePicture]:

@@ -13,6 +13,7 @@ from tracknet.reporting.overlays import overlay
 from tracknet.training.distributed import Ranks
 from tracknet.training.evaluation import points_in_frame
 from tracknet.utils.geometry import transform_points
+from tracknet.utils.spacing import evenly_spaced
 
 
 class OverlayCollector:
@@ -34,10 +35,7 @@ class OverlayCollector:
         self._column = model.map_frames.index(self._position)
         # Only frames with a ball: an empty one shows nothing of what was learned.
         rows = np.flatnonzero(stream.table.visibility > 0)
-        chosen = (
-            rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(int)] if count else []
-        )
-        self._chosen = {int(row) for row in chosen}
+        self._chosen = set(evenly_spaced(rows.tolist(), count))
         self._images: dict[int, npt.NDArray[np.uint8]] = {}
 
     def take(self, step: int, batch: Batch, logits: torch.Tensor) -> None:

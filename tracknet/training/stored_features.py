@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from tracknet.datasets.features import FeatureSet, open_features
 from tracknet.datasets.shard_cache import ShardCache
-from tracknet.datasets.shard_names import place_of
+from tracknet.datasets.shard_names import input_place
 from tracknet.datasets.shard_set import ShardSet
 from tracknet.models.frame_encoder import identity_of
 from tracknet.models.model import TrackNet
@@ -48,7 +48,7 @@ def feature_opener(
     """
     if spec is None:
         return lambda frames, on_lost=None: None
-    place, backbone = place_of(spec, cache), identity_of(model)
+    place, backbone = input_place(spec, cache), identity_of(model)
 
     def opened(frames: ShardSet, on_lost: Callable[[str, int], None] | None = None) -> FeatureSet | None:
         return open_features(

@@ -10,6 +10,7 @@ from tracknet.training.metrics.predictions import FloatArray, Predictions
 from tracknet.training.metrics.protocols import Protocol
 from tracknet.utils.errors import UserError
 from tracknet.utils.outcome import Outcome
+from tracknet.utils.spacing import evenly_spaced
 
 NOTHING_TO_CHOOSE_FROM = 0.5
 
@@ -77,13 +78,13 @@ def threshold_curve(
     """
     thresholds, counts = counts_by_threshold(predictions, protocol)
     figures = ratios(counts, protocol.recall_of)
-    shown = np.linspace(0, len(thresholds) - 1, min(points, len(thresholds))).round().astype(int)
+    shown = set(evenly_spaced(range(len(thresholds)), points))
     operating = int((thresholds >= threshold).sum()) - 1
-    shown = np.unique(np.append(shown, operating) if operating >= 0 else shown)
+    places = sorted(shown | {operating} if operating >= 0 else shown)
     return {
-        "recall": figures["recall"][shown].tolist(),
-        "precision": figures["precision"][shown].tolist(),
-        "score": thresholds[shown].tolist(),
+        "recall": figures["recall"][places].tolist(),
+        "precision": figures["precision"][places].tolist(),
+        "score": thresholds[places].tolist(),
     }
 
 
