@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 from pipelines.shard_writer import WRITER_VERSION, ShardTask
 from pipelines.workers import HeldInterrupts, Workers
 from tracknet.utils.errors import RunError, UserError
+from tracknet.utils.extras import install_command
 from tracknet.utils.video import is_video
 
 CONNECT_S = 10
@@ -128,7 +129,7 @@ def _connect(scheduler: str) -> Any:
         from distributed import Client
     except ImportError:
         raise UserError(
-            "--executor dask needs the package distributed", remedy='pip install -e ".[cluster]"'
+            "--executor dask needs the package distributed", remedy=install_command("cluster")
         ) from None
     where: dict[str, Any] = {"address": scheduler}
     if "://" not in scheduler and (scheduler.endswith(".json") or Path(scheduler).is_file()):
@@ -171,8 +172,7 @@ def _check_workers(client: Any, scheduler: str, probe: SourceProbe) -> None:
         raise RunError(
             f"--scheduler {scheduler}: not all of its workers are as this machine",
             problems=faults,
-            remedy='install the same versions everywhere (`pip install -e ".[cluster]"`, with videos '
-            '`".[cluster,video]"`), and mount --root under the same path on every machine',
+            remedy="install the versions that are here on every machine, and mount --root under the same path there",
         )
 
 

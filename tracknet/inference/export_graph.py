@@ -18,6 +18,7 @@ from tracknet.inference.export_format import INPUT_NAME, METADATA_KEY, OUTPUT_NA
 from tracknet.inference.onnx_seal import seal
 from tracknet.models.model import TrackNet
 from tracknet.utils.errors import UserError
+from tracknet.utils.extras import install_command
 from tracknet.utils.heatmap import locate
 
 # A protobuf message, which an ONNX file is, holds no more.
@@ -71,7 +72,7 @@ def write_onnx(graph: ExportGraph, metadata: ExportMetadata, path: Path) -> None
     if missing := [name for name in ("onnx", "onnxscript") if find_spec(name) is None]:
         raise UserError(
             f"ONNX files need {' and '.join(missing)}, not installed here",
-            remedy='pip install -e ".[export]"',
+            remedy=install_command("export"),
         )
     size = sum(value.numel() * value.element_size() for value in graph.state_dict().values())
     if size > _MOST_ONNX_BYTES:

@@ -15,6 +15,7 @@ from tracknet.inference.onnx_seal import UNSEALING, check_seal
 from tracknet.models.precision import resolve_device
 from tracknet.utils.checksums import CHECKSUM_KEY, check_archive
 from tracknet.utils.errors import RunError, UserError, first_line
+from tracknet.utils.extras import install_command
 
 
 class Port(NamedTuple):
@@ -64,7 +65,7 @@ class OnnxGraph:
         except ImportError:
             raise UserError(
                 f"{path}: onnxruntime, which runs ONNX files, is not installed",
-                remedy='pip install -e ".[export]"',
+                remedy=install_command("export"),
             ) from None
         sealed = check_seal(path)
         options = ort.SessionOptions()

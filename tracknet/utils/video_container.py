@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol, TypeVar
 
 from tracknet.utils.errors import UserError
+from tracknet.utils.extras import install_command
 from tracknet.utils.urls import is_url
 from tracknet.utils.video_header import is_playlist
 from tracknet.utils.waiting import waited_for
@@ -43,7 +44,7 @@ def open_pictures(source: str | Path | BinaryIO, threads: int, timeout_s: float 
         import av
     except ImportError:
         raise UserError(
-            f"{source}: PyAV, which reads video, is not installed", remedy='pip install -e ".[video]"'
+            f"{source}: PyAV, which reads video, is not installed", remedy=install_command("video")
         ) from None
     if isinstance(source, Path) and source.is_file() and not source.stat().st_size:
         raise VideoError("is empty (0 bytes)")

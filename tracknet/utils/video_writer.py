@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 
 from tracknet.utils.errors import RunError, UserError
+from tracknet.utils.extras import install_command
 from tracknet.utils.geometry import Size
 from tracknet.utils.images import RGBImage, resize_frame
 from tracknet.utils.video_sound import Sound
@@ -67,7 +68,7 @@ class VideoWriter:
             import av
         except ImportError:
             raise UserError(
-                f"{path}: PyAV, which writes video, is not installed", remedy='pip install -e ".[video]"'
+                f"{path}: PyAV, which writes video, is not installed", remedy=install_command("video")
             ) from None
         traits = traits or VideoTraits()
         self.path, self.size, self.written = path, size, 0

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from tracknet.utils.errors import UserError
+from tracknet.utils.extras import install_command
 from tracknet.utils.naming import did_you_mean, listed
 from tracknet.utils.settings import LoraConfig
 
@@ -36,7 +37,7 @@ def add_adapters(vit: nn.Module, config: LoraConfig) -> None:
     except ImportError:
         raise UserError(
             "model.backbone.lora needs peft, which is not installed",
-            remedy='pip install -e ".[lora]"; predicting with the model that comes out does not need it',
+            remedy=f"{install_command('lora')}; predicting with the model that comes out does not need it",
         ) from None
     there = {name.rpartition(".")[2] for name, part in vit.named_modules() if isinstance(part, nn.Linear)}
     wanted = config.targets or [name for name in _QUERIES_AND_VALUES if name in there]
