@@ -27,6 +27,7 @@ from tracknet.datasets.window_frames import WindowFrames
 from tracknet.datasets.windows import Windows
 from tracknet.utils.errors import UserError
 from tracknet.utils.geometry import Size, scaling
+from tracknet.utils.settings import MixupConfig
 
 # Transforms that are in use at a time: M / W * B, 384 with 24 lanes of 16; drawing one takes as long as 0.05 decodes.
 _DRAWN_KEPT = 8192
@@ -193,12 +194,7 @@ class BatchAssembler:
                 faults += bad
                 bad_slots.append(slot)
         to_input = np.stack([augmentation.matrix for augmentation in drawn]) @ to_input
-        arrays["late_matrix"][:], arrays["late_colour"][:] = IDENTITY.matrix, SAME_COLOUR
-        if spec.late:
-            arrays["late_matrix"][:] = [augmentation.matrix for augmentation in drawn]
-            arrays["late_colour"][:] = [
-                SAME_COLOUR if augmentation.colour is None else augmentation.colour for augmentation in drawn
-            ]
+        _leave_to_the_device(drawn if spec.late else [IDENTITY] * len(drawn), arrays)
         arrays["xy_px"][:], arrays["visibility"][:] = xy_px, visibility
         points = self._targets.place(to_input, xy_px, visibility, arrays["weights"])
         if spec.sizes is None:
@@ -210,15 +206,24 @@ class BatchAssembler:
             arrays["balls"][..., :2], arrays["balls"][..., 2] = points, arrays["weights"]
             arrays["mix"].fill(0)
         if spec.augment is not None and spec.augment.mixup.prob > 0:
-            whole = [n for n in range(0, len(draws) - 1, 2) if arrays["valid"][n : n + 2].all()]
-            mixup, seed = spec.augment.mixup, spec.seed
-            rngs = (pair_rng(seed, int(epochs[first]), int(window_ids[first])) for first in whole)
-            shares = [draw_share(mixup, rng) for rng in rngs]
-            mix_pairs(arrays, zip(whole, shares, strict=True))
-            if spec.sizes is not None:
-                arrays["mix"][whole] = shares
+            self._mix(spec.augment.mixup, arrays, epochs, window_ids)
         arrays["to_frame"][:] = np.linalg.inv(to_input)
         return tuple(faults)
+
+    def _mix(
+        self,
+        mixup: MixupConfig,
+        arrays: dict[str, npt.NDArray[Any]],
+        epochs: npt.NDArray[np.int64],
+        window_ids: npt.NDArray[np.int64],
+    ) -> None:
+        """Mixes neighbours in the batch, both of which must be whole; targets that the device draws, it mixes."""
+        whole = [n for n in range(0, len(window_ids) - 1, 2) if arrays["valid"][n : n + 2].all()]
+        rngs = (pair_rng(self.spec.seed, int(epochs[first]), int(window_ids[first])) for first in whole)
+        shares = [draw_share(mixup, rng) for rng in rngs]
+        mix_pairs(arrays, zip(whole, shares, strict=True))
+        if self.spec.sizes is not None:
+            arrays["mix"][whole] = shares
 
     def versions(self, epochs: npt.NDArray[np.int64], draws: npt.NDArray[np.int64]) -> list[Version]:
         """In which version the frames of each of B windows are kept for its neighbours."""
@@ -239,3 +244,11 @@ class BatchAssembler:
                     self._drawn.clear()
                 self._drawn[randomness] = drawn
         return drawn
+
+
+def _leave_to_the_device(drawn: Sequence[Augmentation], arrays: dict[str, npt.NDArray[Any]]) -> None:
+    """Writes down the warp and the colours that the model's device applies."""
+    arrays["late_matrix"][:] = [augmentation.matrix for augmentation in drawn]
+    arrays["late_colour"][:] = [
+        SAME_COLOUR if augmentation.colour is None else augmentation.colour for augmentation in drawn
+    ]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from tracknet.inference.api import describe, nothing_in
+from tracknet.inference.collector import Collector, kept, with_rows
 from tracknet.inference.drawing import LiveOverlay, draw_predictions
 from tracknet.inference.finish import Finish
 from tracknet.inference.frame_source import DEFAULT_FPS
@@ -18,11 +19,10 @@ from tracknet.inference.outputs import Job
 from tracknet.inference.overlay import Heatmap
 from tracknet.inference.partial_csv import PartialCsv
 from tracknet.inference.pipeline import ALL_FRAMES, FrameRange, predict_points
-from tracknet.inference.points import PointRows
 from tracknet.inference.predictions import Predictions
 from tracknet.inference.predictor import Predictor
 from tracknet.inference.result_record import ResultRecord
-from tracknet.inference.source_contract import FrameSource, StreamLost
+from tracknet.inference.source_contract import FrameSource
 from tracknet.utils.errors import Interrupted, RunError
 from tracknet.utils.files import replace_file
 from tracknet.utils.naming import counted
@@ -94,10 +94,8 @@ def run_job(
     if record is not None:
         record.wanted()
     source = paced(source, batch_size=predictor.batch_size, say=_say)
-    rows = PointRows()
     about = describe(source, predictor, model, wanted)
     live = overlay and not source.repeatable
-    lost: StreamLost | None = None
     with ExitStack() as held:
         partial = held.enter_context(PartialCsv(job.partial(out)))
         drawn = heatmaps = None
@@ -105,52 +103,25 @@ def run_job(
             drawn = held.enter_context(LiveOverlay(job.overlay(out), source.traits, predictor.threshold))
         elif overlay and inset:
             heatmaps = held.enter_context(HeatmapFile(out))
+        points = predict_points(source, predictor, wanted, heatmaps=overlay and inset, images=live)
+        found = Collector(source, predictor.threshold, partial, drawn, heatmaps, job.overlay(out))
         with Progress(source.name, wanted.count_of(source.stated_frames), "frames") as progress:
-            try:
-                with closing(
-                    predict_points(source, predictor, wanted, heatmaps=overlay and inset, images=live)
-                ) as points:
-                    for block in points:
-                        partial.write(Predictions.of_points(block, predictor.threshold))
-                        if drawn is not None:
-                            drawn.write(block)
-                        if heatmaps is not None and block.heatmaps is not None:
-                            heatmaps.add(block.heatmaps)
-                        rows.add(block)
-                        progress.advance(len(block))
-            except KeyboardInterrupt:
-                if not source.live:
-                    raise Interrupted(f"{source.name}: {_kept(partial)}") from None
-            except StreamLost as error:
-                if not len(rows):
-                    raise
-                lost = error
-            except RunError as error:
-                raise _with_rows(error, partial) from error
-            except OSError as error:  # of the overlay; the partial file tells of its own
-                told = RunError(f"{job.overlay(out)} cannot be written: {error.strerror}")
-                raise _with_rows(told, partial) from None
+            lost = found.collect(points, progress)
             rate = progress.per_second()
-        if not len(rows):
+        if not len(found.rows):
             raise RunError(nothing_in(source, wanted))
         predictions = Predictions.of_points(
-            rows.joined(), predictor.threshold, {**about, "notes": source.notes()}
+            found.rows.joined(), predictor.threshold, {**about, "notes": source.notes()}
         )
         try:
             predictions = finish(predictions, predictor.threshold)
         except RunError as error:
-            raise _with_rows(error, partial) from error
+            raise with_rows(error, partial) from error
         written = [job.file(out, form) for form in forms]
-        path = job.record(out)
-        try:
-            if record is not None:
-                record.begin([*written, *([job.overlay(out)] if overlay else [])])
-            for form, path in zip(forms, written, strict=True):
-                replace_file(path, predictions.encode(form))
-            if record is not None:
-                record.add(written)
-        except OSError as error:
-            raise RunError(f"{path} cannot be written: {error.strerror}; {_kept(partial)}") from None
+        drawn_too = [job.overlay(out)] if overlay else []
+        _write_files(
+            predictions, dict(zip(written, forms, strict=True)), drawn_too, job.record(out), record, partial
+        )
         partial.discard()
         notes = source.notes()
         if live and finish != NOTHING:
@@ -161,14 +132,34 @@ def run_job(
             )
         if overlay and not live:
             notes += draw_rows(job, predictions, out, fps, heatmaps, timeout_s=timeout_s)
-    if overlay:
-        written.append(job.overlay(out))
-        if record is not None:
-            record.add(written[-1:], heatmap=inset)
+    if record is not None and overlay:
+        record.add(drawn_too, heatmap=inset)
+    written += drawn_too
     if lost is not None:
         done = f"{counted(len(predictions), 'frame')} until then: {', '.join(map(str, written))}"
         raise RunError(f"{lost.what}; {done}", problems=[*lost.problems, *notes], remedy=lost.remedy)
     return Done(predictions, tuple(written), tuple(notes), rate)
+
+
+def _write_files(
+    predictions: Predictions,
+    files: Mapping[Path, str],
+    later: Sequence[Path],
+    record_file: Path,
+    record: ResultRecord | None,
+    partial: PartialCsv,
+) -> None:
+    """Writes each file in its form; the record is told of those that come later, too."""
+    path = record_file
+    try:
+        if record is not None:
+            record.begin([*files, *later])
+        for path, form in files.items():
+            replace_file(path, predictions.encode(form))
+        if record is not None:
+            record.add(list(files))
+    except OSError as error:
+        raise RunError(f"{path} cannot be written: {error.strerror}; {kept(partial)}") from None
 
 
 def draw_rows(
@@ -219,16 +210,3 @@ def draw_rows(
 
 def _say(line: str) -> None:
     print(f"note: {line}", file=sys.stderr, flush=True)
-
-
-def _kept(partial: PartialCsv) -> str:
-    if not partial.rows:
-        return "no frame was done"
-    rows = f"{counted(partial.rows, 'frame')} {'is' if partial.rows == 1 else 'are'}"
-    return f"{rows} in {partial.path}, which is partial; the same command starts again"
-
-
-def _with_rows(error: RunError, partial: PartialCsv) -> RunError:
-    if not partial.rows or str(partial.path) in error.what:
-        return error
-    return RunError(f"{error.what}; {_kept(partial)}", problems=error.problems, remedy=error.remedy)
