@@ -82,10 +82,10 @@ def assert_same_state(whole: Path, parts: Path) -> None:
     [
         ([*THAW, *EMA, "training.optimizer.layer_decay=0.8"], [2, 4, 6]),
         ([*LORA, *EMA], [3]),
-        (LORA, [3]),
+        ([*LORA, "training.sizes.factors=[0.5,1]"], [3]),
         ([*EMA, "training.loss.hard_fraction=0.5", "training.loss.positive_weight=3"], [None]),
     ],
-    ids=["thaw+ema", "lora+ema", "lora", "ema, stopped while it is validated"],
+    ids=["thaw+ema", "lora+ema", "lora, two sizes", "ema, stopped while it is validated"],
 )
 def test_a_run_stopped_anywhere_goes_on_to_the_same_bits(
     small_train_args: list[str], monkeypatch: pytest.MonkeyPatch, recipe: list[str], stops: list[int | None]
