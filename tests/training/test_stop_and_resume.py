@@ -18,11 +18,12 @@ from tests.training.conftest import records, run_name, runs_of
 from tracknet.datasets.reader import Frame, ShardReader
 from tracknet.scripts import train
 from tracknet.training.checkpoint import load_checkpoint
+from tracknet.training.checkpoint_writer import CheckpointWriter
 from tracknet.training.learner import Learner
 from tracknet.training.pictures import OverlayCollector
 from tracknet.training.run_log import StepReport
 from tracknet.training.stop import StopRequest
-from tracknet.utils.errors import EXIT_INTERRUPTED, Interrupted, UserError, cli_main
+from tracknet.utils.errors import EXIT_INTERRUPTED, Interrupted, RunError, UserError, cli_main
 
 
 def interrupt_after(
@@ -154,6 +155,106 @@ def test_a_stop_does_not_wait_for_data_that_does_not_come(
     assert records(run, "epoch")[0]["since_step"] == 0
 
 
+def test_a_validation_that_a_kill_made_vain_is_told_once(
+    small_train_args: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    class Killed(BaseException):
+        pass
+
+    def kill(*_: object, **__: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            OverlayCollector, "take", lambda self, step, batch, logits: os.kill(os.getpid(), signal.SIGTERM)
+        )
+        with pytest.raises(Interrupted, match="at step 10"):
+            train.run(
+                [*small_train_args, "--name", "val", "training.max_steps=10", "training.val_every_epochs=5"]
+            )
+    run = runs_of(small_train_args) / "val"
+    with monkeypatch.context() as patch:
+        # Told of, and not saved.
+        patch.setattr(CheckpointWriter, "save", kill)
+        with pytest.raises(Killed):
+            train.run(["--resume", str(run)])
+    assert [r["step"] for r in records(run, "val")] == [10]
+    assert train.run(["--resume", str(run)]) == 0
+    assert [r["step"] for r in records(run, "val")] == [10]
+    # One that a checkpoint knows of stays.
+    assert train.run(["--resume", str(run), "training.max_steps=11"]) == 0
+    assert [r["step"] for r in records(run, "val")] == [10, 11]
+
+
+def test_settings_that_nothing_was_trained_with_leave_the_run_as_it_was(
+    small_train_args: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    run = run_name(small_train_args, "kept", "training.max_steps=2", "training.log_every_steps=1")
+    # Of a step that a kill had taken from the checkpoints.
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write('{"kind": "train", "step": 3}\n')
+    before = {name: (run / name).read_bytes() for name in ("config.yaml", "run.json", "metrics.jsonl")}
+    change = ["training.max_steps=4", "training.loss.name=mse"]
+
+    def fails(self: Learner, batches: object, taken: int) -> StepReport:
+        raise RunError("4 windows at once do not fit into memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Learner, "step", fails)
+        with pytest.raises(RunError, match="do not fit"):
+            train.run(["--resume", str(run), *change])
+    assert {name: (run / name).read_bytes() for name in before} == before
+    assert (
+        f"note: nothing was trained with {' '.join(change)}: {run / 'config.yaml'} is as it was"
+        in capsys.readouterr().out
+    )
+    # From the first step on it is what the run is, whatever comes then.
+    interrupt_after(monkeypatch, 3)
+    with pytest.raises(Interrupted, match="at step 3"):
+        train.run(["--resume", str(run), *change])
+    assert "nothing was trained" not in capsys.readouterr().out
+    assert "name: mse" in (run / "config.yaml").read_text()
+    assert json.loads((run / "run.json").read_text())["resumed"][0]["step"] == 2
+    assert [r["step"] for r in records(run, "train")] == [1, 2, 3]
+
+
+def test_a_run_that_failed_before_its_first_checkpoint_begins_by_its_name(
+    small_train_args: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    settings = ["training.max_steps=3", "training.log_every_steps=1"]
+    whole = run_name(small_train_args, "whole", *settings)
+    with monkeypatch.context() as patch:
+
+        def fails(self: Learner, batches: object, taken: int) -> StepReport:
+            raise RuntimeError("whatever it may be")
+
+        patch.setattr(Learner, "step", fails)
+        with pytest.raises(RuntimeError, match="whatever"):
+            train.run([*small_train_args, "--name", "failed", *settings])
+    run = runs_of(small_train_args) / "failed"
+    with pytest.raises(UserError, match=f"go on with that one .--resume {run}"):
+        train.run([*small_train_args, "--name", "failed", *settings])
+    torch.manual_seed(123)
+    assert train.run(["--resume", str(run)]) == 0
+    assert f"{run} holds no checkpoint yet: it begins at step 0" in capsys.readouterr().out
+    weights = [
+        load_file(one / "checkpoints" / "last" / "model" / "model.safetensors") for one in (whole, run)
+    ]
+    assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
+    assert [r["loss"] for r in records(run, "train")] == [r["loss"] for r in records(whole, "train")]
+
+
+def test_checkpoints_on_a_disk_that_is_gone_are_not_taken_for_none(
+    small_train_args: list[str], tmp_path: Path
+):
+    run = run_name(
+        small_train_args, "far", f"training.ckpt_dir={tmp_path / 'elsewhere'}", "training.max_steps=1"
+    )
+    (tmp_path / "elsewhere").rename(tmp_path / "unplugged")
+    with pytest.raises(UserError, match="elsewhere/far, which is not there"):
+        train.run(["--resume", str(run), "training.max_steps=2"])
+
+
 def test_a_stop_before_the_first_step_promises_no_checkpoint(
     small_train_args: list[str], monkeypatch: pytest.MonkeyPatch
 ):
@@ -163,13 +264,15 @@ def test_a_stop_before_the_first_step_promises_no_checkpoint(
             self.check_stop()
             time.sleep(0.05)
 
-    monkeypatch.setattr(ShardReader, "read", silent)
-    with pytest.raises(Interrupted, match="SIGINT before the first step: nothing was trained") as caught:
-        train.run([*small_train_args, "--name", "early", "data.loader.workers=0"])
+    with monkeypatch.context() as patch:
+        patch.setattr(ShardReader, "read", silent)
+        with pytest.raises(Interrupted, match="SIGINT before the first step: nothing was trained") as caught:
+            train.run([*small_train_args, "--name", "early", "data.loader.workers=0"])
     run = runs_of(small_train_args) / "early"
-    assert "--resume" not in str(caught.value)
-    assert f"remove {run} first" in str(caught.value)
+    assert f"Begin it with: python -m tracknet.scripts.train --resume {run}" in str(caught.value)
     assert not list(run.glob("checkpoints/step_*"))
+    assert train.run(["--resume", str(run), "training.max_steps=1"]) == 0
+    assert load_checkpoint(run / "checkpoints")[1].step == 1
 
 
 def test_a_longer_max_steps_goes_on_within_the_epoch(small_train_args: list[str]):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -51,7 +51,10 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         "--name", help="of the run's folder in training.log_dir (default: time and config names)"
     )
     parser.add_argument(
-        "--resume", metavar="RUN", type=Path, help="go on with a run where its last checkpoint is"
+        "--resume",
+        metavar="RUN",
+        type=Path,
+        help="go on with a run where its last checkpoint is, or begin it where it has none yet",
     )
     parser.add_argument(
         "--dry-run", action="store_true", help="build everything, take two steps, write nothing"
@@ -146,7 +149,6 @@ def _with_shards(config: Config, shards: list[str], overrides: list[str]) -> Con
 
 
 def _train(args: argparse.Namespace, config: Config, ranks: Ranks, held: ExitStack) -> int:
-    from tracknet.models.model_folder import resolve_model_folder
     from tracknet.training.dry_run import dry_run
     from tracknet.training.run_folder import RunFolder, default_run_name
     from tracknet.training.same_data import check_same_data
@@ -160,14 +162,10 @@ def _train(args: argparse.Namespace, config: Config, ranks: Ranks, held: ExitSta
         if not args.dry_run:
             RunFolder.refuse_existing(config, name)
             RunFolder.refuse_passwords(config)
-        start = config.training.init_from
-        weights = resolve_model_folder(Path(start)) if start else None
-        return prepare(config, weights=weights, ranks=ranks, say=say)
+        return _prepare_new(config, ranks)
 
     setup = ranks.agreed(build, main_first=True)
     check_same_data(ranks, setup.shards, setup.train.stream, setup.val.stream if setup.val else None)
-    # A threshold belongs to the weights that it was chosen for.
-    setup.model.score_threshold = 0.5
     if args.dry_run:
         say("\n".join(dry_run(config, setup)))
         say("dry run: nothing was written")
@@ -185,7 +183,7 @@ def _train(args: argparse.Namespace, config: Config, ranks: Ranks, held: ExitSta
 
 
 def _resume(path: Path, config: Config, asked: Sequence[str], ranks: Ranks, held: ExitStack) -> int:
-    from tracknet.training.checkpoint import TrainingState, check_resumable, load_checkpoint
+    from tracknet.training.checkpoint import TrainingState, check_resumable, has_checkpoint, load_checkpoint
     from tracknet.training.run_folder import RunFolder
     from tracknet.training.same_data import check_same_data
     from tracknet.training.setup import prepare
@@ -194,26 +192,58 @@ def _resume(path: Path, config: Config, asked: Sequence[str], ranks: Ranks, held
     # Before the checkpoint is chosen: another training may be about to write one.
     ranks.agreed(lambda: held.enter_context(run_folder.lock(ranks.say(_say))) if ranks.is_main else None)
 
-    def build() -> tuple[Setup, TrainingState, dict[str, Any]]:
+    def build() -> tuple[Setup, tuple[TrainingState, dict[str, Any]] | None]:
+        if not has_checkpoint(run_folder.checkpoints):
+            return _prepare_new(config, ranks), None
         weights, state, tensors = load_checkpoint(run_folder.checkpoints)
-        return prepare(config, weights=weights, ranks=ranks, say=ranks.say(_say)), state, tensors
+        return prepare(config, weights=weights, ranks=ranks, say=ranks.say(_say)), (state, tensors)
 
-    setup, state, tensors = ranks.agreed(build, main_first=True)
+    setup, saved = ranks.agreed(build, main_first=True)
     check_same_data(ranks, setup.shards, setup.train.stream, setup.val.stream if setup.val else None)
     trainer = _trainer(config, setup, run_folder)
 
     def restore() -> None:
-        check_resumable(state, trainer.state.build_id, trainer.state.plan)
-        trainer.restore(state, tensors)
+        if saved is not None:
+            check_resumable(saved[0], trainer.state.build_id, trainer.state.plan)
+            trainer.restore(*saved)
 
     ranks.agreed(restore)
+    if saved is None:
+        trainer.say(f"{path} holds no checkpoint yet: it begins at step 0")
     if trainer.complete:
         idle = f", and nothing was done with {hide_secrets(' '.join(asked))}" if asked else ""
         trainer.say(f"{path} is complete{idle}; raise training.epochs or training.max_steps to train on")
         return EXIT_DONE
-    facts = _facts(config, setup)
-    ranks.agreed(lambda: run_folder.note_resumption(config, state.step, facts) if ranks.is_main else None)
-    return _fit(trainer)
+    facts, step, validated_step = _facts(config, setup), trainer.state.step, trainer.state.validated_step
+    has_begun = False
+
+    def begun() -> None:
+        nonlocal has_begun
+        ranks.agreed(
+            lambda: run_folder.note_resumption(config, step, validated_step, facts) if ranks.is_main else None
+        )
+        has_begun = True
+
+    try:
+        return _fit(trainer, begun)
+    finally:
+        if asked and not has_begun:
+            trainer.say(
+                f"note: nothing was trained with {hide_secrets(' '.join(asked))}: {path / 'config.yaml'} is as it was"
+            )
+
+
+def _prepare_new(config: Config, ranks: Ranks) -> Setup:
+    """What a training needs that begins at step 0."""
+    from tracknet.models.model_folder import resolve_model_folder
+    from tracknet.training.setup import prepare
+
+    start = config.training.init_from
+    weights = resolve_model_folder(Path(start)) if start else None
+    setup = prepare(config, weights=weights, ranks=ranks, say=ranks.say(_say))
+    # A threshold belongs to the weights that it was chosen for.
+    setup.model.score_threshold = 0.5
+    return setup
 
 
 def _trainer(config: Config, setup: Setup, run_folder: RunFolder) -> Trainer:
@@ -232,7 +262,7 @@ def _trainer(config: Config, setup: Setup, run_folder: RunFolder) -> Trainer:
     )
 
 
-def _fit(trainer: Trainer) -> int:
+def _fit(trainer: Trainer, begun: Callable[[], None] | None = None) -> int:
     from tracknet.utils.progress import format_duration
 
     run_folder, config, state = trainer.run, trainer.config, trainer.state
@@ -250,7 +280,7 @@ def _fit(trainer: Trainer) -> int:
     if trainer.learner.sizes.sizes:
         say(f"sizes: {trainer.learner.sizes.describe()}")
     started = time.monotonic()
-    trainer.fit()
+    trainer.fit(begun)
     which = "best" if (run_folder.checkpoints / "best").exists() else "last"
     say(
         f"done in {format_duration(time.monotonic() - started)}: {run_folder.checkpoints / which}\n"

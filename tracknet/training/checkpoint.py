@@ -98,22 +98,34 @@ def save_checkpoint(
     return target
 
 
+def has_checkpoint(folder: Path) -> bool:
+    """Whether a run's folder of checkpoints holds any.
+
+    Raises:
+        UserError: they were to lie elsewhere (`training.ckpt_dir`), and that folder is not there.
+    """
+    if folder.is_symlink() and not folder.exists():
+        raise UserError(
+            f"{folder} leads to {folder.readlink()}, which is not there",
+            remedy="connect the disk that it lies on, or move the folder back",
+        )
+    if folder.is_dir():
+        restore_folders(folder)
+    return bool(_by_step(folder))
+
+
 def load_checkpoint(folder: Path) -> tuple[Path, TrainingState, dict[str, Any]]:
     """The newest whole checkpoint: its model's folder, state and tensors.
 
     Raises:
-        UserError: there is none.
+        UserError: there is none; `has_checkpoint` tells.
         RunError: its state cannot be read.
     """
-    if folder.is_dir():
-        restore_folders(folder)
-    steps = _by_step(folder)
-    if not steps:
+    if not has_checkpoint(folder):
         raise UserError(
-            f"{folder} holds no checkpoint yet",
-            remedy="start the run anew: remove its folder and train again",
+            f"{folder} holds no checkpoint yet", remedy=f"begin the run: --resume {folder.parent}"
         )
-    newest = steps[-1]
+    newest = _by_step(folder)[-1]
     try:
         state = TrainingState(**json.loads((newest / "training_state" / "state.json").read_text()))
         # weights_only: a checkpoint from elsewhere must not be able to run code.

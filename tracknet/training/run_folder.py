@@ -156,21 +156,28 @@ class RunFolder:
         shown_data = replace(data, shards=shards, files=files, sources=sources, features=features)
         replace_file(self.path / "config.yaml", to_yaml(replace(config, data=shown_data)).encode())
 
-    def note_resumption(self, config: Config, step: int, facts: dict[str, Any]) -> None:
-        """Writes down that and as what the run goes on, and drops metrics of steps that it will take again."""
+    def note_resumption(self, config: Config, step: int, validated_step: int, facts: dict[str, Any]) -> None:
+        """Writes down that and as what the run goes on, and drops metrics of what it does again.
+
+        Args:
+            config: that it goes on with.
+            step: of the checkpoint that it goes on from; 0 where there is none.
+            validated_step: of the last validation that the checkpoint knows of.
+            facts: of the machine and the data.
+        """
         self.write_config(config)
         file = self.path / "run.json"
         record = json.loads(file.read_text())
         record["resumed"] = [*record.get("resumed", []), {"step": step, **facts}]
         write_json(file, record)
-        self._forget_after(step)
+        self._forget_after(step, validated_step)
 
     def log(self, record: dict[str, Any]) -> None:
         """Appends one line to metrics.jsonl."""
         with (self.path / "metrics.jsonl").open("a") as file:
             file.write(json.dumps(finite_or_none(record), allow_nan=False) + "\n")
 
-    def _forget_after(self, step: int) -> None:
+    def _forget_after(self, step: int, validated_step: int) -> None:
         file = self.path / "metrics.jsonl"
         if not file.is_file():
             return
@@ -180,7 +187,10 @@ class RunFolder:
                 record = json.loads(line)
             except json.JSONDecodeError:
                 continue  # cut by a kill
-            if record.get("step", 0) <= step:
+            of_step = record.get("step", 0)
+            # The checkpoint of a stop within a validation knows nothing of what a later attempt at it found.
+            repeated = of_step == step != validated_step and record["kind"] == "val"
+            if of_step <= step and not repeated:
                 kept.append(line + "\n")
         replace_file(file, "".join(kept).encode())
 

@@ -126,6 +126,7 @@ class Trainer:
                 set_windows=self._fewer_windows,
                 check_stop=self._stop_if_asked,
             )
+        self._begun: Callable[[], None] | None = None
         self._stop = StopRequest(self.say, echo_s=0.0 if self.ranks.alone else _ECHO_S)
         for loader in (train, val):
             if loader is not None:
@@ -139,8 +140,11 @@ class Trainer:
         state = self.state
         return state.step >= self.total_steps and (self.val is None or state.validated_step == state.step)
 
-    def fit(self) -> None:
+    def fit(self, begun: Callable[[], None] | None = None) -> None:
         """Trains to the end.
+
+        Args:
+            begun: called once, when the first step is taken, or before what alone is left to do after the last one.
 
         Raises:
             Interrupted: Ctrl-C or SIGTERM came; a checkpoint was written first.
@@ -148,6 +152,7 @@ class Trainer:
                 is there then.
         """
         assert self.run is not None, "a training without a run folder has nowhere to save"
+        self._begun = begun
         written = self.run if self.ranks.is_main else None
         with self._stop:
             try:
@@ -191,9 +196,8 @@ class Trainer:
         setting = f"training.micro_batch={windows} or auto"
         if self.config.training.loss.hard_fraction < 1.0:
             setting = f"training.batch_size={windows * self.ranks.topology.world_size}"
-        return (
-            f"{setting}, and go on with --resume {quote(str(self.run.path))}: its checkpoint is of this step"
-        )
+        then = "its checkpoint is of this step" if self.state.step else "it begins at step 0"
+        return f"{setting}, and go on with --resume {quote(str(self.run.path))}: {then}"
 
     def _train_epoch(self, log: RunLog) -> None:
         """Goes on in the epoch to its end, or to the training's."""
@@ -214,6 +218,7 @@ class Trainer:
             state.step += 1
             state.batch += training.accumulate
             self._served.step_taken()
+            self._tell_begun()
             if report.skipped:
                 state.skipped_steps += 1
             log.took(report)
@@ -234,6 +239,7 @@ class Trainer:
     def _end_epoch(self, log: RunLog) -> None:
         training, state = self.config.training, self.state
         is_best = False
+        self._tell_begun()
         coverage = self._served.coverage(state.batch, self.ranks, whole=self._epoch_is_over)
         if coverage is not None:
             log.epoch(coverage, count_stream(self.train, self.ranks))
@@ -245,6 +251,11 @@ class Trainer:
             state.epoch, state.batch = state.epoch + 1, 0
         self._checkpoints.save(state, self.last_validation, is_best=is_best)
         self._stop_if_asked()
+
+    def _tell_begun(self) -> None:
+        begun, self._begun = self._begun, None
+        if begun is not None:
+            begun()
 
     @property
     def _epoch_is_over(self) -> bool:
@@ -303,12 +314,12 @@ class Trainer:
 
     def _interrupted(self, asked: Signals) -> Interrupted:
         assert self.run is not None
+        command = f"python -m tracknet.scripts.train --resume {quote(str(self.run.path))}"
         if self.state.step == 0:
             return Interrupted(
-                f"{asked.name} before the first step: nothing was trained and no checkpoint is written. Start it again "
-                f"under another name, or remove {self.run.path} first"
+                f"{asked.name} before the first step: nothing was trained and no checkpoint is written. Begin it with: "
+                f"{command}"
             )
         return Interrupted(
-            f"{asked.name} at step {self.state.step}; a checkpoint is written. Go on with: "
-            f"python -m tracknet.scripts.train --resume {quote(str(self.run.path))}"
+            f"{asked.name} at step {self.state.step}; a checkpoint is written. Go on with: {command}"
         )
