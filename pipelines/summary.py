@@ -22,8 +22,9 @@ BALL_PX, BALL_LINES = 5.0, 720
 SMALLEST_BALL_PX = 1.5
 LARGEST_SQUEEZE = 0.02
 PATCH_PX = 16
-_MODELS = {16: ("vit_heatmap", "vit_tiny"), 14: ("dinov2_small", "dinov2_small")}
-"""Pixels of a patch -> the models of configs/model that are named for it, on a GPU and on a CPU."""
+_MODELS = {16: ("vit_heatmap", "vit_tiny"), 14: ("dinov2_small", "dinov2_small"), 8: ("wasb", "wasb")}
+"""Pixels that a frame's sides are multiples of -> the models of configs/model that are named for it, on a GPU and on
+a CPU."""
 # Of every command's --data.
 _DEFAULT_DATA = "tracknet"
 
@@ -51,7 +52,7 @@ def describe_plan(prepared: Prepared) -> str:
 
 
 def size_warnings(stored: Size, sources: set[Size]) -> Iterator[str]:
-    """What the stored size does: fits no ViT, or makes a ball too small to be seen, or squeezes it."""
+    """What the stored size does: fits few models or none, or makes a ball too small to be seen, or squeezes it."""
     for source in sorted(sources):
         ball = _ball_px(source, source)[0]
         width, height = _ball_px(source, stored)
@@ -72,7 +73,8 @@ def size_warnings(stored: Size, sources: set[Size]) -> Iterator[str]:
                 f"{source} frames are squeezed by {squeeze:.0%} to {stored}: a height of "
                 f"{round(stored.width * source.height / source.width)} would keep their shape"
             )
-    if _patch_of(stored) is None:
+    unit = _unit_of(stored)
+    if unit in (None, 8):
         below, above = (
             Size(*(max(PATCH_PX, PATCH_PX * rounded(length / PATCH_PX)) for length in stored))
             for rounded in (math.floor, math.ceil)
@@ -80,10 +82,16 @@ def size_warnings(stored: Size, sources: set[Size]) -> Iterator[str]:
         choices = " or ".join(
             f"data.resize=[{size.width},{size.height}]" for size in dict.fromkeys((below, above))
         )
-        yield (
-            f"stored frames of {stored} are no whole number of patches of 16 or 14 pixels, and no model of "
-            f"configs/model takes them: choose {choices}"
-        )
+        if unit is None:
+            yield (
+                f"no model of configs/model takes stored frames of {stored}: width and height are to be multiples of "
+                f"16 pixels (of 14 for dinov2_small, of 8 for tracknet_v2 and wasb); choose {choices}"
+            )
+        else:
+            yield (
+                f"of the models of configs/model tracknet_v2 and wasb alone take stored frames of {stored}, which are "
+                f"multiples of 8 pixels: for the others, of patches of 16 or 14, choose {choices}"
+            )
 
 
 def describe_result(report: BuildReport, out: str, data: str) -> str:
@@ -126,15 +134,15 @@ def describe_result(report: BuildReport, out: str, data: str) -> str:
 def _next(manifest: Manifest, out: str, data: str) -> str:
     """What trains on the shards: a command that works for frames of their size."""
     size = manifest.image_size
-    patch = _patch_of(size)
-    if patch is None:
+    unit = _unit_of(size)
+    if unit is None:
         return f"build with another data.resize: no model of configs/model takes frames of {size}"
-    model, on_cpu = _MODELS[patch]
+    model, on_cpu = _MODELS[unit]
     resize = "" if size == DataConfig().resize else f" data.resize=[{size.width},{size.height}]"
     data_option = "" if data == _DEFAULT_DATA else f" --data {shlex.quote(data)}"
-    model_option = "" if patch == PATCH_PX else f" --model {model}"
+    model_option = "" if unit == PATCH_PX else f" --model {model}"
     cpu_option = f"--model {on_cpu} " if on_cpu != model else ""
-    heatmap, cpu_heatmap = _heatmap_option(model, patch, size), _heatmap_option(on_cpu, patch, size)
+    heatmap, cpu_heatmap = _heatmap_option(model, unit, size), _heatmap_option(on_cpu, unit, size)
     # Of two settings of one key the later one counts.
     cpu_heatmap = cpu_heatmap if cpu_heatmap != heatmap else ""
     return (
@@ -143,16 +151,18 @@ def _next(manifest: Manifest, out: str, data: str) -> str:
     )
 
 
-def _patch_of(size: Size) -> int | None:
-    """The pixels of a patch that frames of this size are whole numbers of, the usual ones first; or none."""
-    return next((patch for patch in _MODELS if size.width % patch == size.height % patch == 0), None)
+def _unit_of(size: Size) -> int | None:
+    """The pixels that some model wants sides to be multiples of, and these are, the usual ones first; or none."""
+    return next((unit for unit in _MODELS if size.width % unit == size.height % unit == 0), None)
 
 
-def _heatmap_option(name: str, patch: int, size: Size) -> str:
-    """What makes a model's heatmap the size that its decoder reaches from frames of this size."""
+def _heatmap_option(name: str, unit: int, size: Size) -> str:
+    """What makes a model's heatmap the size that it reaches from frames of this size."""
     model = load_config(model=name).model
-    cells = math.prod(model.decoder.upsample) * model.head.subpixel
-    reached = Size(size.width // patch * cells, size.height // patch * cells)
+    # A baseline's is that of its frames.
+    cells = math.prod(model.decoder.upsample) if model.architecture == "modular" else unit
+    cells *= model.head.subpixel
+    reached = Size(size.width // unit * cells, size.height // unit * cells)
     return "" if reached == model.heatmap.size else f" model.heatmap.size=[{reached.width},{reached.height}]"
 
 

@@ -11,7 +11,10 @@ from pipelines.build import BuildReport
 from pipelines.summary import describe_result, size_warnings
 from pipelines.wording import listed_games
 from tracknet.datasets.schema import Manifest, ShardEntry
+from tracknet.models.baselines.tracknet_v2 import TrackNetV2
+from tracknet.models.baselines.wasb import WASBNet
 from tracknet.models.decoders.build import build_decoder
+from tracknet.models.model import TrackNet
 from tracknet.utils.config import load_config
 from tracknet.utils.geometry import Size
 from tracknet.utils.naming import counted
@@ -60,12 +63,17 @@ def test_a_size_that_fits_no_vit_is_told_with_one_that_does() -> None:
     (warning,) = size_warnings(Size(500, 288), {Size(1250, 720)})
     assert "500x288" in warning
     assert warning.endswith("choose data.resize=[496,288] or data.resize=[512,288]")
-    # Patches of 8 pixels would fit, and no model of configs/model has them.
-    assert list(size_warnings(Size(128, 72), {Size(128, 72)}))[-1].endswith(
-        "choose data.resize=[128,64] or data.resize=[128,80]"
-    )
+    assert "of 14 for dinov2_small, of 8 for tracknet_v2 and wasb" in warning
     for fits in (Size(504, 280), Size(512, 288)):
-        assert not any("patches" in warning for warning in size_warnings(fits, {Size(1280, 720)}))
+        assert not any("configs/model" in warning for warning in size_warnings(fits, {Size(1280, 720)}))
+
+
+def test_a_size_that_the_baselines_alone_take_is_told_so() -> None:
+    assert list(size_warnings(Size(200, 104), {Size(200, 104)}))[-1] == (
+        "of the models of configs/model tracknet_v2 and wasb alone take stored frames of 200x104, which are multiples "
+        "of 8 pixels: for the others, of patches of 16 or 14, choose data.resize=[192,96] or data.resize=[208,112]"
+    )
+    assert {TrackNetV2.stride, WASBNet.stride} == {8}
 
 
 def next_of(size: Size) -> str:
@@ -83,7 +91,8 @@ def next_of(size: Size) -> str:
 
 
 @pytest.mark.parametrize(
-    "size", [Size(512, 288), Size(256, 144), Size(128, 64), Size(504, 280), Size(252, 140)]
+    "size",
+    [Size(512, 288), Size(256, 144), Size(128, 64), Size(504, 280), Size(252, 140), Size(200, 104)],
 )
 def test_the_next_command_fits_the_size(size: Size) -> None:
     gpu, on_cpu = re.fullmatch(r"next: (python .*)   \(on a CPU: (.*)\)", next_of(size)).groups()  # type: ignore[union-attr]
@@ -93,6 +102,9 @@ def test_the_next_command_fits_the_size(size: Size) -> None:
         model = ["vit_heatmap", *named][-1]
         config = load_config(model=model, overrides=[word for word in options if "=" in word])
         assert config.data.resize == size
+        if model == "wasb":
+            TrackNet(config.model, input_size=size, num_frames=3)
+            continue
         patch = 14 if model == "dinov2_small" else 16
         build_decoder(config.model, in_channels=8, patch_size=patch, input_size=size, num_frames=3)
 
@@ -104,6 +116,6 @@ def test_the_next_command_of_the_usual_size_says_no_more_than_it_must() -> None:
 
 
 def test_no_command_is_advised_that_cannot_work() -> None:
-    assert next_of(Size(128, 72)) == (
-        "next: build with another data.resize: no model of configs/model takes frames of 128x72"
+    assert next_of(Size(132, 72)) == (
+        "next: build with another data.resize: no model of configs/model takes frames of 132x72"
     )
