@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tracknet.utils.config import load_config
+from tracknet.utils.config import load_config, load_saved_config
 from tracknet.utils.errors import EXIT_WRONG_REQUEST, UserError
 from tracknet.utils.settings.without_effect import unheard
 
@@ -227,6 +228,23 @@ def test_sizes_are_two_whole_numbers(key: str, size: str) -> None:
             "training.loss.focal_beta (command line): is of the focal losses, and wbce has none: leave it at 4",
         ),
         (
+            ["training.loss.focal_beta=2"],
+            "training.loss.focal_beta (command line): is of focal, and quality_focal has none: leave it at 4",
+        ),
+        (
+            ["training.scheduler.name=constant", "training.scheduler.min_lr_ratio=0.1"],
+            "training.scheduler.min_lr_ratio (command line): is of the cosine, and constant has none: leave it at 0.01",
+        ),
+        (
+            ["data.augment.enabled=false", "data.augment.flip_prob=0.9"],
+            "data.augment.flip_prob (command line): changes nothing while data.augment.enabled is false: leave it at "
+            "0.5",
+        ),
+        (
+            ["data.augment.enabled=false", "data.augment.per=run"],
+            "data.augment.per (command line): changes nothing while data.augment.enabled is false: leave it at window",
+        ),
+        (
             ["data.augment.mixup.prob=0.5", "training.loss.name=focal"],
             "training.loss.name (command line): focal takes the highest cell alone for a ball",
         ),
@@ -235,6 +253,12 @@ def test_sizes_are_two_whole_numbers(key: str, size: str) -> None:
 def test_what_does_not_fit_together(overrides: list[str], problem: str) -> None:
     (found,) = problems_of(overrides=overrides)
     assert problem in found
+
+
+def test_a_run_without_augmentation_that_is_older_than_some_of_its_settings_goes_on(tmp_path: Path) -> None:
+    saved = tmp_path / "config.yaml"
+    saved.write_text("data: {augment: {enabled: false}}")
+    assert not load_saved_config(saved).data.augment.enabled
 
 
 def test_hard_windows_of_a_whole_batch_are_had_with_any_size_that_takes_it():

@@ -56,6 +56,12 @@ class SchedulerConfig:
     warmup_epochs: float = bounded(5.0, 0.0)
     min_lr_ratio: float = bounded(0.01, 0.0, 1.0)
 
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Yields (key, message) for a floor of the cosine where there is none."""
+        usual = 0.01
+        if self.name == "constant" and self.min_lr_ratio != usual:
+            yield "min_lr_ratio", f"is of the cosine, and constant has none: leave it at {usual:g}"
+
 
 @dataclass(frozen=True)
 class LossConfig:
@@ -81,6 +87,8 @@ class LossConfig:
             for name, usual in (("focal_alpha", 2.0), ("focal_beta", 4.0)):
                 if getattr(self, name) != usual:
                     yield name, f"is of the focal losses, and {self.name} has none: leave it at {usual:g}"
+        elif self.name == "quality_focal" and self.focal_beta != 4.0:
+            yield "focal_beta", "is of focal, and quality_focal has none: leave it at 4"
         for code, weight in self.visibility_weights.items():
             if code not in (0, 1, 2, 3):
                 yield "visibility_weights", f"there is no visibility {code}: use 0, 1, 2 or 3"
@@ -135,7 +143,7 @@ class TrainingConfig:
     device: str = "auto"
     """`auto` is CUDA where there is one, else the CPU; or a torch device name."""
     threads: int | None = bounded(None, 1)
-    """CPU threads of the model; null leaves the choice to torch."""
+    """CPU threads of the model, at most the machine's cores; null leaves the choice to torch."""
     log_dir: str = "runs"
     ckpt_dir: str | None = None
     """Where checkpoints go; null is `<log_dir>/<name>/checkpoints`."""
