@@ -92,24 +92,36 @@ def test_auto_goes_on_with_half(
     assert "remedy: set --batch-size 2" in capsys.readouterr().err
 
 
-def test_what_is_reached_is_saved(
+@pytest.mark.parametrize(
+    ("taken", "saved", "then"),
+    [(2, ["step_000002"], "its checkpoint is of this step"), (0, [], "it begins at step 0")],
+)
+def test_what_is_reached_is_saved_and_gone_on_with(
     small_train_args: list[str],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
+    taken: int,
+    saved: list[str],
+    then: str,
 ) -> None:
     clip, calls = torch.nn.utils.clip_grad_norm_, []
 
     def limited(*args: object, **how: object) -> object:
         calls.append(args)
-        if len(calls) == 3:
+        if len(calls) == taken + 1:
             of_torch()
         return clip(*args, **how)  # type: ignore[arg-type]
 
+    run = tmp_path / "runs" / "a"
     monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", limited)
     assert cli_main(train.run, [*small_train_args, "training.max_steps=4", "--name", "a"]) == EXIT_FAILED
-    assert "error: memory ran out at step 2: DefaultCPUAllocator" in capsys.readouterr().err
-    assert [path.name for path in (tmp_path / "runs" / "a" / "checkpoints").glob("step_*")] == ["step_000002"]
+    said = capsys.readouterr().err
+    assert f"error: memory ran out at step {taken}: DefaultCPUAllocator" in said
+    assert f"set training.micro_batch=2 or auto, and go on with --resume {run}: {then}" in said
+    assert [path.name for path in (run / "checkpoints").glob("step_*")] == saved
+    assert train.run(["--resume", str(run), "training.micro_batch=2"]) == 0
+    assert (run / "checkpoints" / "last").readlink() == Path("step_000004")
 
 
 def test_moments_that_do_not_fit_change_no_weight(

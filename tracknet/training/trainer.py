@@ -40,7 +40,11 @@ _WAIT_FOR_DATA_S = 1.0
 
 
 class Trainer:
-    """Trains a model on a stream and keeps its run folder."""
+    """Trains a model on a stream and keeps its run folder.
+
+    One at a time in a process: initial weights and dropout are drawn from torch's global random numbers, so that two
+    trainings in two threads come to other weights than one after the other.
+    """
 
     def __init__(
         self,
