@@ -7,11 +7,13 @@ The one module of the pipelines that knows the networks and the readers of shard
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from tracknet.utils.errors import EXIT_DONE, UserError, cli_main
+from tracknet.utils.geometry import Size
 from tracknet.utils.naming import program
 from tracknet.utils.signals import Interrupts
 from tracknet.utils.urls import is_url, shown
@@ -19,7 +21,9 @@ from tracknet.utils.urls import is_url, shown
 if TYPE_CHECKING:
     from pipelines.feature_build import FeatureReport, FeatureRequest
     from tracknet.models.frame_encoder import FrameEncoder
-    from tracknet.utils.geometry import Size
+
+# Of every command's --data.
+_DEFAULT_DATA = "tracknet"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -61,7 +65,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--workers", type=int, default=2, metavar="N", help="threads that read frames ahead (default: 2)"
     )
-    parser.add_argument("--data", default="tracknet", help="data config: a name in configs/data, or a file")
+    parser.add_argument(
+        "--data", default=_DEFAULT_DATA, help="data config: a name in configs/data, or a file"
+    )
     parser.add_argument("--overwrite", action="store_true", help="rebuild a folder of another configuration")
     parser.add_argument("--traceback", action="store_true", help="show where in the code an error arose")
     parser.add_argument(
@@ -137,7 +143,7 @@ def run(argv: Sequence[str]) -> int:
             ),
             encoder,
         )
-    print(_result(request, report, args.overrides))
+    print(f"{_result(request, report)}\nnext: {_next(args, request)}")
     return EXIT_DONE
 
 
@@ -161,8 +167,7 @@ def _encoder(args: argparse.Namespace, size: Size, precision: Any) -> FrameEncod
     return FrameEncoder.of_model(resolve_model_folder(Path(args.model)), size, precision)
 
 
-def _result(request: FeatureRequest, report: FeatureReport, overrides: Sequence[str]) -> str:
-    import shlex
+def _result(request: FeatureRequest, report: FeatureReport) -> str:
     from pathlib import Path
 
     from pipelines.wording import megabytes
@@ -182,19 +187,62 @@ def _result(request: FeatureRequest, report: FeatureReport, overrides: Sequence[
             f"({report.frames_written / max(report.seconds, 1e-9):,.1f} frames/s)"
         )
     frames_bytes = sum(entry.bytes for entry in request.frames.shards)
-    size = manifest.image_size
+    return (
+        f"{done}\n  {manifest.totals['bytes'] / frames_bytes:.1f} times the shards of frames "
+        f"({megabytes(frames_bytes)})"
+    )
+
+
+def _next(args: argparse.Namespace, request: FeatureRequest) -> str:
+    """What trains on the features: a command that works for frames of their size."""
+    import shlex
+    from pathlib import Path
+
+    from tracknet.utils.config import load_config
+
+    size = request.frames.image_size
+    out = str(request.out) if isinstance(request.out, Path) else shown(request.out)
     asked = [
         *(f"data.features={out}", f"data.resize=[{size.width},{size.height}]"),
         *("data.augment.enabled=false", "model.backbone.freeze=true"),
     ]
-    settings = [
-        item for item in overrides if item.partition("=")[0] not in {key.partition("=")[0] for key in asked}
-    ]
-    train = ["python", "-m", "tracknet.train", request.source, "--model", request.model, *settings, *asked]
-    return (
-        f"{done}\n  {manifest.totals['bytes'] / frames_bytes:.1f} times the shards of frames "
-        f"({megabytes(frames_bytes)})\nnext: {shlex.join(train)}"
-    )
+    if Path(args.model).is_dir():
+        options = _options_of_saved(args.model)
+    else:
+        config = load_config(data=args.data, model=args.model, overrides=args.overrides)
+        data = [] if args.data == _DEFAULT_DATA else ["--data", args.data]
+        options = [*data, "--model", args.model, *args.overrides]
+        grid, decoder = request.info.backbone.grid, config.model.decoder
+        cells = math.prod(decoder.upsample) * config.model.head.subpixel
+        reached = Size(grid.width * cells, grid.height * cells)
+        if reached != config.model.heatmap.size:
+            asked.append(f"model.heatmap.size=[{reached.width},{reached.height}]")
+    said = {item.partition("=")[0] for item in asked}
+    options = [option for option in options if option.partition("=")[0] not in said]
+    return shlex.join(["python", "-m", "tracknet.train", request.source, *options, *asked])
+
+
+def _options_of_saved(model: str) -> list[str]:
+    """What asks a training for a saved model, and for its weights."""
+    from pathlib import Path
+
+    from tracknet.models.model_folder import resolve_model_folder
+    from tracknet.models.persistence import read_config
+    from tracknet.utils.config import to_plain
+    from tracknet.utils.nearest_config import leaves, nearest_model
+    from tracknet.utils.settings import Config, DataConfig, SequenceConfig
+
+    _, saved = read_config(resolve_model_folder(Path(model)))
+    sequence = SequenceConfig(saved.num_frames, saved.frame_stride, saved.anchor)
+    config = Config(data=DataConfig(sequence=sequence), model=saved.model)
+
+    def of_the_model(one: Config) -> dict[str, Any]:
+        return {
+            **leaves(to_plain(one.data.sequence), "data.sequence"),
+            **leaves(to_plain(one.model), "model"),
+        }
+
+    return [*nearest_model(config, of_the_model), f"training.init_from={model}"]
 
 
 if __name__ == "__main__":

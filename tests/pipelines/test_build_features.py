@@ -25,7 +25,7 @@ from tracknet.datasets.reader import ShardReader
 from tracknet.datasets.schema import Manifest
 from tracknet.models.frame_encoder import FrameEncoder
 from tracknet.models.model import TrackNet
-from tracknet.scripts import inspect
+from tracknet.scripts import inspect, train
 from tracknet.utils.config import load_config
 from tracknet.utils.errors import EXIT_FAILED, Interrupted, RunError, UserError, cli_main
 from tracknet.utils.geometry import Size
@@ -184,6 +184,34 @@ def test_what_comes_next_states_every_setting_once(
     keys = [item.partition("=")[0] for item in told if "=" in item]
     assert sorted(keys) == sorted(set(keys))
     assert size in told
+
+
+@pytest.mark.parametrize(
+    "settings", [[], ["model.decoder.upsample=[2]", "model.decoder.channels=[C,8]", "model.head.subpixel=2"]]
+)
+def test_what_comes_next_runs_as_it_is_written(
+    small_shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], settings: list[str]
+) -> None:
+    model = Path(shutil.copy("configs/model/vit_tiny.yaml", tmp_path / "mine.yaml"))
+    data = Path(shutil.copy("configs/data/tracknet.yaml", tmp_path / "data.yaml"))
+    options = ["--out", str(tmp_path / "features out"), "--data", str(data)]
+    assert build_features.run([str(small_shards), "--model", str(model), *options, *settings]) == 0
+    python, _, module, *told = shlex.split(capsys.readouterr().out.rpartition("next: ")[2])
+    assert (python, module) == ("python", "tracknet.train")
+    assert train.run([*told, "--dry-run"]) == 0
+    assert "heatmaps" in capsys.readouterr().out
+
+
+def test_what_comes_next_begins_with_the_weights_of_a_saved_model(
+    small_shards: Path, small_train_args: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    length = ["data.sequence.length=5", "model.fusion.kind=attention"]
+    assert train.run([*small_train_args, *length, "--name", "a", "training.max_steps=1"]) == 0
+    run, out = tmp_path / "runs" / "a", tmp_path / "features"
+    assert build_features.run([str(small_shards), "--model", str(run), "--out", str(out)]) == 0
+    told = shlex.split(capsys.readouterr().out.rpartition("next: ")[2])[3:]
+    assert f"training.init_from={run}" in told
+    assert train.run([*told, "--dry-run"]) == 0
 
 
 def test_changed_labels_touch_the_index_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

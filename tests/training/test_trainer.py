@@ -18,7 +18,9 @@ from tracknet.scripts import train
 from tracknet.training import validation
 from tracknet.training.checkpoint import load_checkpoint
 from tracknet.training.metrics import Predictions, Protocol, best_threshold
+from tracknet.training.setup import prepare
 from tracknet.training.trainer import Trainer
+from tracknet.utils.config import load_config
 from tracknet.utils.errors import RunError, UserError
 
 
@@ -58,6 +60,21 @@ def test_the_loss_falls(small_train_args: list[str]):
     losses = [r["loss"] for r in records(run_name(small_train_args, "falls", *settings), "train")]
     first, last = sum(losses[:16]) / 16, sum(losses[-16:]) / 16
     assert last < 0.6 * first, (first, last)
+
+
+def test_no_more_threads_than_cores_are_used(
+    small_train_args: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, said = torch.get_num_threads(), list[str]()
+    settings = [arg for arg in small_train_args if "=" in arg]
+    config = load_config(model="vit_tiny", training="cpu", overrides=[*settings, "training.threads=999"])
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    try:
+        prepare(config, say=said.append)
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
+    assert "note: training.threads=999 are more than this machine's cores: 1 are used" in said
 
 
 def test_max_steps_counts_whatever_the_epochs(small_train_args: list[str]):

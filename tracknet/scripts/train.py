@@ -152,7 +152,6 @@ def _train(args: argparse.Namespace, config: Config, ranks: Ranks, held: ExitSta
     from tracknet.training.dry_run import dry_run
     from tracknet.training.run_folder import RunFolder, default_run_name
     from tracknet.training.same_data import check_same_data
-    from tracknet.training.setup import prepare
 
     # Named once: by another process's clock it may be a second later.
     name = args.name or ranks.objects(default_run_name(args.data, args.model, args.training))[0]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -29,6 +29,7 @@ from tracknet.training.step_sizes import fitting_sizes
 from tracknet.training.stored_features import builder_options, feature_opener
 from tracknet.utils.config import to_plain
 from tracknet.utils.errors import UserError
+from tracknet.utils.nearest_config import leaves
 from tracknet.utils.processor import read_processor
 from tracknet.utils.settings import Config
 
@@ -68,7 +69,13 @@ def prepare(
     ranks.topology.slots(training.batch_size)
     torch.manual_seed(training.seed)
     if training.threads:
-        torch.set_num_threads(training.threads)
+        # More than that only wait for each other. Not refused: a run may go on where there are fewer.
+        cores = os.cpu_count() or training.threads
+        if training.threads > cores:
+            say(
+                f"note: training.threads={training.threads} are more than this machine's cores: {cores} are used"
+            )
+        torch.set_num_threads(min(training.threads, cores))
     precision = Precision.resolve(training.amp, ranks.device(resolve_device(training.device)))
     sources = open_sources(config.data, say)
     shards = sources.train
@@ -187,13 +194,13 @@ _MAY_DIFFER = (
 def _check_same_model(model: TrackNet, config: Config, weights: Path) -> None:
     """Refuses weights that are of another model than is configured, naming every difference."""
     asked = {
-        **_leaves(to_plain(config.data.sequence), "data.sequence"),
-        **_leaves(to_plain(config.model), "model"),
+        **leaves(to_plain(config.data.sequence), "data.sequence"),
+        **leaves(to_plain(config.model), "model"),
         "data.resize": to_plain(config.data.resize or model.input_size),
     }
     have = {
-        **_leaves(to_plain(model.sequence), "data.sequence"),
-        **_leaves(to_plain(model.config), "model"),
+        **leaves(to_plain(model.sequence), "data.sequence"),
+        **leaves(to_plain(model.config), "model"),
         "data.resize": to_plain(model.input_size),
     }
     problems = [
@@ -207,12 +214,3 @@ def _check_same_model(model: TrackNet, config: Config, weights: Path) -> None:
             problems=problems,
             remedy="set these keys to what the weights have",
         )
-
-
-def _leaves(tree: Any, key: str) -> dict[str, Any]:
-    """Nested plain values as dotted key -> value."""
-    if not isinstance(tree, dict):
-        return {key: tree}
-    return {
-        name: leaf for inner, item in tree.items() for name, leaf in _leaves(item, f"{key}.{inner}").items()
-    }

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,8 +13,8 @@ from tracknet.datasets.shard_names import input_place
 from tracknet.datasets.shard_set import ShardSet
 from tracknet.models.frame_encoder import identity_of
 from tracknet.models.model import TrackNet
-from tracknet.utils.config import config_folders, load_config, to_plain
-from tracknet.utils.errors import UserError
+from tracknet.utils.config import to_plain
+from tracknet.utils.nearest_config import leaves, nearest_model
 from tracknet.utils.settings import Config
 
 
@@ -70,35 +70,13 @@ def builder_options(config: Config, weights: Path | None = None) -> list[str]:
     """
     if weights is not None:
         return ["--model", str(weights)]
-    names = sorted({path.stem for folder in config_folders() for path in (folder / "model").glob("*.yaml")})
-    found = {name: overrides for name in names if (overrides := _overrides(name, config)) is not None}
-    name = min(found, key=lambda name: len(found[name]))
-    return ["--model", name, *found[name]]
+    return nearest_model(config, _of_the_backbone)
 
 
-def _overrides(name: str, config: Config) -> list[str] | None:
-    """What makes a model config's backbone that of a configuration; `None` where nothing does."""
-    try:
-        other = load_config(model=name)
-    except UserError:
-        return None
-    mine, theirs = (_flat(one) for one in (config, other))
-    if other.model.backbone.is_none or theirs.keys() - mine.keys():
-        return None
-    return [
-        f"{key}={value if isinstance(value, str) else json.dumps(value, separators=(',', ':'))}"
-        for key, value in mine.items()
-        if key not in theirs or theirs[key] != value
-    ]
-
-
-def _flat(config: Config) -> dict[str, Any]:
+def _of_the_backbone(config: Config) -> dict[str, Any]:
     """Dotted keys and values of what a backbone begins with."""
-    backbone = to_plain(config.model.backbone)
-    inner = backbone.pop("config")
     # Tokens are of a frozen one in any case.
-    flat = {f"model.backbone.{key}": value for key, value in backbone.items() if key != "freeze"}
-    flat |= {f"model.backbone.config.{key}": value for key, value in inner.items()}
+    flat = leaves(to_plain(replace(config.model.backbone, freeze=False)), "model.backbone")
     # Of random weights; what is pretrained has none of it, and the builder's own is as good.
     seed = 0 if config.model.backbone.pretrained else config.training.seed
     return {**flat, "training.seed": seed}
