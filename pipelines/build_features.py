@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from tracknet.utils.errors import EXIT_DONE, UserError, cli_main
-from tracknet.utils.geometry import Size
 from tracknet.utils.naming import program
 from tracknet.utils.signals import Interrupts
 from tracknet.utils.urls import is_url, shown
@@ -21,6 +20,7 @@ from tracknet.utils.urls import is_url, shown
 if TYPE_CHECKING:
     from pipelines.feature_build import FeatureReport, FeatureRequest
     from tracknet.models.frame_encoder import FrameEncoder
+    from tracknet.utils.geometry import Size
 
 # Of every command's --data.
 _DEFAULT_DATA = "tracknet"
@@ -199,6 +199,7 @@ def _next(args: argparse.Namespace, request: FeatureRequest) -> str:
     from pathlib import Path
 
     from tracknet.utils.config import load_config
+    from tracknet.utils.geometry import Size
 
     size = request.frames.image_size
     out = str(request.out) if isinstance(request.out, Path) else shown(request.out)

@@ -19,12 +19,11 @@ from typing import Any, Protocol
 from pipelines.shard_writer import ShardResult
 from pipelines.store import Lease, open_store
 from tracknet.datasets.label_csv import LabelFault
-from tracknet.datasets.schema import INDEX_NAME, MANIFEST_NAME, NOTES_NAME, SPLITS, ShardEntry
+from tracknet.datasets.schema import INDEX_NAME, MANIFEST_NAME, NOTES_NAME, OWNER_NAME, SPLITS, ShardEntry
 from tracknet.utils.errors import Interrupted, UserError
 from tracknet.utils.naming import listed
 
 SHARD_NAME = re.compile(rf"({'|'.join(SPLITS)})-\d{{3,}}\.tar")
-_OWNER_NAME = f"{NOTES_NAME}/config.json"
 _NOTES_AT_ONCE = 256
 
 
@@ -98,7 +97,7 @@ class BuildFolder:
             UserError: it holds shards of another configuration, of another root, or of unknown origin.
 
         """
-        there = _parse(self._read(_OWNER_NAME))
+        there = _parse(self._read(OWNER_NAME))
         if there is None:
             self._refuse_foreign()
         else:
@@ -106,13 +105,13 @@ class BuildFolder:
 
     def claim(self, config: dict[str, Any]) -> None:
         """Notes whose folder this is now, and removes what a killed build left half-written."""
-        if _parse(self._read(_OWNER_NAME)) != config:
-            self.store.put(_OWNER_NAME, _to_bytes(config))
+        if _parse(self._read(OWNER_NAME)) != config:
+            self.store.put(OWNER_NAME, _to_bytes(config))
         self.store.remove_leftovers()
 
     def exists(self) -> bool:
         """Whether there are notes of a build."""
-        return self._read(_OWNER_NAME) is not None
+        return self._read(OWNER_NAME) is not None
 
     def shard_names(self) -> set[str]:
         """The shards that lie there, whatever they are."""

@@ -251,6 +251,11 @@ def test_verify_names_what_is_damaged(
     assert "val-000.tar: game2_Clip" in out
     assert "its map of tokens is damaged: it has not the checksum" in out
     assert "1 faults, 63 of 64" in out
+    command = f"python -m pipelines.build_features {small_features.parent / 'shards'} --out {folder}"
+    assert (
+        f"remedy: delete val-000.tar and run `{command} --model vit_tiny --amp off` (with the key=value"
+        in out
+    )
 
 
 def test_inspect_tells_whose_tokens_they_are(

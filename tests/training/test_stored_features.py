@@ -137,6 +137,40 @@ def test_a_lost_shard_of_features_is_skipped_by_a_training(
         train.run(asked)
 
 
+@pytest.mark.parametrize("damage", ["lost", "index", "flipped"])
+def test_damaged_features_are_mended_by_the_command_that_is_named(
+    small_train_args: list[str],
+    small_shards: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    damage: str,
+) -> None:
+    folder = tmp_path / "features"
+    settings = [item for item in small_train_args if item.startswith("model.")]
+    built = [str(small_shards), "--model", "vit_tiny", "--out", str(folder), "--dtype", "int8", *settings]
+    assert build_features.run(built) == 0
+    before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    place = folder / ("index.parquet" if damage == "index" else "train-001.tar")
+    if damage == "flipped":
+        place.write_bytes(
+            bytes([*before[place.name][:600], before[place.name][600] ^ 1, *before[place.name][601:]])
+        )
+    else:
+        place.unlink()
+    asked = [*small_train_args, *FROZEN, f"data.features={folder}", NO_SKIP]
+    with pytest.raises(RunError) as refused:
+        train.run([*asked, "--name", "failed"])
+    remedy = str(refused.value.remedy)
+    assert remedy.startswith(f"delete {place} and run `" if damage == "flipped" else "run `")
+    if damage == "flipped":
+        place.unlink()
+    python, _, module, *options = shlex.split(remedy.split("`")[1])
+    assert (python, module) == ("python", "pipelines.build_features")
+    assert build_features.run(options) == 0
+    assert {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
+    assert train.run([*asked, "--name", "mended"]) == 0
+
+
 def test_a_dry_run_shows_the_features(
     small_train_args: list[str], small_features: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -191,6 +225,10 @@ def test_a_backbone_is_named_by_the_nearest_config(tmp_path: Path) -> None:
     shipped = load_config(model="dinov2_small")
     assert builder_options(shipped) == ["--model", "dinov2_small"]
     assert builder_options(shipped, tmp_path) == ["--model", str(tmp_path)]
+    # What the tokens that are there were computed by comes first, as far as it is still to be had.
+    assert builder_options(shipped, tmp_path, "dinov2_small") == ["--model", "dinov2_small"]
+    assert builder_options(shipped, None, str(tmp_path)) == ["--model", str(tmp_path)]
+    assert builder_options(shipped, tmp_path, "gone/model") == ["--model", str(tmp_path)]
     # A seed is of random weights alone.
     changed = ["model.backbone.layers=[3,6]", "training.seed=4"]
     options = ["--model", "dinov2_small", "model.backbone.layers=[3,6]"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,15 +10,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tracknet.datasets.feature_command import feature_command, noted_request
 from tracknet.datasets.feature_format import FeatureInfo, Tokens, decode_tokens, frames_digest
 from tracknet.datasets.index import open_shards
 from tracknet.datasets.reader import Frame, ShardReader
 from tracknet.datasets.remote_path import RemotePath
-from tracknet.datasets.schema import NoBuild
+from tracknet.datasets.schema import THE_BUILD_COMMAND, NoBuild
 from tracknet.datasets.shard_names import read_manifest
 from tracknet.datasets.shard_set import ShardSet
 from tracknet.utils.backbone_identity import BackboneIdentity
 from tracknet.utils.errors import RunError, UserError, shorten
+
+AskedBy = Callable[[str | None], Sequence[str]]
+"""How tokens that are there were asked for (`--model`), if that is known -> the options that ask for them."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ class TokenReader:
             raise RunError(
                 f"{self.origin(row)}: has {len(content):,} bytes, {self._info.backbone.tokens} in {self._info.dtype} "
                 f"have {self._info.stored_bytes:,}",
-                remedy="compute the features again",
+                remedy=_anew(self.stored.shards),
             )
         return decode_tokens(content, self._info)
 
@@ -82,7 +85,7 @@ def open_features(
     backbone: BackboneIdentity,
     *,
     with_frames: bool,
-    asked_by: Callable[[], Sequence[str]] = lambda: ("--model", "MODEL"),
+    asked_by: AskedBy = lambda noted: ("--model", noted or "MODEL"),
     on_lost: Callable[[str, int], None] | None = None,
 ) -> FeatureSet:
     """The features of some shards.
@@ -106,16 +109,7 @@ def open_features(
         )
 
     def build(out: object) -> str:
-        command = [
-            "python",
-            "-m",
-            "pipelines.build_features",
-            str(frames.folder),
-            "--out",
-            str(out),
-            *asked_by(),
-        ]
-        return shlex.join(command)
+        return feature_command(frames.folder, out, asked_by(None))
 
     try:
         manifest = read_manifest(folder)
@@ -133,14 +127,27 @@ def open_features(
             problems=problems,
             remedy=f"choose the model that they are of, or compute this one's: {build('ANOTHER_FOLDER')}",
         )
+    again = THE_BUILD_COMMAND
+    if not isinstance(folder, RemotePath):
+        # Those behind a URL are mended by whoever put them there.
+        noted = noted_request(folder).get("model")
+        again = f"`{feature_command(frames.folder, folder, asked_by(noted), info)}`"
     if problems := _other_frames(info, frames):
         raise UserError(
             f"the features in {folder} are not of the frames in {frames.folder}",
             problems=shorten(problems),
-            remedy=f"name the features of these shards, or compute what is missing: {build(folder)}",
+            remedy=f"name the features of these shards, or compute what is missing: run {again}",
         )
-    shards = open_shards([folder / name for name in frames.shard_names], tokens=True, on_lost=on_lost)
+    lose = on_lost and (lambda lost, count: on_lost(f"{lost}; {again} computes them again", count))
+    shards = open_shards(
+        [folder / name for name in frames.shard_names], tokens=True, build_command=again, on_lost=lose
+    )
     return FeatureSet(_aligned(shards, frames), info, with_frames)
+
+
+def _anew(features: ShardSet) -> str:
+    """What mends features that are as they were written, and wrong."""
+    return f"remove {features.folder} and run {features.build_command}"
 
 
 def _other_frames(info: FeatureInfo, frames: ShardSet) -> list[str]:
@@ -163,6 +170,6 @@ def _aligned(shards: ShardSet, frames: ShardSet) -> ShardSet:
         rows: npt.NDArray[np.integer[Any]] = np.array([row_of[key] for key in frames.table.keys], np.int64)
     except KeyError as error:
         raise RunError(
-            f"{shards.folder}: there are no tokens of {error.args[0]}", remedy="compute the features again"
+            f"{shards.folder}: there are no tokens of {error.args[0]}", remedy=_anew(shards)
         ) from None
     return shards.take(rows)

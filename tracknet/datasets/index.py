@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from tracknet.datasets.index_checks import check_files, check_labels, check_names, check_places
-from tracknet.datasets.index_file import BUILD_AGAIN, read_index
+from tracknet.datasets.index_file import build_again, read_index
 from tracknet.datasets.remote_path import UPLOAD_AGAIN, RemotePath
-from tracknet.datasets.schema import INDEX_NAME, MANIFEST_NAME, Manifest, ShardEntry
+from tracknet.datasets.schema import INDEX_NAME, MANIFEST_NAME, THE_BUILD_COMMAND, Manifest, ShardEntry
 from tracknet.datasets.shard_names import read_manifest
 from tracknet.datasets.shard_set import ShardSet
 from tracknet.datasets.table import FrameTable
@@ -27,6 +27,7 @@ def open_shards(
     paths: Sequence[Path | RemotePath],
     *,
     tokens: bool = False,
+    build_command: str = THE_BUILD_COMMAND,
     on_lost: Callable[[str, int], None] | None = None,
 ) -> ShardSet:
     """The frames of some shards, all of one split of one build.
@@ -34,6 +35,7 @@ def open_shards(
     Args:
         paths: shard files, as `expand_shards` gives them.
         tokens: the shards must hold features (`features.open_features`) instead of frames.
+        build_command: what a person is told to run where the build is not whole.
         on_lost: told which local shards are missing or have another size, and how many frames they hold, which are
             then left to whoever skips bad ones; where not given they are refused.
 
@@ -68,7 +70,9 @@ def open_shards(
             f"the shards belong to several splits: {', '.join(splits)}",
             remedy="give the shards of one split; validation finds its own beside them",
         )
-    return _open(folder, manifest, splits[0], entries, tokens=tokens, on_lost=on_lost)
+    return _open(
+        folder, manifest, splits[0], entries, tokens=tokens, build_command=build_command, on_lost=on_lost
+    )
 
 
 def _absolute(folder: Path | RemotePath) -> str:
@@ -95,6 +99,7 @@ def _open(
     entries: Sequence[ShardEntry],
     *,
     tokens: bool = False,
+    build_command: str = THE_BUILD_COMMAND,
     on_lost: Callable[[str, int], None] | None = None,
 ) -> ShardSet:
     if manifest.features and not tokens:
@@ -102,12 +107,13 @@ def _open(
             f"{folder} holds features, not frames",
             remedy=f"name the shards that they are of, and these as data.features={folder}",
         )
+    make_whole = UPLOAD_AGAIN if isinstance(folder, RemotePath) else build_again(build_command)
     if isinstance(folder, RemotePath):
         for entry in entries:
             folder.shard(entry)  # refuses what is no hash; size and content are checked when it is fetched
     else:
-        check_files(folder, entries, on_lost)
-    index, _ = read_index(folder, _COLUMNS, sha256=manifest.index_sha256, remedy=_make_whole(folder))
+        check_files(folder, entries, on_lost, make_whole)
+    index, _ = read_index(folder, _COLUMNS, sha256=manifest.index_sha256, remedy=make_whole)
     check_names(folder, index, manifest)
     names = tuple(entry.name for entry in entries)
     id_of_name = {name: number for number, name in enumerate(names)}
@@ -117,7 +123,7 @@ def _open(
     if len(keep) != expected:
         raise RunError(
             f"{folder / INDEX_NAME} has {len(keep)} frames for shards that hold {expected}",
-            remedy=_make_whole(folder),
+            remedy=make_whole,
         )
     index = {name: values[keep] for name, values in index.items()}
     shard_id = shard_id[keep]
@@ -146,8 +152,5 @@ def _open(
         offset=index["offset"],
         size=index["size"],
         crc32c=index["crc32c"],
+        build_command=build_command,
     )
-
-
-def _make_whole(folder: Path | RemotePath) -> str:
-    return UPLOAD_AGAIN if isinstance(folder, RemotePath) else BUILD_AGAIN

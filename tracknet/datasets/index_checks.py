@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from tracknet.datasets.index_file import BUILD_AGAIN, Columns
+from tracknet.datasets.index_file import Columns
 from tracknet.datasets.remote_path import RemotePath
 from tracknet.datasets.schema import INDEX_NAME, Manifest, ShardEntry
 from tracknet.utils.errors import RunError, shorten
@@ -21,9 +21,12 @@ _DO_NOT_USE = "do not use this folder: its index was damaged, or made to mislead
 
 
 def check_files(
-    folder: Path, entries: Sequence[ShardEntry], on_lost: Callable[[str, int], None] | None
+    folder: Path, entries: Sequence[ShardEntry], on_lost: Callable[[str, int], None] | None, remedy: str
 ) -> None:
-    """Every shard is there and has its size; the content is checked frame by frame when it is read."""
+    """Every shard is there and has its size; the content is checked frame by frame when it is read.
+
+    What is wrong is told to `on_lost` where there is one, else raised with the `remedy`.
+    """
     problems, frames = [], 0
     for entry in entries:
         path = folder / entry.name
@@ -44,7 +47,7 @@ def check_files(
         raise RunError(
             f"{len(problems)} of {len(entries)} shards are not what was built",
             problems=shorten(problems),
-            remedy=BUILD_AGAIN,
+            remedy=remedy,
         )
 
 

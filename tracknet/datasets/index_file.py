@@ -12,15 +12,19 @@ import numpy as np
 import numpy.typing as npt
 
 from tracknet.datasets.remote_path import RemotePath
-from tracknet.datasets.schema import INDEX_COLUMNS, INDEX_NAME
+from tracknet.datasets.schema import INDEX_COLUMNS, INDEX_NAME, THE_BUILD_COMMAND
 from tracknet.datasets.table import NO_STATUS
 from tracknet.utils.errors import RunError, first_line
 from tracknet.utils.parquet import read_parquet
 
-BUILD_AGAIN = "run the build command again: it replaces what is missing or damaged and keeps the rest"
 _DTYPES = {"float64": np.float64, "int8": np.int8, "int32": np.int32, "int64": np.int64, "uint32": np.uint32}
 
 Columns = dict[str, npt.NDArray[Any]]
+
+
+def build_again(command: str = THE_BUILD_COMMAND) -> str:
+    """What makes a build whole."""
+    return f"run {command} again: it replaces what is missing or damaged and keeps the rest"
 
 
 def read_index(
@@ -28,7 +32,7 @@ def read_index(
     names: Sequence[str] = tuple(INDEX_COLUMNS),
     *,
     sha256: str | None = None,
-    remedy: str = BUILD_AGAIN,
+    remedy: str = build_again(),
 ) -> tuple[Columns, str]:
     """The index of a build.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from tracknet.datasets.index_file import BUILD_AGAIN
+from tracknet.datasets.index_file import build_again
 from tracknet.utils.errors import RunError
 from tracknet.utils.settings import LoaderConfig
 
@@ -47,7 +47,7 @@ class LostFrames:
                 f"shards are lost with {self.frames:,} frames, more than data.loader.max_bad_frames={self.most_bad} "
                 "allows",
                 problems=[lost for lost, _ in self.lost],
-                remedy=f"{BUILD_AGAIN}; or do without them: set data.loader.max_bad_frames={self.frames}",
+                remedy=f"{build_again()}; or do without them: set data.loader.max_bad_frames={self.frames}",
             )
         for lost, frames in self.lost:
             say(f"warning: {lost}; their frames ({frames:,} at most) are skipped")

@@ -188,13 +188,14 @@ class ShardReader:
 
     def _remedy(self, row: int) -> str:
         folder, entry = self.shards.locate(int(self.shards.shard_id[row]))
+        command = self.shards.build_command
         if isinstance(folder, RemotePath):
             return (
                 f"delete {folder.cache.path_of(folder.shard(entry))}: it is fetched again when it is needed"
             )
         if not (folder / entry.name).exists():
-            return f"run the build command again: it writes {entry.name} anew and keeps the others"
-        return f"delete {folder / entry.name} and run the build command again"
+            return f"run {command} again: it writes {entry.name} anew and keeps the others"
+        return f"delete {folder / entry.name} and run {command} again"
 
 
 Version = tuple[int, int]

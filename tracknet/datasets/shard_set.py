@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from tracknet.datasets.remote_file import RemoteFile
 from tracknet.datasets.remote_path import RemotePath
-from tracknet.datasets.schema import Manifest, ShardEntry
+from tracknet.datasets.schema import THE_BUILD_COMMAND, Manifest, ShardEntry
 from tracknet.datasets.shard_cache import ShardCache
 from tracknet.datasets.table import FrameTable
 
@@ -35,6 +35,7 @@ class ShardSet:
         size: int32 `[N]`, of the JPEG, bytes.
         crc32c: uint32 `[N]`, of the JPEG.
         parts: the sets of each build, where there are several.
+        build_command: what a person is told to run where shards are missing or damaged.
     """
 
     folder: Path | RemotePath
@@ -47,6 +48,7 @@ class ShardSet:
     size: npt.NDArray[np.int32]
     crc32c: npt.NDArray[np.uint32]
     parts: tuple[ShardSet, ...] = ()
+    build_command: str = THE_BUILD_COMMAND
 
     def __len__(self) -> int:
         return len(self.table)

@@ -158,10 +158,26 @@ def _print_verification(result: Verification, contents: Contents, seconds: float
         print("  remedy: fetch these tars again, or run python -m pipelines.index_shards if you changed them")
     elif names:
         print(
-            f"  remedy: delete {' '.join(names[:10])} and run the build command again: it keeps the other shards"
+            f"  remedy: delete {' '.join(names[:10])} and run {_build_command(contents)} again: it keeps the other "
+            "shards"
         )
     else:
-        print("  remedy: run the build command again")
+        print(f"  remedy: run {_build_command(contents)} again")
+
+
+def _build_command(contents: Contents) -> str:
+    """What made a build, as far as it is known."""
+    from tracknet.datasets.feature_command import feature_command, noted_request
+    from tracknet.datasets.feature_format import FeatureInfo
+    from tracknet.datasets.schema import THE_BUILD_COMMAND
+
+    if not contents.manifest.features:
+        return THE_BUILD_COMMAND
+    noted = noted_request(contents.folder)
+    info = FeatureInfo.of(contents.manifest, str(contents.folder))
+    options = ["--model", noted.get("model", "MODEL")]
+    command = feature_command(noted.get("shards", "SHARDS"), contents.folder, options, info)
+    return f"`{command}` (with the key=value settings that it had, if any)"
 
 
 def _inspect_features(contents: Contents, args: argparse.Namespace) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +27,13 @@ from tracknet.training.metrics import PredictionOrigin, Predictions, Protocol, T
 from tracknet.training.micro_batches import MicroBatches
 from tracknet.training.pictures import OverlayCollector
 from tracknet.training.same_data import check_same_data
-from tracknet.training.stored_features import feature_opener
+from tracknet.training.stored_features import builder_options, feature_opener
 from tracknet.utils.environment import describe_environment
 from tracknet.utils.errors import RunError, UserError, first_line
 from tracknet.utils.heatmap import DECODERS
 from tracknet.utils.naming import listed
 from tracknet.utils.progress import Progress
-from tracknet.utils.settings import LoaderConfig
+from tracknet.utils.settings import Config, LoaderConfig
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,9 @@ def run_model(
             evaluation_spec(model),
             batch_size=batch_size * everyone.topology.world_size,
             topology=everyone.topology,
-            features=feature_opener(features, model, lambda: ["--model", str(folder)])(shards),
+            features=feature_opener(
+                features, model, partial(builder_options, Config(model=model.config), folder)
+            )(shards),
         )
         loader = StreamLoader(
             stream, LoaderConfig(workers=workers), pin_memory=precision.device.type == "cuda"

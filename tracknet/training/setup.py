@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -124,7 +125,7 @@ def _streams(
     features = feature_opener(
         config.data.features,
         model,
-        lambda: builder_options(config, weights),
+        partial(builder_options, config, weights),
         ShardCache.of(config.data.cache),
     )
     lost = LostFrames.of(config.data.loader)

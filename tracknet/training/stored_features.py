@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from tracknet.datasets.features import FeatureSet, open_features
+from tracknet.datasets.features import AskedBy, FeatureSet, open_features
 from tracknet.datasets.shard_cache import ShardCache
 from tracknet.datasets.shard_names import input_place
 from tracknet.datasets.shard_set import ShardSet
 from tracknet.models.frame_encoder import identity_of
 from tracknet.models.model import TrackNet
 from tracknet.utils.config import to_plain
-from tracknet.utils.nearest_config import leaves, nearest_model
+from tracknet.utils.nearest_config import leaves, nearest_model, settings_to_be
 from tracknet.utils.settings import Config
 
 
@@ -30,7 +30,7 @@ class FeatureOpener(Protocol):
 def feature_opener(
     spec: str | None,
     model: TrackNet,
-    asked_by: Callable[[], Sequence[str]],
+    asked_by: AskedBy,
     cache: ShardCache | None = None,
 ) -> FeatureOpener:
     """What opens the features of a split: `None` for every split where `spec` is `None`.
@@ -40,7 +40,7 @@ def feature_opener(
     Args:
         spec: folder or URL of the features.
         model: whose backbone they must be of; its weights are hashed once.
-        asked_by: what `pipelines.build_features` is to be told to compute the tokens of this model.
+        asked_by: of `open_features`.
         cache: for features behind a URL; the usual one where not given.
 
     Raises:
@@ -58,16 +58,22 @@ def feature_opener(
     return opened
 
 
-def builder_options(config: Config, weights: Path | None = None) -> list[str]:
+def builder_options(config: Config, weights: Path | None = None, noted: str | None = None) -> list[str]:
     """What tells `pipelines.build_features` which backbone a training begins with.
 
     Args:
         config: of the training.
         weights: the model folder that it begins with, if any.
+        noted: the `--model` that tokens of this backbone were computed by, where that is known.
 
     Returns:
-        That folder; else the config in configs/model that is nearest, and what of the backbone is otherwise.
+        What they were computed by; else that folder; else the config in configs/model that is nearest, and what of the
+        backbone is otherwise.
     """
+    if noted is not None:
+        settings = [] if Path(noted).is_dir() else settings_to_be(config, noted, _of_the_backbone)
+        if settings is not None:
+            return ["--model", noted, *settings]
     if weights is not None:
         return ["--model", str(weights)]
     return nearest_model(config, _of_the_backbone)

@@ -18,16 +18,9 @@ from tracknet.utils.settings.ball_changes import (
 
 # Not `by` and `warp_prob`: a run that is older than these was given other values of them than are usual now.
 _OF_AUGMENTATION = (
-    "per",
-    "flip_prob",
-    "scale",
-    "shift",
-    "rotate_deg",
-    "brightness",
-    "contrast",
-    "saturation",
+    *("per", "flip_prob", "scale", "shift", "rotate_deg", "brightness", "contrast", "saturation", "hue_deg"),
+    *("prob", "ball_px"),
 )
-_OF_AUGMENTATION += ("hue_deg", "prob", "ball_px")
 
 
 @dataclass(frozen=True)

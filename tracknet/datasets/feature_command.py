@@ -1,0 +1,45 @@
+"""The command that computes features: what a person runs where some are missing or damaged."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from tracknet.datasets.feature_format import DTYPES, FeatureInfo
+from tracknet.datasets.remote_path import RemotePath
+from tracknet.datasets.schema import OWNER_NAME
+
+_AMP = {"fp32": "off"}
+
+
+def feature_command(
+    frames: object, out: object, options: Sequence[str], info: FeatureInfo | None = None
+) -> str:
+    """`python -m pipelines.build_features ...`.
+
+    Args:
+        frames: the build that they are of.
+        out: the folder for them.
+        options: whose tokens: `--model` and settings.
+        info: of what is in that folder already, to be computed and stored alike.
+    """
+    alike = []
+    if info is not None:
+        alike = ["--amp", _AMP.get(info.computed_in, info.computed_in)]
+        alike += ["--dtype", info.dtype] if info.dtype != DTYPES[0] else []
+    return shlex.join(
+        ["python", "-m", "pipelines.build_features", str(frames), "--out", str(out), *options, *alike]
+    )
+
+
+def noted_request(folder: Path | RemotePath) -> dict[str, str]:
+    """What the builder noted of its command line: `shards` and `model`; empty where no notes are at hand."""
+    if isinstance(folder, RemotePath):
+        return {}
+    try:
+        notes = json.loads((folder / OWNER_NAME).read_text())
+        return {key: str(notes[key]) for key in ("shards", "model")}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
