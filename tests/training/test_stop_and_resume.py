@@ -173,6 +173,13 @@ def test_a_validation_that_a_kill_made_vain_is_told_once(
                 [*small_train_args, "--name", "val", "training.max_steps=10", "training.val_every_epochs=5"]
             )
     run = runs_of(small_train_args) / "val"
+    config = (run / "config.yaml").read_text()
+    with monkeypatch.context() as patch:
+        # Its settings are not the run's before they have served for anything.
+        patch.setattr(OverlayCollector, "take", kill)
+        with pytest.raises(Killed):
+            train.run(["--resume", str(run), "training.micro_batch=1"])
+    assert (run / "config.yaml").read_text() == config
     with monkeypatch.context() as patch:
         # Told of, and not saved.
         patch.setattr(CheckpointWriter, "save", kill)

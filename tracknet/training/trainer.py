@@ -148,7 +148,7 @@ class Trainer:
         """Trains to the end.
 
         Args:
-            begun: called once, when the first step is taken, or before what alone is left to do after the last one.
+            begun: called once, when the first step is taken, or the validation is done where that alone is left.
 
         Raises:
             Interrupted: Ctrl-C or SIGTERM came; a checkpoint was written first.
@@ -222,9 +222,9 @@ class Trainer:
             state.step += 1
             state.batch += training.accumulate
             self._served.step_taken()
-            self._tell_begun()
             if report.skipped:
                 state.skipped_steps += 1
+            self._tell_begun()
             log.took(report)
             if self.learner.thawed_now:
                 log.note(f"step {state.step}: from here on the backbone is trained (training.unfreeze_at)")
@@ -243,7 +243,6 @@ class Trainer:
     def _end_epoch(self, log: RunLog) -> None:
         training, state = self.config.training, self.state
         is_best = False
-        self._tell_begun()
         coverage = self._served.coverage(state.batch, self.ranks, whole=self._epoch_is_over)
         if coverage is not None:
             log.epoch(coverage, count_stream(self.train, self.ranks))
@@ -253,6 +252,7 @@ class Trainer:
         # A training that ends within an epoch stays in it: a longer one goes on from there.
         if self._epoch_is_over:
             state.epoch, state.batch = state.epoch + 1, 0
+        self._tell_begun()
         self._checkpoints.save(state, self.last_validation, is_best=is_best)
         self._stop_if_asked()
 
@@ -270,6 +270,7 @@ class Trainer:
         metrics, state = self.config.training.metrics, self.state
         started = time.perf_counter()
         figures, pictures = validation.run(log.warning)
+        self._tell_begun()
         self.last_validation = {"step": state.step, **figures}
         state.validated_step = state.step
         value = monitored(figures, metrics)
