@@ -13,12 +13,13 @@ import torch
 from benchmarks.ablation.commands import call
 from benchmarks.ablation.plan import Request
 from benchmarks.models import window_gflops, window_seconds
+from tracknet.datasets.schema import Manifest
 from tracknet.models.model import TrackNet
 from tracknet.models.model_folder import resolve_model_folder
 from tracknet.models.precision import Precision, resolve_device
 from tracknet.training.run_folder import RunFolder
 from tracknet.utils.environment import describe_environment
-from tracknet.utils.errors import RunError
+from tracknet.utils.errors import RunError, UserError
 from tracknet.utils.files import write_json
 from tracknet.utils.outcome import OUTCOMES
 from tracknet.utils.settings import Config
@@ -36,12 +37,14 @@ def measure(request: Request, shards: Path, work: Path) -> dict[str, Any]:
     """Trains (or goes on), evaluates, and counts one row: plain values.
 
     Raises:
-        UserError: another process is training it; the training or the evaluation failed, and its last lines were
-            shown; or what was trained cannot be counted.
+        UserError: another process is training it; there is a run of other shards under its name; the training or the
+            evaluation failed, and its last lines were shown; or what was trained cannot be counted.
     """
     config = request.config()
     run_folder = work / request.name
     log = work / f"{request.name}.log"
+    _set_aside_if_cut_off(run_folder)
+    _check_build(run_folder, shards)
     try:
         took_s = _train(request, run_folder, shards, log)
     except RunError as error:
@@ -108,7 +111,6 @@ def counted(part: dict[str, Any]) -> dict[str, Any]:
 
 def _train(request: Request, run_folder: Path, shards: Path, log: Path) -> float:
     """Trains, goes on, or finds it done; the seconds that it has taken in all."""
-    _set_aside_if_cut_off(run_folder)
     if run_folder.exists():
         train = ["--resume", str(run_folder)]
     else:
@@ -138,6 +140,29 @@ def _set_aside_if_cut_off(run_folder: Path) -> None:
         # The process that held the lock a moment ago may have written one.
         if not last.exists():
             run_folder.rename(run_folder.with_name(f"{run_folder.name}.begun-{int(time.time())}"))
+
+
+def _check_build(run_folder: Path, shards: Path) -> None:
+    """Refuses a run that is there but was trained on another build than it would go on with and be scored on.
+
+    Raises:
+        UserError: naming both builds.
+    """
+    file = run_folder / "run.json"
+    if not run_folder.exists():
+        return
+    try:
+        trained_on = json.loads(file.read_text(encoding="utf-8"))["dataset"]["build_id"]
+    except (OSError, ValueError, LookupError, TypeError):
+        trained_on = None
+    build_id = Manifest.read(shards).build_id
+    if trained_on == build_id:
+        return
+    was = f"was trained on the build {str(trained_on)[:12]}" if trained_on else "does not say its build"
+    raise UserError(
+        f"{file} {was}; {shards} is the build {build_id[:12]}",
+        remedy=f"remove {run_folder}, which is then trained anew, or keep it and name another folder with --work",
+    )
 
 
 def cost(run_folder: Path, config: Config) -> dict[str, Any]:

@@ -22,13 +22,14 @@ from tracknet.training.run_folder import RunFolder
 from tracknet.utils.errors import RunError, UserError
 from tracknet.utils.geometry import Size
 
+BUILD_ID = "1111aaaa" * 8
 GAMES = {"train": [f"match{n}" for n in (1, 2, 3, 4, 5, 7)], "val": ["match6", "match8"]}
 
 
 def built(folder: Path, games: dict[str, list[str]], size: Size = Size(512, 288)) -> Path:
     """As much of a build as is looked at: its manifest."""
     manifest = Manifest(
-        build_id="1111aaaa" * 8,
+        build_id=BUILD_ID,
         image_size=size,
         config={},
         games=games,
@@ -39,6 +40,16 @@ def built(folder: Path, games: dict[str, list[str]], size: Size = Size(512, 288)
     folder.mkdir()
     (folder / MANIFEST_NAME).write_text(manifest.to_json())
     return folder
+
+
+def trained(request: Request, work: Path, *, build_id: str = BUILD_ID) -> Path:
+    """As much of a run with a checkpoint as is looked at, of shards in `work` that are there too."""
+    if not (work / "shards").exists():
+        built(work / "shards", GAMES)
+    run = work / request.name
+    (run / "checkpoints" / "last").mkdir(parents=True)
+    (run / "run.json").write_text(json.dumps({"dataset": {"build_id": build_id}}))
+    return run
 
 
 def asked(experiment: str = "badminton", *overrides: str) -> Request:
@@ -120,8 +131,7 @@ def test_what_is_reported_was_just_measured(tmp_path: Path, monkeypatch: pytest.
             }
         )
 
-    run = tmp_path / request.name
-    usual = run / "evaluation" / "val"
+    usual = tmp_path / request.name / "evaluation" / "val"
     usual.mkdir(parents=True)
     (usual / "metrics.json").write_text(report("1111aaaa" * 8, 0.1))
 
@@ -135,7 +145,7 @@ def test_what_is_reported_was_just_measured(tmp_path: Path, monkeypatch: pytest.
 
     monkeypatch.setattr(measure, "call", call)
     monkeypatch.setattr(measure, "cost", lambda *_: {})
-    (run / "checkpoints" / "last").mkdir(parents=True)
+    trained(request, tmp_path)
     measured = measure.measure(request, tmp_path / "shards", tmp_path)
     assert (measured["build_id"], measured["protocols"]["wasb"]["f1"]) == (now, 0.9)
 
@@ -148,10 +158,11 @@ def calls_of(monkeypatch: pytest.MonkeyPatch, request: Request, work: Path) -> l
         given = list(arguments)
         calls.append([module, *given])
         if module == "tracknet.scripts.train":
-            (work / request.name / "checkpoints" / "last").mkdir(parents=True, exist_ok=True)
+            if not (work / request.name).exists():
+                trained(request, work)
             return
         out = Path(given[given.index("--out") + 1])
-        out.mkdir(parents=True)
+        out.mkdir(parents=True, exist_ok=True)
         figures: dict[str, Any] = dict.fromkeys(("f1", "precision", "recall", "accuracy", "ap"), 0.5)
         report = dict.fromkeys(
             ("false_alarms", "frames", "clips", "optimistic_because", "threshold", "build_id")
@@ -187,13 +198,44 @@ def test_a_run_that_another_process_trains_is_left_alone(
     assert (aside / "metrics.jsonl").is_file()
 
 
+@pytest.mark.parametrize(
+    ("run_json", "told"),
+    [
+        ({"dataset": {"build_id": "2222bbbb" * 8}}, "was trained on the build 2222bbbb2222; "),
+        ({"dataset": None}, "does not say its build; "),
+        ([], "does not say its build; "),
+    ],
+)
+def test_a_run_of_another_build_is_not_taken_for_the_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_json: object, told: str
+) -> None:
+    request = asked()
+    calls = calls_of(monkeypatch, request, tmp_path)
+    run = trained(request, tmp_path)
+    (run / "run.json").write_text(json.dumps(run_json))
+    with pytest.raises(UserError) as refused:
+        measure.measure(request, tmp_path / "shards", tmp_path)
+    assert (
+        refused.value.what == f"{run / 'run.json'} {told}{tmp_path / 'shards'} is the build {BUILD_ID[:12]}"
+    )
+    assert refused.value.remedy is not None
+    assert f"remove {run}, " in refused.value.remedy
+    assert "another folder with --work" in refused.value.remedy
+    assert not calls
+    # As the remedy says.
+    run.rename(tmp_path / "removed")
+    measure.measure(request, tmp_path / "shards", tmp_path)
+    assert [call[0] for call in calls] == ["tracknet.scripts.train", "tracknet.scripts.evaluate"]
+    measure.measure(request, tmp_path / "shards", tmp_path)
+    assert "--resume" in calls[2]
+
+
 def test_a_training_in_two_parts_took_the_time_of_both(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     request = asked()
     calls_of(monkeypatch, request, tmp_path)
-    (tmp_path / request.name / "checkpoints" / "last").mkdir(parents=True)
-    (tmp_path / request.name / "seconds.json").write_text("500.0")
+    (trained(request, tmp_path) / "seconds.json").write_text("500.0")
     measured = measure.measure(request, tmp_path / "shards", tmp_path)
     assert 500 < measured["train_s"] < 600
 
