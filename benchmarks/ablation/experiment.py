@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,8 +16,15 @@ from tracknet.utils.naming import did_you_mean
 
 STEPS_KEY = "training.max_steps"
 SEED_KEY = "training.seed"
-# What a run of the table sets itself: dotted key -> where to say it instead, in the file and on the command line.
-_SAID_ELSEWHERE = {STEPS_KEY: ("steps: N", "--steps N"), SEED_KEY: ("seeds: [N]", "--seeds N")}
+# What a run of the table sets itself: dotted key -> what to say instead, in the file and on the command line.
+_SAID_ELSEWHERE: dict[str, tuple[str | None, str]] = {
+    STEPS_KEY: ("steps: N", "--steps N"),
+    SEED_KEY: ("seeds: [N]", "--seeds N"),
+    **dict.fromkeys(("data.shards", "data.files", "data.sources"), (None, "--shards FOLDER")),
+    "training.log_dir": (None, "--work FOLDER"),
+}
+# It is a file's name and a cell of a table.
+_ROW_NAME = re.compile(r"\w[\w.-]*")
 
 
 @dataclass(frozen=True)
@@ -43,9 +51,11 @@ class Row:
     overlap: Literal["mean", "max", "weighted", "none"] | None = None
 
     def problems(self) -> Iterator[tuple[str, str]]:
-        """Yields (key, message) for overrides that the row has a field for."""
+        """Yields (key, message) for overrides that are said elsewhere, and for seeds that cannot be."""
         for problem in said_elsewhere(self.overrides, "in the row"):
             yield "overrides", problem
+        if self.seeds is not None:
+            yield from (("seeds", problem) for problem in seed_problems(self.seeds))
 
 
 @dataclass(frozen=True)
@@ -62,41 +72,64 @@ class Experiment:
         seeds: of every row that names none.
         reference: the rows from whose better one (by F1 under `wasb`) differences are taken.
         rows: by name.
+        file: where it was read; not said in the file itself.
     """
 
     about: str = ""
     data: str = "tracknet"
     training: str = "default"
-    split: str = "val"
+    split: Literal["train", "val", "test"] = "val"
     steps: int = field(default=20_000, metadata={"low": 1})
     overrides: tuple[str, ...] = ()
     seeds: tuple[int, ...] = (0,)
     reference: tuple[str, ...] = ()
     rows: dict[str, dict] = field(default_factory=dict)  # type: ignore[type-arg]
+    file: str = ""
 
     def problems(self) -> Iterator[tuple[str, str]]:
-        """Yields (key, message) for missing rows, and for overrides that the experiment has a field for."""
+        """Yields (key, message) for rows that are missing or have impossible names, for overrides that are said
+        elsewhere, and for seeds that cannot be.
+        """
         for problem in said_elsewhere(self.overrides, "in the experiment"):
             yield "overrides", problem
+        yield from (("seeds", problem) for problem in seed_problems(self.seeds))
+        if self.file:
+            yield "file", "no such key"
         if not self.rows:
             yield "rows", "there are none"
+        for name in self.rows:
+            if not _ROW_NAME.fullmatch(name):
+                yield (
+                    "rows",
+                    f"{name!r} is no name of a row: take letters, digits and _, after the first also . and -",
+                )
         for name in self.reference:
             if name not in self.rows:
                 yield "reference", f"there is no row {name!r}{did_you_mean(name, self.rows)}"
 
 
+def seed_problems(seeds: Sequence[int]) -> list[str]:
+    """What is wrong with a list of seeds: it is empty, or one comes twice."""
+    if not seeds:
+        return ["there are none; leave the line out for those that hold otherwise"]
+    return [f"the seed {seed} comes twice" for seed in dict.fromkeys(seeds) if seeds.count(seed) > 1]
+
+
 def said_elsewhere(overrides: Sequence[str], where: str) -> list[str]:
-    """What is wrong with overrides that set the seed or the steps of a row, each of which has one place.
+    """What is wrong with overrides that set what has one other place: a row's seed, steps and shards, its run's folder.
 
     Args:
         overrides: `key=value`.
         where: these stand: "on the command line", or "in the row" and the like, of an experiment file.
     """
-    return [
-        f"{key} cannot be set here; say `{command if where == 'on the command line' else field_}` {where} instead"
-        for key, (field_, command) in _SAID_ELSEWHERE.items()
-        if sets_key(overrides, key) or any(item.startswith(f"{key}=") for item in overrides)
-    ]
+    on_command_line = "on the command line"
+    problems = []
+    for key, (in_file, in_command) in _SAID_ELSEWHERE.items():
+        if sets_key(overrides, key) or any(item.startswith(f"{key}=") for item in overrides):
+            says = in_command if where == on_command_line or in_file is None else in_file
+            place = on_command_line if says is in_command else where
+            problems.append(f"{key} cannot be set here; say `{says}` {place} instead")
+    return problems
 
 
 def read_experiment(name: str) -> tuple[Experiment, dict[str, Row]]:
@@ -122,7 +155,10 @@ def read_experiment(name: str) -> tuple[Experiment, dict[str, Row]]:
     problems = [problem for row in rows if (problem := _base_problem(row, rows))]
     if problems:
         raise UserError(f"{path}: rows have bases that cannot be", problems=problems)
-    return experiment, {name: _with_base(row, rows) for name, row in rows.items()}
+    whole = {name: _with_base(row, rows) for name, row in rows.items()}
+    if bare := [f"{name}: it has neither model nor base" for name, row in whole.items() if not row.model]:
+        raise UserError(f"{path}: rows have no model", problems=bare)
+    return replace(experiment, file=str(path)), whole
 
 
 def _base_problem(name: str, rows: Mapping[str, Row]) -> str | None:

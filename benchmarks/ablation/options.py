@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from benchmarks.ablation.experiment import seed_problems
 from tracknet.utils.errors import UserError
 from tracknet.utils.geometry import Size
 
@@ -60,6 +61,8 @@ def parse(argv: Sequence[str], *, description: str | None = None) -> argparse.Na
     problems = [f"--weights takes NAME=FOLDER, got {pair}" for pair in args.weights if "=" not in pair]
     if args.steps is not None and args.steps < 1:
         problems.append(f"--steps must be at least 1, got {args.steps}")
+    if args.seeds is not None:
+        problems += [f"--seeds: {problem}" for problem in seed_problems(args.seeds)]
     if args.input_size is not None:
         problems += _size_problems(args)
         args.input_size = Size(*args.input_size)

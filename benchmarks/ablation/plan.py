@@ -5,22 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
 from benchmarks.ablation.experiment import SEED_KEY, STEPS_KEY, Experiment, Row, said_elsewhere
-from benchmarks.ablation.sizes import nearest_whole, sized
+from benchmarks.ablation.sizes import nearest_whole, size_of, sized
 from benchmarks.ablation.toy import toy_overrides
-from tracknet.utils.config import load_config, to_plain
+from tracknet.utils.config import COMMAND_LINE, load_config, to_plain
 from tracknet.utils.errors import UserError
 from tracknet.utils.geometry import Size
 from tracknet.utils.settings import Config
 
-# What changes no result, and the seed and the steps, which a record says elsewhere.
+FEATURES = "data.features"
+# What changes no result, where the same features lie, and the seed and the steps, which a record says elsewhere.
 NOT_COMPARED = {
     *(SEED_KEY, STEPS_KEY, "training.threads", "training.device", "training.log_dir"),
-    *("data.shards", "data.loader.workers"),
+    *("data.shards", FEATURES, "data.loader.workers"),
 }
 
 
@@ -38,6 +39,7 @@ class Request:
         split: to score.
         overlap: of the evaluation; `None` is the model's default.
         trained_as: the row whose training it is; itself where left empty.
+        places: where each of the overrides stands, for messages; those that are not named on the command line.
     """
 
     row: str
@@ -49,6 +51,7 @@ class Request:
     split: str
     overlap: str | None = None
     trained_as: str = ""
+    places: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def fingerprint(self) -> str:
@@ -90,15 +93,26 @@ class Request:
 
     def config(self) -> Config:
         """The whole configuration; raises UserError where it is none."""
-        return _composed(self.data, self.model, self.training, self.overrides)
+        try:
+            return _composed(self.data, self.model, self.training, self.overrides)
+        except UserError:
+            # What is wrong, once more, with the places where it stands; right ones are composed once for all of these.
+            return load_config(
+                data=self.data,
+                model=self.model,
+                training=self.training,
+                overrides=self.overrides,
+                places=self.places,
+            )
 
     def options(self) -> list[str]:
         """Of the train command."""
         return ["--data", self.data, "--model", self.model, "--training", self.training, *self.overrides]
 
-    def more(self, *overrides: str) -> Request:
-        """With further overrides, which win."""
-        return replace(self, overrides=(*self.overrides, *overrides))
+    def more(self, *overrides: str, place: str = COMMAND_LINE) -> Request:
+        """With further overrides, which win, and stand at that place."""
+        places = (*self.places, *[place] * len(overrides))
+        return replace(self, overrides=(*self.overrides, *overrides), places=places)
 
 
 def _apart(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
@@ -187,14 +201,15 @@ def requests(
                 row.overlap,
                 _trained_as(name, rows, experiment),
             )
+            request = request.more(*experiment.overrides, place=experiment.file)
+            request = request.more(*row.overrides, place=f"{experiment.file}: {name}")
             request = request.more(
-                *experiment.overrides,
-                *row.overrides,
                 f"{STEPS_KEY}={steps if steps is not None else row.steps or experiment.steps}",
                 f"{SEED_KEY}={seed}",
                 *overrides,
             )
             try:
+                size_of(request.config())
                 if input_size is not None:
                     config = request.config()
                     request = request.more(*sized(config, nearest_whole(config, input_size)))
@@ -202,7 +217,7 @@ def requests(
                     request = request.more(*toy_overrides(request.config(), steps or 2))
                 else:
                     request = _with_weights(request, weights or {})
-                request.config()
+                _check_split(request)
             except UserError as error:
                 problems.append(f"{name}: {error}")
                 break
@@ -210,6 +225,24 @@ def requests(
     if problems:
         raise UserError("not every row can be trained", problems=problems)
     return [request for _, request in sorted(made, key=lambda pair: pair[0])]
+
+
+def unused(weights: Mapping[str, str], wanted: Sequence[Request]) -> list[str]:
+    """The hub names among `weights` that no request has a backbone of."""
+    taken = {request.config().model.backbone.name for request in wanted}
+    return [name for name, folder in weights.items() if folder not in taken]
+
+
+def _check_split(request: Request) -> None:
+    """Refuses what can only be scored after a training, and not then either: a split without games."""
+    data = request.config().data
+    # Without a word on them the last games are the validation's.
+    games = {"train": None, "val": data.val_games, "test": data.test_games}[request.split]
+    if games is not None and not games:
+        raise UserError(
+            f"the experiment scores the split {request.split}, and data.{request.split}_games names no game of it",
+            remedy=f"name them, such as data.{request.split}_games=[match2,match3], or say another `split`",
+        )
 
 
 def _with_weights(request: Request, weights: Mapping[str, str]) -> Request:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from benchmarks.ablation.commands import call
 from benchmarks.ablation.plan import Request
+from benchmarks.ablation.sizes import size_of
 from pipelines.plan import split_games
 from tracknet.datasets.schema import Manifest
 from tracknet.utils.errors import RunError, UserError
@@ -40,8 +41,7 @@ class Shards:
             UserError: those given hold other games in some split than the row asks for; there are none of the size,
                 and no raw data to build them from; or the build failed.
         """
-        size = request.config().data.resize
-        assert size is not None, "experiments say data.resize"
+        size = size_of(request.config())
         if self.given is not None:
             manifest = Manifest.read(self.given)
             if manifest.image_size == size:

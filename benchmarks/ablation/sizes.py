@@ -21,8 +21,16 @@ def grid_of(config: Config) -> int:
 
 
 def size_of(config: Config) -> Size:
-    """The input size, which all experiments say."""
-    assert config.data.resize is not None, "experiments say data.resize"
+    """The input size.
+
+    Raises:
+        UserError: it is left to the checkpoint, which is not there before the training.
+    """
+    if config.data.resize is None:
+        raise UserError(
+            "data.resize is null: a row's size has to be said",
+            remedy="say it in the experiment's overrides or the row's, such as data.resize=[512,288]",
+        )
     return config.data.resize
 
 

@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import typing
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,6 +22,8 @@ from tracknet.utils.settings import Config
 from tracknet.utils.settings_checker import SettingsChecker, suggest_full_key
 
 GROUPS = ("data", "model", "training")
+COMMAND_LINE = "command line"
+"""Where overrides stand of which nothing else is said, for messages."""
 _T = TypeVar("_T")
 
 
@@ -49,6 +52,7 @@ def load_config(
     model: str = "vit_heatmap",
     training: str = "default",
     overrides: Sequence[str] = (),
+    places: Sequence[str] = (),
 ) -> Config:
     """The configuration made of one file per group and dotted overrides.
 
@@ -57,6 +61,7 @@ def load_config(
         model: name in `configs/model`, or path.
         training: name in `configs/training`, or path.
         overrides: `training.optimizer.lr=1e-4` and the like; values are YAML.
+        places: where each of the overrides stands, for messages; those that are not named on the command line.
 
     Raises:
         UserError: a file is missing or is no YAML, or keys or values are wrong; every fault is listed.
@@ -67,7 +72,7 @@ def load_config(
         path = _find(group, name)
         tree[group] = _read_yaml(path)
         _mark_origin(tree[group], group, str(path), origin)
-    return _compose(tree, origin, overrides)
+    return _compose(tree, origin, overrides, places)
 
 
 def load_saved_config(path: Path, overrides: Sequence[str] = ()) -> Config:
@@ -161,25 +166,27 @@ def _find(group: str, name: str) -> Path:
     )
 
 
-def _compose(tree: dict[str, Any], origin: dict[str, str], overrides: Sequence[str]) -> Config:
+def _compose(
+    tree: dict[str, Any], origin: dict[str, str], overrides: Sequence[str], places: Sequence[str] = ()
+) -> Config:
     problems: list[str] = []
     merged: Any = OmegaConf.create(tree)
-    for override in overrides:
+    for override, place in zip_longest(overrides, places, fillvalue=COMMAND_LINE):
         key, equals, value = override.partition("=")
         if not equals or not key:
             problems.append(f"{override!r}: write key=value, for example training.batch_size=8")
             continue
         if key.split(".")[0] not in GROUPS:
-            problems.append(f"{key} (command line): no such key{suggest_full_key(key, Config)}")
+            problems.append(f"{key} ({place}): no such key{suggest_full_key(key, Config)}")
             continue
         try:
             patch = OmegaConf.from_dotlist([f"{key}={value}"])
             merged = OmegaConf.merge(merged, patch)
-            _mark_origin(OmegaConf.to_container(patch), "", "command line", origin)
+            _mark_origin(OmegaConf.to_container(patch), "", place, origin)
         except TypeError:  # of a merge: a list onto keys and values, or these onto a list
-            problems.append(_unlike(OmegaConf.to_container(merged, resolve=False), key, value))
+            problems.append(_unlike(OmegaConf.to_container(merged, resolve=False), key, value, place))
         except Exception as error:  # PyYAML's and OmegaConf's own families
-            problems.append(f"{key} (command line): {first_line(error)}")
+            problems.append(f"{key} ({place}): {first_line(error)}")
     try:
         plain = OmegaConf.to_container(merged, resolve=True)
     except OmegaConfBaseException as error:
@@ -187,14 +194,14 @@ def _compose(tree: dict[str, Any], origin: dict[str, str], overrides: Sequence[s
     return from_plain(Config, plain, origin=origin, problems=problems)
 
 
-def _unlike(tree: Any, key: str, value: str) -> str:
+def _unlike(tree: Any, key: str, value: str, place: str) -> str:
     """What is wrong with an override that puts a list in the place of keys and values, or these in that of a list."""
     names, depth = key.split("."), 0
     while depth < len(names) and isinstance(tree, dict):
         tree, depth = tree.get(names[depth]), depth + 1
     got = ".".join(names[depth:]) + "=" + value if depth < len(names) else value
     needed = "keys and values" if isinstance(tree, dict) else "a list"
-    return f"{'.'.join(names[:depth])} (command line): needs {needed}, got {got}"
+    return f"{'.'.join(names[:depth])} ({place}): needs {needed}, got {got}"
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
