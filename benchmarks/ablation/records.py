@@ -1,125 +1,25 @@
-"""A JSON file of `ablation.py`, read back: whether it is whole, and what it was asked for."""
+"""What a record of `ablation.py` was asked for, beside what the experiment asks today."""
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.ablation.plan import NOT_COMPARED, Request
+from benchmarks.ablation.experiment import STEPS_KEY
+from benchmarks.ablation.plan import FEATURES, NOT_COMPARED, Request
+from benchmarks.ablation.record_file import NoResultError, read_record
 from tracknet.utils.config import to_plain
 from tracknet.utils.errors import UserError
-from tracknet.utils.outcome import OUTCOMES
 
 # A folder of the same weights on one machine, by --weights, and their name on another.
 BACKBONE = "model.backbone.name"
+# In place of where they lie, which is no choice of the experiment.
+STORED_FEATURES = "stored features"
 _OTHER_FILES = "config files have changed since"
-_NUMBER = (int, float)
-_NONE = type(None)
-# Dotted keys of a record -> what they may be.
-_WANTED: dict[str, tuple[type, ...]] = {
-    **dict.fromkeys(("row", "run", "build_id", "device", "precision"), (str,)),
-    **dict.fromkeys(("asked.split", "asked.fingerprint"), (str,)),
-    **dict.fromkeys(("environment.processor", "environment.packages.torch"), (str,)),
-    **dict.fromkeys(("seed", "frames", "clips", "false_alarms.empty_frames"), (int,)),
-    **dict.fromkeys(("parameters", "gflops", "frames_per_s", "train_s"), _NUMBER),
-    **{
-        f"protocols.{name}.{key}": (*_NUMBER, _NONE)
-        for name in ("wasb", "tracknetv2", "design")
-        for key in ("f1", "ap")
-    },
-    **{
-        f"protocols.{name}.intervals.{key}": (list, _NONE)
-        for name in ("wasb", "tracknetv2", "design")
-        for key in ("f1", "ap")
-    },
-    "false_alarms.rate": (*_NUMBER, _NONE),
-    "false_alarms.interval": (list, _NONE),
-    **dict.fromkeys(("asked.options", "optimistic_because"), (list,)),
-}
-# What older records lack.
-_MAY_LACK: dict[str, tuple[type, ...]] = {
-    "asked.configuration": (str,),
-    "asked.overlap": (str,),
-    "evaluation": (str,),
-    "windows_a_step": (int, _NONE),
-    "caution": (str, _NONE),
-    "differences": (dict,),
-    "breakdowns": (dict,),
-    "pck_5px_by_decoder": (dict,),
-    "protocols.wasb.accuracy": (*_NUMBER, _NONE),
-    "false_alarms.lasting": (dict,),
-    "false_alarms.other": (dict,),
-    "false_alarms.lasting.false_alarms": (int,),
-    "false_alarms.other.false_alarms": (int,),
-    "false_alarms.lasting.empty_frames": (int,),
-    "false_alarms.other.empty_frames": (int,),
-}
-# What their lists hold.
-_HELD = {"asked.options": str, "optimistic_because": str}
-_LACKING = object()
-
-
-class NoResultError(Exception):
-    """A file that holds no result of a row; says why, after the file's name."""
-
-
-def read_record(file: Path) -> dict[str, Any]:
-    """What a result file says.
-
-    Raises:
-        NoResultError: it is damaged, or no such file; with the reason.
-    """
-    try:
-        record = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise NoResultError(f"cannot be read ({error.strerror})") from None
-    except ValueError as error:
-        raise NoResultError(f"is no JSON ({error})") from None
-    found = {key: _at(record, key) for key in (*_WANTED, *_MAY_LACK)}
-    if missing := [key for key in _WANTED if found[key] is _LACKING]:
-        raise NoResultError(f"lacks {', '.join(missing[:3])}{' and more' if missing[3:] else ''}")
-    kinds = {**_WANTED, **_MAY_LACK}
-    there = {key: value for key, value in found.items() if value is not _LACKING}
-    if wrong := [key for key, value in there.items() if not _fits(key, value, kinds[key])]:
-        told = [f"{key}={str(there[key])[:40]}" for key in wrong[:3]]
-        raise NoResultError(f"cannot be, with {', '.join(told)}{' and more' if wrong[3:] else ''}")
-    return record  # type: ignore[no-any-return]
-
-
-def _at(record: object, dotted: str) -> object:
-    for key in dotted.split("."):
-        if not isinstance(record, Mapping) or key not in record:
-            return _LACKING
-        record = record[key]
-    return record
-
-
-def _fits(key: str, value: object, kinds: tuple[type, ...]) -> bool:
-    # Not isinstance: true is an int too.
-    if type(value) not in kinds:
-        return False
-    if key == "differences" and isinstance(value, dict):
-        return all(isinstance(one, dict) and {"estimate", "interval"} <= one.keys() for one in value.values())
-    if key == "breakdowns" and isinstance(value, dict):
-        return all(isinstance(parts, list) and all(map(_is_counted, parts)) for parts in value.values())
-    if key == "pck_5px_by_decoder" and isinstance(value, dict):
-        return all(type(one) in (*_NUMBER, _NONE) for one in value.values())
-    if not isinstance(value, list):
-        return True
-    if key in _HELD:
-        return all(isinstance(item, _HELD[key]) for item in value)
-    return len(value) == 2 and all(type(item) in _NUMBER for item in value)
-
-
-def _is_counted(part: object) -> bool:
-    if not isinstance(part, dict) or type(part.get("value")) is not str:
-        return False
-    whole = all(type(part.get(key)) is int for key in ("frames", "balls", *OUTCOMES))
-    return whole and type(part.get("f1")) in (*_NUMBER, _NONE)
+_MOST_DIGITS = 12
 
 
 def asked_of(request: Request) -> dict[str, Any]:
@@ -133,11 +33,28 @@ def asked_of(request: Request) -> dict[str, Any]:
     return asked if request.overlap is None else {**asked, "overlap": request.overlap}
 
 
+def file_of(row: str, seed: int) -> str:
+    """The name of a record."""
+    return f"{row}-s{seed}.json"
+
+
+def steps_of(record: Mapping[str, Any]) -> int:
+    """Optimizer steps.
+
+    Raises:
+        NoResultError: it does not say how many.
+    """
+    steps = _last(record["asked"]["options"], STEPS_KEY)
+    if not steps.isdecimal() or len(steps) > _MOST_DIGITS:
+        raise NoResultError(f"is damaged ({STEPS_KEY}={steps} among its options)")
+    return int(steps)
+
+
 def is_there(file: Path, asked: dict[str, Any]) -> bool:
     """Whether a file holds what is asked for; one that cannot be read does not, and is told of."""
     try:
-        # An older record does not say its configuration, which its fingerprint is of too.
-        return bool({"configuration": asked["configuration"], **read_record(file)["asked"]} == asked)
+        # The fingerprint is of the configuration too, and an older record does not say it, or one of more settings.
+        return bool({**read_record(file)["asked"], "configuration": asked["configuration"]} == asked)
     except NoResultError as error:
         if file.exists():
             print(f"{file} {error}: measured again", file=sys.stderr, flush=True)
@@ -167,17 +84,15 @@ class Measured:
     def of(cls, file: Path, record: Mapping[str, Any], request: Request) -> Measured:
         """A record beside the request that the experiment makes of its row and seed."""
         asked, windows = record["asked"], record.get("windows_a_step")
-        steps = _last(asked["options"], "training.max_steps")
-        if not steps.isdecimal():
-            raise NoResultError(f"is damaged (training.max_steps={steps} among its options)")
-        own = _as_recorded(record)
-        changes = set() if own is None else _changes(own, request)
+        steps = steps_of(record)
+        own = as_recorded(record)
+        changes = set() if own is None else changed(own, request)
         if own is None or own.fingerprint != asked["fingerprint"]:
             # Seeds of one configuration stay together; of an older record it is not known, and that stands alone.
             changes.add(f"{_OTHER_FILES} ({asked.get('configuration', asked['fingerprint'])[:8]})")
         elif windows is None:
             windows = own.windows_a_step
-        as_filed = steps == _last(request.options(), "training.max_steps")
+        as_filed = steps == request.config().training.max_steps
         return cls(file, record, frozenset(changes), as_filed, windows)
 
     @property
@@ -193,7 +108,7 @@ class Measured:
     @property
     def steps(self) -> int:
         """Optimizer steps."""
-        return int(_last(self.record["asked"]["options"], "training.max_steps"))
+        return steps_of(self.record)
 
     @property
     def size(self) -> str:
@@ -216,14 +131,18 @@ def _last(options: Sequence[str], key: str) -> str:
     return next((item.partition("=")[2] for item in reversed(options) if item.startswith(f"{key}=")), "")
 
 
-def _as_recorded(record: Mapping[str, Any]) -> Request | None:
-    """What was asked for, by today's config files; `None` where these do not know it."""
+def as_recorded(record: Mapping[str, Any]) -> Request | None:
+    """What was asked for, by today's config files; `None` where these do not know it.
+
+    Raises:
+        NoResultError: its options are not those of a training.
+    """
     asked = record["asked"]
     options = asked["options"]
-    data, model, training = (
-        options[options.index(f"--{name}") + 1] for name in ("data", "model", "training")
-    )
-    overrides = tuple(options[options.index("--training") + 2 :])
+    if len(options) < 6 or options[:6:2] != ["--data", "--model", "--training"]:
+        raise NoResultError(f"is damaged ({' '.join(options[:6])} among its options)")
+    data, model, training = options[1:6:2]
+    overrides = tuple(options[6:])
     split, overlap = asked["split"], asked.get("overlap")
     own = Request(record["row"], record["seed"], data, model, training, overrides, split, overlap)
     try:
@@ -233,14 +152,16 @@ def _as_recorded(record: Mapping[str, Any]) -> Request | None:
     return own
 
 
-def _changes(own: Request, wanted: Request) -> set[str]:
-    """The values that are not those of another request, `key=value`."""
+def changed(own: Request, wanted: Request) -> set[str]:
+    """The values that are not those of another request, `key=value`, and whether features were stored beforehand."""
     mine, others = (_flat(to_plain(request.config())) for request in (own, wanted))
     for values, request in ((mine, own), (others, wanted)):
         values |= {"split": request.split, "overlap": request.overlap}
     keys = sorted(key for key in mine.keys() | others.keys() if mine.get(key) != others.get(key))
-    told = [f"{key}={_short(key, mine.get(key))}" for key in keys if key not in NOT_COMPARED]
-    return set(told)
+    told = {f"{key}={_short(key, mine.get(key))}" for key in keys if key not in NOT_COMPARED}
+    if (mine.get(FEATURES) is None) != (others.get(FEATURES) is None):
+        told.add(STORED_FEATURES if mine.get(FEATURES) else f"no {STORED_FEATURES}")
+    return told
 
 
 def _flat(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:

@@ -10,8 +10,10 @@ from pathlib import Path
 
 from benchmarks.ablation.experiment import Experiment, Row
 from benchmarks.ablation.plan import requests
-from benchmarks.ablation.records import BACKBONE, Measured, NoResultError, read_record
+from benchmarks.ablation.record_file import NoResultError, read_record
+from benchmarks.ablation.records import BACKBONE, STORED_FEATURES, Measured, file_of
 from tracknet.utils.errors import UserError
+from tracknet.utils.naming import counted
 
 # Of what a row was asked for otherwise; a whole other model is more than a table can say.
 _CHANGES_SHOWN = 3
@@ -42,14 +44,12 @@ class Results:
                 row, seed = record["row"], record["seed"]
                 if row not in rows:
                     raise NoResultError(f"is of the row {row}, which the experiment does not have")
-                if file.name != f"{row}-s{seed}.json":
+                if file.name != file_of(row, seed):
                     raise NoResultError(f"is of the row {row} and seed {seed}, and named otherwise")
                 (request,) = requests(experiment, rows, only=[row], seeds=[seed], toy=toy)
                 found[row].append(Measured.of(file, record, request))
             except NoResultError as error:
                 faults.append(f"{file.name} {error}")
-            except (ValueError, TypeError, LookupError) as error:
-                faults.append(f"{file.name} is damaged ({error})")
             except UserError as error:
                 faults.append(f"{file.name}: {error}")
         kept = {name: sorted(some, key=lambda one: one.seed) for name, some in found.items() if some}
@@ -86,11 +86,14 @@ class Results:
         if len({other.steps for other in self.rows[one.row]}) > 1:
             parts.append(f"{one.steps} steps")
         if len({other.windows_a_step for other in self.rows[one.row]} - {None}) > 1:
-            parts.append(f"{one.windows_a_step or 'unknown'} windows a step")
+            windows = (
+                "unknown windows" if one.windows_a_step is None else counted(one.windows_a_step, "window")
+            )
+            parts.append(f"{windows} a step")
         if one.record["build_id"] != self._builds[one.size]:
             parts.append(f"shards {one.record['build_id'][:8]}")
         if one.scored != self.scored:
-            parts.append(f"scored on {one.scored[0]} frames of {one.scored[1]} clips")
+            parts.append(f"scored on {frames_of_clips(*one.scored)}")
         return ", ".join(parts)
 
     def title(self, one: Measured) -> str:
@@ -124,9 +127,19 @@ class Results:
         )
 
 
+def frames_of_clips(frames: int, clips: int) -> str:
+    """`1240 frames of 3 clips`, or of 1 clip."""
+    return f"{frames} frame{'' if frames == 1 else 's'} of {counted(clips, 'clip')}"
+
+
 def _alike(base: Measured, one: Measured) -> bool:
     def changes(of: Measured) -> frozenset[str]:
-        return frozenset(item for item in of.changes if not item.startswith(f"{BACKBONE}="))
+        # The same weights from a folder, and what they make of the same frames, computed once.
+        return frozenset(
+            item
+            for item in of.changes
+            if not item.endswith(STORED_FEATURES) and not item.startswith(f"{BACKBONE}=")
+        )
 
     return (
         base.seed == one.seed

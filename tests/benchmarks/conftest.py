@@ -33,9 +33,9 @@ rows:
 class Folder:
     """An experiment, and results of it that were never measured."""
 
-    def __init__(self, place: Path) -> None:
+    def __init__(self, place: Path, text: str = EXPERIMENT) -> None:
         file = place / "some.yaml"
-        file.write_text(EXPERIMENT)
+        file.write_text(text)
         self.experiment: Experiment
         self.rows: dict[str, Row]
         self.experiment, self.rows = read_experiment(str(file))

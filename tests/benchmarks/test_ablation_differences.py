@@ -15,6 +15,7 @@ from tests.benchmarks.conftest import Folder, line
 from tests.training.metrics.conftest import Frame, predictions_of
 from tracknet.training.metrics import Predictions, chosen_protocols, score
 from tracknet.training.metrics.comparison import compare
+from tracknet.utils.files import finite_or_none
 
 TRUTH, ELSEWHERE = (300.0, 200.0), (700.0, 200.0)
 CLIPS = 12
@@ -37,7 +38,7 @@ def counted(predictions: Predictions) -> dict[str, Any]:
     """What a record keeps of an evaluation."""
     report = score(predictions, chosen_protocols(["wasb"]), threshold=0.5)
     parts = {part: [counted_of(one) for one in report["breakdowns"][part]] for part in BREAKDOWNS}
-    return {"breakdowns": json.loads(json.dumps(parts))}
+    return {"breakdowns": json.loads(json.dumps(finite_or_none(parts)))}
 
 
 def compared(base: Predictions, row: Predictions) -> tuple[float, list[float]]:
@@ -138,7 +139,7 @@ def test_speeds_have_a_table_of_their_own(folder: Folder) -> None:
     outcomes = dict.fromkeys(("tp", "tn", "fp1", "fp2", "fn"), 1)
     parts = [
         {"value": value, "frames": balls, "balls": balls, "f1": f1, **outcomes}
-        for value, balls, f1 in [*fast, ("unknown", 3, 0.1)]
+        for value, balls, f1 in [*fast, ("unknown", 5, 0.1)]
     ]
     folder.put("ours", 0, 0.4, breakdowns={"speed": parts})
     folder.put("wasb", 0, 0.3)
@@ -148,9 +149,33 @@ def test_speeds_have_a_table_of_their_own(folder: Folder) -> None:
     assert after[5] == "| wasb | 0 | - | - |"
 
 
-@pytest.mark.parametrize("wrong", [{"frames": "3"}, {"value": None}, {"tp": 1.5}, {"f1": "high"}])
-def test_damaged_counts_are_named(folder: Folder, wrong: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"frames": "3"}, "frames=3"),
+        ({"value": None}, "value=None"),
+        ({"value": "game1/Clip11"}, "value=game1/Clip11 for a second time"),
+        ({"tp": 1.5}, "tp=1.5"),
+        ({"fn": -1}, "fn=-1"),
+        ({"f1": "high"}, "f1=high"),
+        ({"f1": float("nan")}, "f1=nan"),
+        ({"tp": 1000}, "frames=33 for "),
+        ({"balls": 34}, "balls=34 in 33 frames"),
+    ],
+)
+def test_damaged_counts_are_named(folder: Folder, wrong: dict[str, Any], named: str) -> None:
     kept = counted(guesses(0.5, seed=0))
+    assert kept["breakdowns"]["clip"][2]["frames"] == 33
     kept["breakdowns"]["clip"][2] |= wrong
     folder.put("ours", 0, 0.4, **kept)
-    assert "ours-s0.json cannot be, with breakdowns=" in folder.table()
+    assert f"ours-s0.json cannot be, with breakdowns.clip[2].{named}" in folder.table()
+
+
+def test_counts_that_lack_something_are_named(folder: Folder) -> None:
+    kept = counted(guesses(0.5, seed=0))
+    del kept["breakdowns"]["speed"][0]["f1"]
+    folder.put("ours", 0, 0.4, **kept)
+    assert "ours-s0.json cannot be, with breakdowns.speed[0].f1=nothing" in folder.table()
+    for parts, named in ((None, "breakdowns.speed=None"), ([3], "breakdowns.speed[0]=3")):
+        folder.put("ours", 0, 0.4, breakdowns={"speed": parts})
+        assert f"ours-s0.json cannot be, with {named}" in folder.table()

@@ -16,6 +16,13 @@ from benchmarks.ablation.results import Results
 from benchmarks.ablation.table import table
 from tests.benchmarks.conftest import Folder, line
 
+_OUTCOMES = {"tp": 3, "tn": 1, "fp1": 0, "fp2": 0, "fn": 1}
+# Of any row: what it counted in each of two clips.
+CLIPS: dict[str, Any] = {
+    "breakdowns": {
+        "clip": [{"value": clip, "frames": 5, "balls": 4, "f1": 0.86, **_OUTCOMES} for clip in ("a", "b")]
+    }
+}
 RECORDS = Path(ablation.__file__).parents[1] / "results" / "ablation"
 SHIPPED = sorted(file.parent.name for file in RECORDS.glob("*/table.md"))
 
@@ -63,7 +70,7 @@ def test_decoders_have_a_table_of_their_own(folder: Folder) -> None:
         "| wasb | 0 | - | 10.0 |",
     ]
     folder.put("wasb", 0, 0.4, pck_5px_by_decoder={"argmax": "many"})
-    assert "- wasb-s0.json cannot be, with pck_5px_by_decoder=" in folder.table()
+    assert "- wasb-s0.json cannot be, with pck_5px_by_decoder.argmax=many" in folder.table()
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -120,7 +127,7 @@ def test_windows_of_an_older_record_are_worked_out_where_its_config_is_known(fol
     record["asked"]["fingerprint"] = "0" * 64
     file.write_text(json.dumps(record))
     text = folder.table()
-    assert "400 steps of a number of windows that was not noted." in text
+    assert "400 steps of an unknown number of windows." in text
     del record["asked"]["configuration"]
     file.write_text(json.dumps(record))
     assert "Of every row: config files have changed since (00000000)." in folder.table()
@@ -234,6 +241,29 @@ def test_what_cannot_be_read_is_named_and_left_out(folder: Folder) -> None:
         ({"asked": {"options": [1, 2], "split": "val", "fingerprint": ""}}, "asked.options=[1, 2]"),
         ({"false_alarms": {"rate": "x", "interval": [1], "empty_frames": 2}}, "false_alarms.rate=x"),
         ({"frames": True}, "frames=True"),
+        ({"frames_per_s": float("inf")}, "frames_per_s=inf"),
+        ({"train_s": -1}, "train_s=-1"),
+        ({"parameters": 10**400}, "parameters=1000"),
+        ({"clips": 0}, "clips=0"),
+        (
+            {"false_alarms": {"rate": 0.1, "interval": [0.5, 0.2], "empty_frames": 2}},
+            "false_alarms.interval=[0.5, 0.2]",
+        ),
+        (
+            {"false_alarms": {"rate": 0.1, "interval": None, "empty_frames": 1241}},
+            "false_alarms.empty_frames=1241 of 1240 frames",
+        ),
+        (
+            {
+                "false_alarms": {
+                    "rate": 0.1,
+                    "interval": None,
+                    "empty_frames": 20,
+                    "other": {"false_alarms": 9, "empty_frames": 8},
+                }
+            },
+            "false_alarms.other.false_alarms=9 on 8 frames",
+        ),
         ({"differences": []}, "differences=[]"),
         ({"differences": {"wasb": {"seed": 0}}}, "differences={'wasb': {'seed': 0}}"),
         ({"caution": 3}, "caution=3"),
@@ -247,6 +277,28 @@ def test_a_record_that_is_half_wrong_is_named_and_the_others_stay(
     text = folder.table()
     assert line(text, "wasb")
     assert f"- ours-s0.json cannot be, with {named}" in text
+
+
+@pytest.mark.parametrize(
+    ("protocol", "key", "value", "named"),
+    [
+        ("wasb", "f1", float("nan"), "f1=nan"),
+        ("wasb", "ap", 1.5, "ap=1.5"),
+        ("design", "f1", -0.1, "f1=-0.1"),
+        ("wasb", "accuracy", float("inf"), "accuracy=inf"),
+        ("tracknetv2", "intervals", {"f1": [float("nan"), 1.0], "ap": None}, "intervals.f1=[nan, 1.0]"),
+    ],
+)
+def test_a_figure_that_cannot_be_is_named(
+    folder: Folder, protocol: str, key: str, value: object, named: str
+) -> None:
+    folder.put("wasb", 0, 0.4)
+    record = json.loads((file := folder.put("ours", 0, 0.4)).read_text())
+    record["protocols"][protocol][key] = value
+    file.write_text(json.dumps(record))
+    text = folder.table()
+    assert line(text, "wasb")
+    assert f"- ours-s0.json cannot be, with protocols.{protocol}.{named}" in text
 
 
 def test_a_record_whose_options_say_no_steps_is_named(folder: Folder) -> None:
@@ -277,6 +329,68 @@ def test_a_figure_that_is_not_defined_is_in_no_mean(folder: Folder) -> None:
     record["protocols"]["wasb"] |= {"f1": None}
     file.write_text(json.dumps(record))
     assert "from tracknet_v2, of the same seed" in folder.table()
+
+
+def test_where_features_are_stored_is_no_choice_of_the_row(tmp_path: Path) -> None:
+    folder = Folder(
+        tmp_path,
+        """
+about: Some games.
+training: cpu
+steps: 400
+overrides: ["data.resize=[252,140]", data.augment.enabled=false]
+reference: [wasb]
+rows:
+  ours: {model: dinov2_small, overrides: ["model.heatmap.size=[144,80]"]}
+  wasb: {model: wasb}
+""",
+    )
+    folder.put("wasb", 0, 0.3, **CLIPS)
+    folder.put("wasb", 1, 0.3, **CLIPS)
+    for seed, place in enumerate(("/some/where", "other/place")):
+        folder.put(
+            "ours", seed, 0.4, options=[f"data.features={place}", "model.backbone.name=/a/FOLDER"], **CLIPS
+        )
+    text = folder.table()
+    # Two seeds of one request, each beside the reference's, whose request has none.
+    title = "ours (model.backbone.name=FOLDER, stored features)"
+    cells = [row.split(" | ")[3] for row in text.splitlines() if row.startswith(f"| {title}")][:3]
+    assert cells == ["+0.0 [+0.0, +0.0]"] * 3
+    assert line(text, f"{title}, mean ± deviation of 2 seeds")
+    record = folder.put("ours", 0, 0.4, options=["data.features=here"])
+    # As one that was measured before it was none: the configuration was of the place too.
+    older = json.loads(record.read_text())
+    asked = dict(older["asked"])
+    older["asked"]["configuration"] = "0" * 64
+    record.write_text(json.dumps(older))
+    assert is_there(record, asked)
+
+
+def test_a_difference_from_a_row_of_other_steps_says_so(folder: Folder) -> None:
+    folder.put("wasb", 0, 0.3, **CLIPS)
+    folder.put("ours", 0, 0.4, **CLIPS)
+    folder.put("long", 0, 0.4, **CLIPS)
+    text = folder.table()
+    assert line(text, "ours").split(" | ")[3] == "+0.0 [+0.0, +0.0]"
+    assert line(text, "long").split(" | ")[3] == "+0.0 [+0.0, +0.0], 6000 steps against 400"
+
+
+def test_one_is_no_plural(folder: Folder) -> None:
+    folder.put("ours", 0, 0.4, steps=1, options=["training.batch_size=1"], frames=20, clips=1)
+    assert "\n20 frames of 1 clip (val); 1 step of 1 window. " in folder.table()
+    folder.put("ours", 1, 0.4, steps=1, options=["training.batch_size=1"], frames=20, clips=1)
+    folder.put("wasb", 0, 0.4, options=["training.batch_size=1"], frames=30, clips=2)
+    assert line(folder.table(), "wasb (scored on 30 frames of 2 clips)")
+
+
+def test_what_was_chosen_on_the_scored_frames_is_said_of_the_rows(folder: Folder) -> None:
+    folder.put("ours", 0, 0.4)
+    folder.put("wasb", 0, 0.4)
+    folder.put("long", 0, 0.4, optimistic_because=[])
+    told = (
+        "\nChosen on the frames that are scored, so that the figures are optimistic: threshold; long: none.\n"
+    )
+    assert told in folder.table()
 
 
 def test_only_what_was_measured_alike_is_compared(folder: Folder) -> None:
