@@ -20,8 +20,9 @@ from pathlib import Path
 from benchmarks.ablation.experiment import read_experiment
 from benchmarks.ablation.measure import TrainingFailedError, measure
 from benchmarks.ablation.options import parse
-from benchmarks.ablation.plan import requests
-from benchmarks.ablation.records import asked_of, is_there
+from benchmarks.ablation.plan import requests, unused
+from benchmarks.ablation.records import asked_of, file_of, is_there
+from benchmarks.ablation.replaced import refuse_replacing
 from benchmarks.ablation.results import Results
 from benchmarks.ablation.shards import Shards, rendered
 from benchmarks.ablation.sizes import check_models
@@ -38,6 +39,7 @@ def run(argv: Sequence[str]) -> int:
     args = parse(argv, description=__doc__)
     experiment, rows = read_experiment(args.experiment)
     toy = args.size == "toy"
+    weights = dict(pair.split("=", 1) for pair in args.weights)
     wanted = requests(
         experiment,
         rows,
@@ -45,34 +47,47 @@ def run(argv: Sequence[str]) -> int:
         seeds=args.seeds,
         steps=args.steps,
         overrides=args.overrides,
-        weights=dict(pair.split("=", 1) for pair in args.weights),
+        weights=weights,
         input_size=args.input_size,
         toy=toy,
     )
+    for name in () if toy else unused(weights, wanted):
+        print(f"note: --weights {name}: no chosen row has that backbone", file=sys.stderr, flush=True)
     check_models(wanted)
     work, results = _folders(args, toy=toy)
+    if not toy:
+        keys = [item.partition("=")[0] for item in args.overrides]
+        keys += ["data.resize", "model.heatmap.size"] if args.input_size else []
+        refuse_replacing(wanted, results, steps=args.steps, keys=keys)
     shards = Shards(args.shards, rendered(work) if toy else args.root, work)
+
+    def write_table() -> None:
+        found = Results.read(experiment, rows, results, toy=toy)
+        if found.all or found.faults or (results / "table.md").exists():
+            write_report(results / "table.md", table(experiment, rows, found, rehearsal=toy).splitlines())
+
+    # Records may have been removed, or config files changed, since it was written.
+    write_table()
     failed: list[str] = []
     untrained: dict[str, str] = {}
     for request in wanted:
-        file, asked = results / f"{request.row}-s{request.seed}.json", asked_of(request)
+        file, asked = results / file_of(request.row, request.seed), asked_of(request)
         title = f"{request.row}, seed {request.seed}"
         if is_there(file, asked):
             print(f"{title}: {file} is there", flush=True)
+            continue
+        try:
+            if request.name in untrained:
+                raise UserError(f"it is the training of {untrained[request.name]}, which failed")
+            record = measure(request, shards.folder_of(request), work)
+        except UserError as error:
+            print(f"{title}: FAILED: {error}", file=sys.stderr, flush=True)
+            failed.append(f"{request.row} (seed {request.seed})")
+            if isinstance(error, TrainingFailedError):
+                untrained.setdefault(request.name, title)
         else:
-            try:
-                if request.name in untrained:
-                    raise UserError(f"it is the training of {untrained[request.name]}, which failed")
-                record = measure(request, shards.folder_of(request), work)
-            except UserError as error:
-                print(f"{title}: FAILED: {error}", file=sys.stderr, flush=True)
-                failed.append(f"{request.row} (seed {request.seed})")
-                if isinstance(error, TrainingFailedError):
-                    untrained.setdefault(request.name, title)
-                continue
             write_json(file, {"row": request.row, "seed": request.seed, "asked": asked, **record})
-        text = table(experiment, rows, Results.read(experiment, rows, results, toy=toy), rehearsal=toy)
-        write_report(results / "table.md", text.splitlines())
+        write_table()
     file = results / "table.md"
     print(file.read_text(encoding="utf-8") if file.is_file() else "nothing was measured")
     if failed:

@@ -13,9 +13,10 @@ from benchmarks.ablation import __main__ as command
 from benchmarks.ablation import commands, measure, options, records
 from benchmarks.ablation import shards as shard_folders
 from benchmarks.ablation.experiment import read_experiment
-from benchmarks.ablation.plan import Request, requests
+from benchmarks.ablation.plan import Request, requests, unused
 from benchmarks.ablation.shards import Shards
 from benchmarks.ablation.sizes import check_models
+from tests.benchmarks.conftest import Folder
 from tracknet.datasets.schema import MANIFEST_NAME, Manifest
 from tracknet.training.evaluation_folder import place_for
 from tracknet.training.run_folder import RunFolder
@@ -423,6 +424,54 @@ def test_a_failed_training_is_told_once_and_by_name(
         "failed: every (seed 0), alone (seed 0), every (seed 1); the same command tries them again\n"
     )
     assert "['" not in told
+
+
+def test_the_table_is_of_what_is_there(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ours, wasb = folder.put("ours", 0, 0.4), folder.put("wasb", 0, 0.4)
+    record = json.loads(wasb.read_text())
+    table = folder.results / "table.md"
+    table.write_text(folder.table())
+    rows_then: list[list[str]] = []
+
+    def rows() -> list[str]:
+        main = table.read_text().partition("\n\n")[2].partition("\n\n")[0]
+        return [one.split(" | ")[0].removeprefix("| ") for one in main.splitlines()[2:]]
+
+    def measured(request: Request, shards: Path, work: Path) -> dict[str, Any]:
+        rows_then.append(rows())
+        if request.row == "wasb":
+            # What another command does meanwhile.
+            wasb.write_text(json.dumps(record))
+        raise UserError("no training here")
+
+    monkeypatch.setattr(command, "measure", measured)
+    monkeypatch.setattr(command, "check_models", lambda wanted: None)
+    monkeypatch.setattr(Shards, "folder_of", lambda *_: folder.work)
+    asked = [folder.experiment.file, "--work", str(folder.work), "--out", str(folder.results)]
+    asked += ["--rows", "wasb", "tracknet_v2", "--weights", "some/vit=here"]
+    # A record that was removed is out of the table before the first training, and one that came is in it after the
+    # row that failed.
+    wasb.unlink()
+    assert command.run(asked) == 1
+    assert rows_then == [["ours"], ["ours", "wasb"]]
+    assert "note: --weights some/vit: no chosen row has that backbone\n" in capsys.readouterr().err
+    ours.unlink()
+    assert command.run(asked) == 1
+    assert rows() == ["wasb"]
+    wasb.unlink()
+    wasb.with_name("tracknet_v2-s0.json").write_text("{")
+    assert command.run([*asked[:5], "--rows", "tracknet_v2"]) == 1
+    assert table.read_text().startswith(
+        "nothing has been measured yet\nNot in the table:\n- tracknet_v2-s0.json"
+    )
+
+
+def test_weights_of_no_chosen_row_are_told() -> None:
+    weights = {"facebook/dinov2-small": "here", "facebook/dinov2-smal": "there"}
+    made = requests(*read_experiment("badminton"), only=["dinov2_small", "wasb"], seeds=[0], weights=weights)
+    assert unused(weights, made) == ["facebook/dinov2-smal"]
 
 
 def test_shards_are_built_once_for_a_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
