@@ -148,19 +148,21 @@ def _check_build(run_folder: Path, shards: Path) -> None:
     Raises:
         UserError: naming both builds.
     """
-    file = run_folder / "run.json"
     if not run_folder.exists():
         return
     try:
-        trained_on = json.loads(file.read_text(encoding="utf-8"))["dataset"]["build_id"]
+        facts = json.loads((run_folder / "run.json").read_text(encoding="utf-8"))
+        trained_on = facts["dataset"]["build_id"]
     except (OSError, ValueError, LookupError, TypeError):
         trained_on = None
     build_id = Manifest.read(shards).build_id
     if trained_on == build_id:
         return
-    was = f"was trained on the build {str(trained_on)[:12]}" if trained_on else "does not say its build"
+    was = (
+        f"was trained on the build {str(trained_on)[:12]}" if trained_on else "says no build in its run.json"
+    )
     raise UserError(
-        f"{file} {was}; {shards} is the build {build_id[:12]}",
+        f"the run {run_folder} {was}; {shards} is the build {build_id[:12]}",
         remedy=f"remove {run_folder}, which is then trained anew, or keep it and name another folder with --work",
     )
 

@@ -203,8 +203,8 @@ def test_a_run_that_another_process_trains_is_left_alone(
     ("run_json", "told"),
     [
         ({"dataset": {"build_id": "2222bbbb" * 8}}, "was trained on the build 2222bbbb2222; "),
-        ({"dataset": None}, "does not say its build; "),
-        ([], "does not say its build; "),
+        ({"dataset": None}, "says no build in its run.json; "),
+        ([], "says no build in its run.json; "),
     ],
 )
 def test_a_run_of_another_build_is_not_taken_for_the_rows(
@@ -216,9 +216,7 @@ def test_a_run_of_another_build_is_not_taken_for_the_rows(
     (run / "run.json").write_text(json.dumps(run_json))
     with pytest.raises(UserError) as refused:
         measure.measure(request, tmp_path / "shards", tmp_path)
-    assert (
-        refused.value.what == f"{run / 'run.json'} {told}{tmp_path / 'shards'} is the build {BUILD_ID[:12]}"
-    )
+    assert refused.value.what == f"the run {run} {told}{tmp_path / 'shards'} is the build {BUILD_ID[:12]}"
     assert refused.value.remedy is not None
     assert f"remove {run}, " in refused.value.remedy
     assert "another folder with --work" in refused.value.remedy

@@ -25,8 +25,11 @@ from tracknet.utils.settings import (
         ("heatmap.size=[1,1]", "heatmap.size (command line): no such key (did you mean model.heatmap.size?)"),
         ("optimizer.lr=1", "optimizer.lr (command line): no such key (did you mean training.optimizer.lr?)"),
         ("trainig.epochs=1", "trainig.epochs (command line): no such key (did you mean training.epochs?)"),
-        ("training.epochs", "'training.epochs': write key=value, for example training.batch_size=8"),
-        ("=3", "'=3': write key=value, for example training.batch_size=8"),
+        (
+            "training.epochs",
+            "'training.epochs' (command line): write key=value, for example training.batch_size=8",
+        ),
+        ("=3", "'=3' (command line): write key=value, for example training.batch_size=8"),
         ("data.resize=[1,2", None),
         ("data.root='", None),
         ("data.resize.width=5", "data.resize (command line): needs a list, got width=5"),
@@ -45,6 +48,27 @@ def test_an_override_that_cannot_be_merged_is_named(override: str, problem: str 
         assert "(command line): " in problems[0]
     else:
         assert problems == (problem,)
+
+
+def test_overrides_of_a_file_are_named_with_it() -> None:
+    with pytest.raises(UserError) as caught:
+        load_config(
+            overrides=[
+                "training.epochs=many",
+                "nonsense",
+                "lr=1",
+                "data.resize.width=5",
+                "model.head.maps=few",
+            ],
+            places=["some.yaml", "some.yaml: a", "some.yaml: a", "some.yaml"],
+        )
+    assert sorted(problem.partition(": ")[0] for problem in caught.value.problems) == [
+        "'nonsense' (some.yaml",
+        "data.resize (some.yaml)",
+        "lr (some.yaml",
+        "model.head.maps (command line)",
+        "training.epochs (some.yaml)",
+    ]
 
 
 def test_all_faults_come_at_once_each_with_its_file(tmp_path: Path) -> None:
@@ -68,7 +92,7 @@ def test_all_faults_come_at_once_each_with_its_file(tmp_path: Path) -> None:
         f"training.optimizer.lr ({training}): must be above 0, got -1",
         f"training.optimizer.momentum ({training}): no such key",
         "training.epochs (command line): needs a whole number, got 'many'",
-        "'nonsense': write key=value, for example training.batch_size=8",
+        "'nonsense' (command line): write key=value, for example training.batch_size=8",
         "lr (command line): no such key (did you mean training.optimizer.lr?)",
     }
 

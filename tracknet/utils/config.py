@@ -174,7 +174,7 @@ def _compose(
     for override, place in zip_longest(overrides, places, fillvalue=COMMAND_LINE):
         key, equals, value = override.partition("=")
         if not equals or not key:
-            problems.append(f"{override!r}: write key=value, for example training.batch_size=8")
+            problems.append(f"{override!r} ({place}): write key=value, for example training.batch_size=8")
             continue
         if key.split(".")[0] not in GROUPS:
             problems.append(f"{key} ({place}): no such key{suggest_full_key(key, Config)}")
