@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import subprocess
 import sys
@@ -84,10 +85,15 @@ class _HandedOn(StopSignals):
     def note(self, number: int, frame: FrameType | None) -> None:
         """Hands a signal on."""
         del frame
-        if self.came is None:
-            print(f"waiting for {self._name} to stop (Ctrl-C again: at once)", file=sys.stderr, flush=True)
-        elif time.monotonic() - self._noted_s < _ECHO_S:
+        is_first = self.came is None
+        if not is_first and time.monotonic() - self._noted_s < _ECHO_S:
             return
         self._noted_s = time.monotonic()
         self.came = signal.SIGINT if number == signal.SIGINT else signal.SIGTERM
         self._hand_on(self.came)
+        if is_first:
+            # A terminal that was closed takes no more words.
+            with contextlib.suppress(OSError):
+                print(
+                    f"waiting for {self._name} to stop (Ctrl-C again: at once)", file=sys.stderr, flush=True
+                )

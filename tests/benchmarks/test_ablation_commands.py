@@ -71,7 +71,9 @@ class Ablation:
         if begun.exists() and _lives(int(begun.read_text())):
             os.kill(int(begun.read_text()), signal.SIGKILL)
         self.process.kill()
-        self.process.communicate()
+        self.process.wait()
+        if self.process.stderr is not None:
+            self.process.stderr.close()
 
 
 def _lives(pid: int) -> bool:
@@ -117,6 +119,18 @@ def test_a_command_that_is_stopped_writes_its_checkpoint_first(
     assert ablation.process.returncode == 130
     assert "waiting for slow to stop (Ctrl-C again: at once)\n" in errors
     assert f"stopped: {told} while slow ran; the same command goes on from there\n" in errors
+
+
+def test_a_terminal_that_is_gone_costs_no_checkpoint(tmp_path: Path, ablations: list[Ablation]) -> None:
+    ablation = Ablation(tmp_path, echo_s=60, tenths=10)
+    ablations.append(ablation)
+    child = int(ablation.wait_for("begun"))
+    assert ablation.process.stderr is not None
+    ablation.process.stderr.close()
+    ablation.process.send_signal(signal.SIGHUP)
+    ablation.process.wait(timeout=30)
+    assert (tmp_path / "checkpoint").read_text() == "SIGTERM"
+    assert not _lives(child)
 
 
 def test_a_second_signal_stops_it_at_once(tmp_path: Path, ablations: list[Ablation]) -> None:
