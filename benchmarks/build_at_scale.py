@@ -26,7 +26,8 @@ from pipelines.plan import make_plan
 from pipelines.publish import index_bytes, make_manifest, sort_rows
 from pipelines.shard_writer import FrameTask, ShardTask, index_row
 from pipelines.tar_file import Member
-from tracknet.datasets.schema import FrameLabel, LabelledClip, ShardEntry, Status, Visibility
+from tracknet.datasets.manifest import ShardEntry
+from tracknet.datasets.schema import FrameLabel, LabelledClip, Status, Visibility
 from tracknet.utils.geometry import Size
 
 CLIP_FRAMES, SHARD_FRAMES, CLIPS_OF_A_GAME = 200, 2000, 20

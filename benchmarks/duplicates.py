@@ -18,8 +18,8 @@ import numpy as np
 
 from tracknet.datasets.duplicates import shrink_frame
 from tracknet.datasets.index import open_split
+from tracknet.datasets.manifest import Manifest
 from tracknet.datasets.reader import ShardReader
-from tracknet.datasets.schema import Manifest
 
 BOUNDS = (0, 1, 2, 3, 4, 5, 7, 10, 15, 255)
 

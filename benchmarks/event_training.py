@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from tracknet.datasets.label_csv import LABEL_NAME, parse_clip, settle
+from tracknet.datasets.label_csv import LABEL_NAME, parse_clip
+from tracknet.datasets.label_faults import settle
 from tracknet.datasets.schema import LabelledClip, Status
 from tracknet.inference.event_features import (
     NUM_FEATURES,

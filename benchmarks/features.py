@@ -30,8 +30,8 @@ from tracknet.datasets.features import TokenReader, open_features
 from tracknet.datasets.index import open_shards, open_split
 from tracknet.datasets.index_file import as_rows, read_index
 from tracknet.datasets.loader import StreamLoader
+from tracknet.datasets.manifest import Manifest
 from tracknet.datasets.reader import ShardReader
-from tracknet.datasets.schema import Manifest
 from tracknet.datasets.shard_set import ShardSet
 from tracknet.datasets.shard_streams import evaluation_stream
 from tracknet.training.evaluation import evaluation_spec, predict_split

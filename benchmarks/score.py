@@ -26,7 +26,8 @@ import numpy as np
 
 from benchmarks.bounds import at_least
 from benchmarks.report_file import write_report
-from tracknet.datasets.label_csv import parse_clip, settle
+from tracknet.datasets.label_csv import parse_clip
+from tracknet.datasets.label_faults import settle
 from tracknet.datasets.table import FrameTable
 from tracknet.training.metrics import PredictionOrigin, Predictions, chosen_protocols, score
 from tracknet.training.metrics.comparison import compare

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pipelines.ball_csv import Asked, BallFile, BallRow, Coordinates, find_coordinates, ranges, read_ball_csv
 from pipelines.reading import read_fault, subfolders
-from tracknet.datasets.label_csv import FaultKind, LabelFault, ParsedClip, ParsedRow, off_picture
+from tracknet.datasets.label_faults import FaultKind, LabelFault, ParsedClip, ParsedRow, off_picture
 from tracknet.datasets.schema import FrameLabel
 from tracknet.utils.errors import UserError
 from tracknet.utils.geometry import Size

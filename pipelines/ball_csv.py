@@ -15,12 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from tracknet.datasets.label_csv import (
-    FaultKind,
-    LabelFault,
-    list_faults,
-    whole_number,
-)
+from tracknet.datasets.label_csv import whole_number
+from tracknet.datasets.label_faults import FaultKind, LabelFault, list_faults
 from tracknet.datasets.schema import Visibility
 from tracknet.utils.csv_rows import NoCsvError, finite_number, read_rows
 from tracknet.utils.errors import UserError

@@ -17,8 +17,8 @@ from pipelines.stage_clips import stage_clips
 from pipelines.staging import clear_staged
 from pipelines.store import Lease, LocalStore
 from pipelines.workers import Workers
-from tracknet.datasets.label_csv import FaultKind, LabelFault, list_faults
-from tracknet.datasets.schema import Manifest
+from tracknet.datasets.label_faults import FaultKind, LabelFault, list_faults
+from tracknet.datasets.manifest import Manifest
 from tracknet.utils.errors import Interrupted, RunError
 from tracknet.utils.naming import counted
 from tracknet.utils.progress import Progress

@@ -18,8 +18,9 @@ from typing import Any, Protocol
 
 from pipelines.shard_writer import ShardResult
 from pipelines.store import Lease, open_store
-from tracknet.datasets.label_csv import LabelFault
-from tracknet.datasets.schema import INDEX_NAME, MANIFEST_NAME, NOTES_NAME, OWNER_NAME, SPLITS, ShardEntry
+from tracknet.datasets.label_faults import LabelFault
+from tracknet.datasets.manifest import ShardEntry
+from tracknet.datasets.schema import INDEX_NAME, MANIFEST_NAME, NOTES_NAME, OWNER_NAME, SPLITS
 from tracknet.utils.errors import Interrupted, UserError
 from tracknet.utils.naming import listed
 

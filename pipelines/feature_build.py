@@ -22,7 +22,7 @@ from pipelines.store import open_store
 from pipelines.wording import megabytes
 from pipelines.workers import HeldInterrupts
 from tracknet.datasets.feature_format import FeatureInfo, frames_digest
-from tracknet.datasets.schema import Manifest
+from tracknet.datasets.manifest import Manifest
 from tracknet.utils.errors import UserError
 from tracknet.utils.progress import Progress
 

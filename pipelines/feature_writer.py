@@ -17,7 +17,7 @@ from pipelines.shard_writer import ShardResult, verify_written
 from pipelines.store import open_store
 from pipelines.tar_file import TarWriter
 from tracknet.datasets.feature_format import SUFFIX, FeatureInfo, encode_tokens
-from tracknet.datasets.schema import ShardEntry
+from tracknet.datasets.manifest import ShardEntry
 from tracknet.utils.errors import RunError
 
 # Raise it when the bytes of a shard change for the same task: finished shards of older builds are then redone.

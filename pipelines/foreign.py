@@ -15,8 +15,8 @@ from typing import Any
 
 import google_crc32c
 
+from tracknet.datasets.manifest import ShardEntry
 from tracknet.datasets.sample_json import IMAGE_SUFFIX, SampleLabel, read_sample_json, split_name
-from tracknet.datasets.schema import ShardEntry
 from tracknet.utils.errors import RunError, UserError, shorten
 from tracknet.utils.geometry import Size
 from tracknet.utils.images import ImageError, decode_image, stated_size

@@ -12,7 +12,7 @@ from tracknet.utils.errors import EXIT_DONE, UserError, cli_main
 from tracknet.utils.naming import program
 
 if TYPE_CHECKING:
-    from tracknet.datasets.schema import Manifest
+    from tracknet.datasets.manifest import Manifest
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -39,7 +39,8 @@ def run(argv: Sequence[str]) -> int:
     args = _parser().parse_intermixed_args(list(argv))
     from pipelines.foreign import read_foreign, split_of
     from pipelines.publish import index_bytes, make_manifest, sort_rows
-    from tracknet.datasets.schema import INDEX_NAME, MANIFEST_NAME, is_shard_name
+    from tracknet.datasets.manifest import is_shard_name
+    from tracknet.datasets.schema import INDEX_NAME, MANIFEST_NAME
     from tracknet.utils.config import load_config
     from tracknet.utils.files import replace_file
     from tracknet.utils.geometry import Size
@@ -95,7 +96,8 @@ def _splits(manifest: Manifest) -> str:
 
 def _refuse_a_build(folder: Path) -> None:
     """An index of our own says more than one made afterwards: sources, hashes, corrected labels."""
-    from tracknet.datasets.schema import MANIFEST_NAME, NOTES_NAME, Manifest
+    from tracknet.datasets.manifest import Manifest
+    from tracknet.datasets.schema import MANIFEST_NAME, NOTES_NAME
 
     if not folder.is_dir():
         raise UserError(f"{folder} is no folder", remedy="name the folder of the tars")

@@ -8,7 +8,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from tracknet.datasets.schema import FORMAT_VERSION, SPLITS, Manifest, ShardEntry, index_schema
+from tracknet.datasets.manifest import Manifest, ShardEntry
+from tracknet.datasets.schema import FORMAT_VERSION, SPLITS, index_schema
 from tracknet.utils.geometry import Size
 from tracknet.utils.naming import natural_key
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tracknet.datasets.label_csv import FaultKind, LabelFault
+from tracknet.datasets.label_faults import FaultKind, LabelFault
 from tracknet.utils.images import ImageError
 from tracknet.utils.naming import natural_key
 from tracknet.utils.video_container import VideoError

@@ -16,7 +16,7 @@ from pipelines.shard_writer import FrameTask, ShardTask
 from pipelines.sources import AUTO, read_source
 from pipelines.stage_clips import ClipToStage, clips_to_stage
 from pipelines.staging import STAGED_NAME
-from tracknet.datasets.label_csv import FaultKind, LabelFault, Policy
+from tracknet.datasets.label_faults import FaultKind, LabelFault, Policy
 from tracknet.datasets.schema import NOTES_NAME, LabelledClip
 from tracknet.utils.geometry import Size
 from tracknet.utils.images import Decode

@@ -19,8 +19,9 @@ from pipelines.reading import read_fault
 from pipelines.staging import StagedFrames
 from pipelines.store import open_store
 from pipelines.tar_file import Member, TarWriter, read_back
-from tracknet.datasets.label_csv import FaultKind, LabelFault
-from tracknet.datasets.schema import ShardEntry, frame_key, sample_json
+from tracknet.datasets.label_faults import FaultKind, LabelFault
+from tracknet.datasets.manifest import ShardEntry
+from tracknet.datasets.schema import frame_key, sample_json
 from tracknet.utils.errors import RunError
 from tracknet.utils.geometry import Size
 from tracknet.utils.images import Decode, ImageError, stored_jpeg

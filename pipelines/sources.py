@@ -12,7 +12,7 @@ from pathlib import Path
 from pipelines import annotated_video, tracknet_folders
 from pipelines.ball_csv import Asked
 from pipelines.reading import subfolders
-from tracknet.datasets.label_csv import LabelFault, ParsedClip, Policy, settle
+from tracknet.datasets.label_faults import LabelFault, ParsedClip, Policy, settle
 from tracknet.datasets.schema import LabelledClip
 from tracknet.utils.errors import UserError
 from tracknet.utils.naming import counted, did_you_mean
@@ -101,7 +101,7 @@ def read_source(
 
     Args:
         root: folder of the data set.
-        policy: see `label_csv.settle`.
+        policy: see `label_faults.settle`.
         layout: a name in `LAYOUTS`, or `auto` to detect it.
         coordinates: `pixel`, `normalised`, or `auto` to detect it, where the layout allows for both.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from pipelines.reading import read_fault, size_and_time
 from pipelines.staging import StagedVideo, StageTask, clear_staged, stage_videos
 from pipelines.workers import Workers
-from tracknet.datasets.label_csv import FaultKind, LabelFault, list_faults
+from tracknet.datasets.label_faults import FaultKind, LabelFault, list_faults
 from tracknet.datasets.schema import LabelledClip
 from tracknet.utils.errors import RunError
 from tracknet.utils.geometry import Size

@@ -11,7 +11,7 @@ from pipelines.build import BuildReport
 from pipelines.plan import Plan
 from pipelines.request import Prepared
 from pipelines.wording import listed_games, megabytes
-from tracknet.datasets.schema import Manifest
+from tracknet.datasets.manifest import Manifest
 from tracknet.utils.config import load_config
 from tracknet.utils.geometry import Size
 from tracknet.utils.naming import counted

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from pipelines.reading import read_fault, subfolders
-from tracknet.datasets.label_csv import LABEL_NAME, FaultKind, LabelFault, ParsedClip, parse_clip
+from tracknet.datasets.label_csv import LABEL_NAME, parse_clip
+from tracknet.datasets.label_faults import FaultKind, LabelFault, ParsedClip
 from tracknet.utils.geometry import Size
 from tracknet.utils.images import IMAGE_SUFFIXES, ImageError, image_size
 from tracknet.utils.naming import counted, natural_key

@@ -26,8 +26,10 @@ MAY_IMPORT = {
 }
 OF_THE_PIPELINES = (
     "tracknet.datasets.schema",
+    "tracknet.datasets.manifest",
     "tracknet.datasets.feature_format",
     "tracknet.datasets.label_csv",
+    "tracknet.datasets.label_faults",
     "tracknet.datasets.sample_json",
     "tracknet.utils",
 )

@@ -13,7 +13,7 @@ import torch
 from benchmarks.ablation.commands import call
 from benchmarks.ablation.plan import Request
 from benchmarks.models import window_gflops, window_seconds
-from tracknet.datasets.schema import Manifest
+from tracknet.datasets.manifest import Manifest
 from tracknet.models.model import TrackNet
 from tracknet.models.model_folder import resolve_model_folder
 from tracknet.models.precision import Precision, resolve_device

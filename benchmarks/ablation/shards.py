@@ -9,7 +9,7 @@ from benchmarks.ablation.commands import call
 from benchmarks.ablation.plan import Request
 from benchmarks.ablation.sizes import size_of
 from pipelines.plan import split_games
-from tracknet.datasets.schema import Manifest
+from tracknet.datasets.manifest import Manifest
 from tracknet.utils.errors import RunError, UserError
 
 # Settings under data that a build of shards knows nothing of.

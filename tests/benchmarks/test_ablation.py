@@ -17,7 +17,8 @@ from benchmarks.ablation.plan import Request, requests, unused
 from benchmarks.ablation.shards import Shards
 from benchmarks.ablation.sizes import check_models
 from tests.benchmarks.conftest import Folder
-from tracknet.datasets.schema import MANIFEST_NAME, Manifest
+from tracknet.datasets.manifest import Manifest
+from tracknet.datasets.schema import MANIFEST_NAME
 from tracknet.training.evaluation_folder import place_for
 from tracknet.training.run_folder import RunFolder
 from tracknet.utils.errors import RunError, UserError

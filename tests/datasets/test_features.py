@@ -22,11 +22,11 @@ from tracknet.datasets.features import FeatureSet, open_features
 from tracknet.datasets.index import open_split
 from tracknet.datasets.loader import StreamLoader
 from tracknet.datasets.lost_frames import LostFrames
+from tracknet.datasets.manifest import Manifest
 from tracknet.datasets.reader import ShardReader
 from tracknet.datasets.remote_file import Patience
 from tracknet.datasets.remote_path import RemotePath
 from tracknet.datasets.sample_spec import SampleSpec
-from tracknet.datasets.schema import Manifest
 from tracknet.datasets.shard_cache import ShardCache
 from tracknet.datasets.shard_set import ShardSet
 from tracknet.datasets.shard_streams import evaluation_stream, training_stream

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.ball_csv import BallFile, BallRow, find_coordinates, ranges, read_ball_csv
-from tracknet.datasets.label_csv import FaultKind
+from tracknet.datasets.label_faults import FaultKind
 from tracknet.datasets.schema import Visibility
 from tracknet.utils.errors import UserError
 

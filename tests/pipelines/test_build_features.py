@@ -21,8 +21,8 @@ from tests.datasets import http_server
 from tests.pipelines.conftest import contents
 from tracknet.datasets.feature_format import FeatureInfo, decode_tokens
 from tracknet.datasets.index import open_shards, open_split
+from tracknet.datasets.manifest import Manifest
 from tracknet.datasets.reader import ShardReader
-from tracknet.datasets.schema import Manifest
 from tracknet.models.frame_encoder import FrameEncoder
 from tracknet.models.model import TrackNet
 from tracknet.scripts import inspect, train

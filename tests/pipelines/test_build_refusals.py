@@ -13,8 +13,8 @@ from pipelines.build import build
 from pipelines.build_folder import BuildFolder
 from pipelines.request import BuildRequest, prepare
 from tests.pipelines.conftest import SMALL, MakeDataset, contents, run
-from tracknet.datasets.label_csv import Policy
-from tracknet.datasets.schema import Manifest
+from tracknet.datasets.label_faults import Policy
+from tracknet.datasets.manifest import Manifest
 from tracknet.utils.errors import EXIT_DONE, EXIT_FAILED, EXIT_WRONG_REQUEST, RunError
 from tracknet.utils.geometry import Size
 

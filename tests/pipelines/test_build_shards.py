@@ -29,7 +29,8 @@ from pipelines.build_folder import BuildFolder
 from pipelines.request import BuildRequest, prepare
 from pipelines.workers import HeldInterrupts, Workers
 from tests.pipelines.conftest import CHECKOUT, SMALL, MakeDataset, contents, run, start
-from tracknet.datasets.schema import INDEX_COLUMNS, Manifest, index_schema
+from tracknet.datasets.manifest import Manifest
+from tracknet.datasets.schema import INDEX_COLUMNS, index_schema
 from tracknet.utils.errors import EXIT_DONE, EXIT_INTERRUPTED, EXIT_WRONG_REQUEST, RunError
 from tracknet.utils.geometry import Size
 

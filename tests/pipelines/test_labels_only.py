@@ -16,7 +16,7 @@ from pipelines.labels_only import rewrite_labels
 from pipelines.request import BuildRequest, prepare
 from tests.pipelines.conftest import SMALL, contents, run
 from tracknet.datasets.index import open_split
-from tracknet.datasets.schema import Manifest
+from tracknet.datasets.manifest import Manifest
 from tracknet.utils.errors import EXIT_DONE, EXIT_WRONG_REQUEST, UserError
 from tracknet.utils.geometry import Size
 

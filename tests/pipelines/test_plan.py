@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.plan import Plan, cut, make_plan, split_games
-from tracknet.datasets.label_csv import parse_clip, settle
+from tracknet.datasets.label_csv import parse_clip
+from tracknet.datasets.label_faults import settle
 from tracknet.datasets.schema import FrameLabel, LabelledClip, Visibility
 from tracknet.utils.errors import UserError
 from tracknet.utils.geometry import Size

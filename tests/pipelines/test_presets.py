@@ -10,7 +10,7 @@ import pytest
 from pipelines.plan import split_games
 from tests.pipelines.conftest import SMALL, MakeDataset, run
 from tracknet.datasets.index import open_split
-from tracknet.datasets.schema import Manifest
+from tracknet.datasets.manifest import Manifest
 from tracknet.utils.config import load_config
 from tracknet.utils.errors import EXIT_DONE, EXIT_WRONG_REQUEST
 

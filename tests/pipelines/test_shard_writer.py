@@ -18,7 +18,7 @@ import pytest
 from pipelines.request import BuildRequest, prepare
 from pipelines.shard_writer import ShardTask, write_shard
 from pipelines.tar_file import Member, TarWriter
-from tracknet.datasets.label_csv import FaultKind
+from tracknet.datasets.label_faults import FaultKind
 from tracknet.utils.errors import RunError
 from tracknet.utils.geometry import Size
 from tracknet.utils.images import decode_image, read_image, resize_frame

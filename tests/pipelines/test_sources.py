@@ -14,7 +14,7 @@ import pytest
 
 from pipelines.sources import LAYOUTS, read_source
 from tests.pipelines.conftest import run
-from tracknet.datasets.schema import Manifest
+from tracknet.datasets.manifest import Manifest
 from tracknet.utils.errors import EXIT_DONE, EXIT_FAILED, UserError
 from tracknet.utils.geometry import Size
 

@@ -10,7 +10,7 @@ import pytest
 from pipelines.build import BuildReport
 from pipelines.summary import describe_result, size_warnings
 from pipelines.wording import listed_games
-from tracknet.datasets.schema import Manifest, ShardEntry
+from tracknet.datasets.manifest import Manifest, ShardEntry
 from tracknet.models.baselines.tracknet_v2 import TrackNetV2
 from tracknet.models.baselines.wasb import WASBNet
 from tracknet.models.decoders.build import build_decoder

@@ -22,7 +22,7 @@ from pipelines.request import BuildRequest, prepare
 from tests.pipelines.conftest import contents, run
 from tests.videos import pictures, place, write_match, write_video
 from tracknet.datasets.index import open_split
-from tracknet.datasets.schema import Manifest
+from tracknet.datasets.manifest import Manifest
 from tracknet.utils.errors import EXIT_DONE, EXIT_FAILED, RunError
 from tracknet.utils.geometry import Size
 

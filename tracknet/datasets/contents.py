@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tracknet.datasets.index_file import read_index
-from tracknet.datasets.schema import Manifest
+from tracknet.datasets.manifest import Manifest
 
 
 @dataclass(frozen=True)

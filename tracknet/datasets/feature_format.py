@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from tracknet.datasets.schema import Manifest
+from tracknet.datasets.manifest import Manifest
 from tracknet.utils.backbone_identity import BackboneIdentity
 from tracknet.utils.config import from_plain, to_plain
 from tracknet.utils.errors import UserError

@@ -13,9 +13,10 @@ import numpy.typing as npt
 from tracknet.datasets.feature_command import feature_command, noted_request
 from tracknet.datasets.feature_format import FeatureInfo, Tokens, decode_tokens, frames_digest
 from tracknet.datasets.index import open_shards
+from tracknet.datasets.manifest import NoBuild
 from tracknet.datasets.reader import Frame, ShardReader
 from tracknet.datasets.remote_path import RemotePath
-from tracknet.datasets.schema import THE_BUILD_COMMAND, NoBuild
+from tracknet.datasets.schema import THE_BUILD_COMMAND
 from tracknet.datasets.shard_names import read_manifest
 from tracknet.datasets.shard_set import ShardSet
 from tracknet.utils.backbone_identity import BackboneIdentity

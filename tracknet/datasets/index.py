@@ -9,8 +9,9 @@ import numpy as np
 
 from tracknet.datasets.index_checks import check_files, check_labels, check_names, check_places
 from tracknet.datasets.index_file import build_again, read_index
+from tracknet.datasets.manifest import Manifest, ShardEntry
 from tracknet.datasets.remote_path import UPLOAD_AGAIN, RemotePath
-from tracknet.datasets.schema import INDEX_NAME, MANIFEST_NAME, THE_BUILD_COMMAND, Manifest, ShardEntry
+from tracknet.datasets.schema import INDEX_NAME, MANIFEST_NAME, THE_BUILD_COMMAND
 from tracknet.datasets.shard_names import read_manifest
 from tracknet.datasets.shard_set import ShardSet
 from tracknet.datasets.table import FrameTable

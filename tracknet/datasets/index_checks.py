@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tracknet.datasets.index_file import Columns
+from tracknet.datasets.manifest import Manifest, ShardEntry
 from tracknet.datasets.remote_path import RemotePath
-from tracknet.datasets.schema import INDEX_NAME, Manifest, ShardEntry
+from tracknet.datasets.schema import INDEX_NAME
 from tracknet.utils.errors import RunError, shorten
 from tracknet.utils.tar_header import BLOCK_BYTES, shown
 

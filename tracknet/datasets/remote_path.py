@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from tracknet.datasets.manifest import Manifest, NoBuild, ShardEntry
 from tracknet.datasets.remote_file import RemoteFile, read_whole
-from tracknet.datasets.schema import MANIFEST_NAME, Manifest, NoBuild, ShardEntry
+from tracknet.datasets.schema import MANIFEST_NAME
 from tracknet.datasets.shard_cache import ShardCache
 from tracknet.utils.urls import shown
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import braceexpand
 
+from tracknet.datasets.manifest import Manifest
 from tracknet.datasets.remote_path import RemotePath
-from tracknet.datasets.schema import MANIFEST_NAME, Manifest
+from tracknet.datasets.schema import MANIFEST_NAME
 from tracknet.datasets.shard_cache import ShardCache
 from tracknet.utils.errors import UserError, shorten
 from tracknet.utils.settings import CacheConfig

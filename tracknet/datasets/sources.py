@@ -11,8 +11,8 @@ import numpy as np
 
 from tracknet.datasets.index import open_shards, open_split
 from tracknet.datasets.lost_frames import LostFrames
+from tracknet.datasets.manifest import Manifest
 from tracknet.datasets.pieces import WindowRuns
-from tracknet.datasets.schema import Manifest
 from tracknet.datasets.shard_cache import ShardCache
 from tracknet.datasets.shard_names import expand_shards
 from tracknet.datasets.shard_set import ShardSet

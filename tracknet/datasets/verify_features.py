@@ -8,8 +8,9 @@ import numpy as np
 
 from tracknet.datasets.contents import Contents
 from tracknet.datasets.feature_format import SUFFIX, FeatureInfo, decode_tokens
+from tracknet.datasets.manifest import ShardEntry
 from tracknet.datasets.sample_json import split_name
-from tracknet.datasets.schema import INDEX_NAME, MANIFEST_NAME, ShardEntry
+from tracknet.datasets.schema import INDEX_NAME, MANIFEST_NAME
 from tracknet.datasets.verify_shard import BuildFault, Rows, ShardCheck
 from tracknet.utils.tar_header import shown
 from tracknet.utils.tar_walk import TarMember

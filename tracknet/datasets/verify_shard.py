@@ -14,8 +14,9 @@ import numpy.typing as npt
 
 from tracknet.datasets.contents import Contents
 from tracknet.datasets.index_checks import misplaced_rows
+from tracknet.datasets.manifest import Manifest, ShardEntry
 from tracknet.datasets.sample_json import IMAGE_SUFFIX, SampleLabel, read_sample_json, split_name
-from tracknet.datasets.schema import INDEX_NAME, MANIFEST_NAME, Manifest, ShardEntry, sample_json
+from tracknet.datasets.schema import INDEX_NAME, MANIFEST_NAME, sample_json
 from tracknet.datasets.table import NO_STATUS
 from tracknet.utils.geometry import Size
 from tracknet.utils.images import ImageError, decode_image, stated_size

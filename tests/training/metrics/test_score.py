@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from tests.training.metrics.conftest import Frame, off_by, predictions_of
-from tracknet.datasets.label_csv import parse_clip, settle
+from tracknet.datasets.label_csv import parse_clip
+from tracknet.datasets.label_faults import settle
 from tracknet.datasets.table import FrameTable
 from tracknet.training.metrics import PROTOCOLS, PredictionOrigin, Predictions, chosen_protocols, score
 from tracknet.training.metrics.report import Scored, evaluation_report

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tracknet.datasets.label_csv import FRAME_NAME, FaultKind, LabelFault, list_faults
+from tracknet.datasets.label_csv import FRAME_NAME
+from tracknet.datasets.label_faults import FaultKind, LabelFault, list_faults
 from tracknet.datasets.table import FrameTable
 from tracknet.training.metrics.prediction_file import check_clips, fit_notes
 from tracknet.training.metrics.predictions import Predictions
