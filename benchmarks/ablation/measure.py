@@ -115,7 +115,7 @@ def _train(request: Request, run_folder: Path, shards: Path, log: Path) -> float
         train = ["--resume", str(run_folder)]
     else:
         places = [f"data.shards={shards}", f"training.log_dir={run_folder.parent}"]
-        train = ["--name", request.name, *request.options(), *places]
+        train = ["--name", request.name, *request.train_options(), *places]
     clock = run_folder / "seconds.json"
     before, started = json.loads(clock.read_text()) if clock.is_file() else 0.0, time.monotonic()
     try:

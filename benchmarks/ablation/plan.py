@@ -17,6 +17,7 @@ from tracknet.utils.errors import UserError
 from tracknet.utils.geometry import Size
 from tracknet.utils.settings import Config
 
+BACKBONE = "model.backbone.name"
 FEATURES = "data.features"
 # What changes no result, where the same features lie, and the seed and the steps, which a record says elsewhere.
 NOT_COMPARED = {
@@ -40,6 +41,8 @@ class Request:
         overlap: of the evaluation; `None` is the model's default.
         trained_as: the row whose training it is; itself where left empty.
         places: where each of the overrides stands, for messages; those that are not named on the command line.
+        weights: the folder that holds its backbone here, if not the hub: of this machine, and so no part of what is
+            asked for.
     """
 
     row: str
@@ -52,6 +55,7 @@ class Request:
     overlap: str | None = None
     trained_as: str = ""
     places: tuple[str, ...] = field(default=(), compare=False)
+    weights: str = field(default="", compare=False)
 
     @property
     def fingerprint(self) -> str:
@@ -105,8 +109,12 @@ class Request:
                 places=self.places,
             )
 
+    def train_options(self) -> list[str]:
+        """Of the train command on this machine."""
+        return [*self.options(), *([f"{BACKBONE}={self.weights}"] if self.weights else [])]
+
     def options(self) -> list[str]:
-        """Of the train command."""
+        """What is asked for, as options of the train command."""
         return ["--data", self.data, "--model", self.model, "--training", self.training, *self.overrides]
 
     def more(self, *overrides: str, place: str = COMMAND_LINE) -> Request:
@@ -216,7 +224,8 @@ def requests(
                 if toy:
                     request = request.more(*toy_overrides(request.config(), steps or 2))
                 else:
-                    request = _with_weights(request, weights or {})
+                    backbone = request.config().model.backbone.name
+                    request = replace(request, weights=(weights or {}).get(backbone, ""))
                 _check_split(request)
             except UserError as error:
                 problems.append(f"{name}: {error}")
@@ -230,7 +239,7 @@ def requests(
 def unused(weights: Mapping[str, str], wanted: Sequence[Request]) -> list[str]:
     """The hub names among `weights` that no request has a backbone of."""
     taken = {request.config().model.backbone.name for request in wanted}
-    return [name for name, folder in weights.items() if folder not in taken]
+    return [name for name in weights if name not in taken]
 
 
 def _check_split(request: Request) -> None:
@@ -243,8 +252,3 @@ def _check_split(request: Request) -> None:
             f"the experiment scores the split {request.split}, and data.{request.split}_games names no game of it",
             remedy=f"name them, such as data.{request.split}_games=[match2,match3], or say another `split`",
         )
-
-
-def _with_weights(request: Request, weights: Mapping[str, str]) -> Request:
-    folder = weights.get(request.config().model.backbone.name)
-    return request if folder is None else request.more(f"model.backbone.name={folder}")

@@ -9,13 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.ablation.experiment import STEPS_KEY
-from benchmarks.ablation.plan import FEATURES, NOT_COMPARED, Request
+from benchmarks.ablation.plan import BACKBONE, FEATURES, NOT_COMPARED, Request
 from benchmarks.ablation.record_file import NoResultError, read_record
 from tracknet.utils.config import to_plain
 from tracknet.utils.errors import UserError
 
-# A folder of the same weights on one machine, by --weights, and their name on another.
-BACKBONE = "model.backbone.name"
 # In place of where they lie, which is no choice of the experiment.
 STORED_FEATURES = "stored features"
 _OTHER_FILES = "config files have changed since"

@@ -9,9 +9,9 @@ from functools import cached_property
 from pathlib import Path
 
 from benchmarks.ablation.experiment import Experiment, Row
-from benchmarks.ablation.plan import requests
+from benchmarks.ablation.plan import BACKBONE, requests
 from benchmarks.ablation.record_file import NoResultError, read_record
-from benchmarks.ablation.records import BACKBONE, STORED_FEATURES, Measured, file_of
+from benchmarks.ablation.records import STORED_FEATURES, Measured, file_of
 from tracknet.utils.errors import UserError
 from tracknet.utils.naming import counted
 
@@ -134,7 +134,7 @@ def frames_of_clips(frames: int, clips: int) -> str:
 
 def _alike(base: Measured, one: Measured) -> bool:
     def changes(of: Measured) -> frozenset[str]:
-        # The same weights from a folder, and what they make of the same frames, computed once.
+        # The same weights from a folder that an override names, and what they make of the same frames, computed once.
         return frozenset(
             item
             for item in of.changes

@@ -473,6 +473,20 @@ def test_weights_of_no_chosen_row_are_told() -> None:
     assert unused(weights, made) == ["facebook/dinov2-smal"]
 
 
+def test_where_a_backbone_lies_is_no_part_of_what_is_asked_for() -> None:
+    """A record of one machine is the row's on another, and its table says nothing of folders."""
+    asked: dict[str, Any] = {"only": ["dinov2_small", "wasb"], "seeds": [0]}
+    hub = requests(*read_experiment("badminton"), **asked)
+    here = requests(*read_experiment("badminton"), **asked, weights={"facebook/dinov2-small": "/data/dinov2"})
+    assert hub == here
+    assert [one.name for one in hub] == [one.name for one in here]
+    assert [records.asked_of(one) for one in hub] == [records.asked_of(one) for one in here]
+    assert {one.row: one.train_options()[len(one.options()) :] for one in here} == {
+        "dinov2_small": ["model.backbone.name=/data/dinov2"],
+        "wasb": [],
+    }
+
+
 def test_shards_are_built_once_for_a_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[Sequence[str]] = []
     monkeypatch.setattr(shard_folders, "call", lambda module, arguments, log: calls.append(arguments))
