@@ -236,15 +236,6 @@ def test_sizes_are_two_whole_numbers(key: str, size: str) -> None:
             "training.scheduler.min_lr_ratio (command line): is of the cosine, and constant has none: leave it at 0.01",
         ),
         (
-            ["data.augment.enabled=false", "data.augment.flip_prob=0.9"],
-            "data.augment.flip_prob (command line): changes nothing while data.augment.enabled is false: leave it at "
-            "0.5",
-        ),
-        (
-            ["data.augment.enabled=false", "data.augment.per=run"],
-            "data.augment.per (command line): changes nothing while data.augment.enabled is false: leave it at window",
-        ),
-        (
             ["data.augment.mixup.prob=0.5", "training.loss.name=focal"],
             "training.loss.name (command line): focal takes the highest cell alone for a ball",
         ),
@@ -255,10 +246,11 @@ def test_what_does_not_fit_together(overrides: list[str], problem: str) -> None:
     assert problem in found
 
 
-def test_a_run_without_augmentation_that_is_older_than_some_of_its_settings_goes_on(tmp_path: Path) -> None:
+def test_augmentation_can_be_switched_off_without_setting_its_strengths_back(tmp_path: Path) -> None:
     saved = tmp_path / "config.yaml"
-    saved.write_text("data: {augment: {enabled: false}}")
-    assert not load_saved_config(saved).data.augment.enabled
+    saved.write_text("data: {augment: {flip_prob: 0.9, per: run, scale: 0.4}}")
+    config = load_saved_config(saved, ["data.augment.enabled=false"])
+    assert (config.data.augment.enabled, config.data.augment.flip_prob) == (False, 0.9)
 
 
 def test_hard_windows_of_a_whole_batch_are_had_with_any_size_that_takes_it():

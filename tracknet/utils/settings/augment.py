@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Literal
 
 from tracknet.utils.bounds import bounded
@@ -14,12 +14,6 @@ from tracknet.utils.settings.ball_changes import (
     PasteConfig,
     StreakConfig,
     ZoomConfig,
-)
-
-# Not `by` and `warp_prob`: a run that is older than these was given other values of them than are usual now.
-_OF_AUGMENTATION = (
-    *("per", "flip_prob", "scale", "shift", "rotate_deg", "brightness", "contrast", "saturation", "hue_deg"),
-    *("prob", "ball_px"),
 )
 
 
@@ -83,8 +77,8 @@ class AugmentConfig:
         return [name for name in parts if getattr(self, name).prob > 0]
 
     def problems(self) -> Iterator[tuple[str, str]]:
-        """Yields (key, message) for each setting that contradicts another: parts in use, or changed settings, while
-        `enabled` is false, and `per` or `by` with parts that they cannot be combined with.
+        """Yields (key, message) for each setting that contradicts another: parts in use while `enabled` is false, and
+        `per` or `by` with parts that they cannot be combined with.
         """
         if not self.enabled:
             # These are off by default: a probability above 0 was set on purpose.
@@ -94,12 +88,6 @@ class AugmentConfig:
                     "enabled",
                     f"false switches {' and '.join(parts)} off too: set it to true, or their prob to 0",
                 )
-            for usual in (f for f in fields(self) if f.name in _OF_AUGMENTATION):
-                if getattr(self, usual.name) != usual.default:
-                    yield (
-                        usual.name,
-                        f"changes nothing while data.augment.enabled is false: leave it at {usual.default}",
-                    )
             return
         if self.per == "run" and self.of_windows():
             yield (
