@@ -17,6 +17,7 @@ from tests.scripts.conftest import predict, results
 from tests.videos import pictures, write_video
 from tracknet.inference import heatmap_model
 from tracknet.inference.predictions import Predictions
+from tracknet.inference.result_record import ResultRecord
 from tracknet.utils.errors import Interrupted, RunError
 from tracknet.utils.progress import Progress
 from tracknet.utils.video import Video
@@ -150,6 +151,20 @@ def test_a_full_disk_at_the_end(model: str, video: str, tmp_path: Path, monkeypa
     with pytest.raises(RunError, match=r"No space left on device; 30 frames are in .*rally\.partial\.csv"):
         predict(model, video, out=tmp_path)
     assert len(Predictions.read(tmp_path / "rally.partial.csv")) == 30
+
+
+def test_a_disk_that_is_full_for_the_record_alone_is_told_of_the_record(
+    model: str, video: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def full(record: ResultRecord, files: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(ResultRecord, "add", full)
+    with pytest.raises(
+        RunError, match=r"\.rally\.predict\.json cannot be written: No space left on device; 30"
+    ):
+        predict(model, video, out=tmp_path)
+    assert len(Predictions.read(tmp_path / "rally.csv")) == 30
 
 
 def test_an_error_in_the_model_ends_all(

@@ -62,5 +62,5 @@ def locked_for(path: Path, what_for: str, check_stop: Callable[[], None]) -> Ite
 
 
 def say(message: str) -> None:
-    """A line for the person watching."""
+    """A line about the cache of remote shards, for the person watching."""
     print(f"remote shards: {message}", file=sys.stderr, flush=True)

@@ -150,16 +150,18 @@ def _write_files(
     partial: PartialCsv,
 ) -> None:
     """Writes each file in its form; the record is told of those that come later, too."""
-    path = record_file
+    being_written = record_file
     try:
         if record is not None:
             record.begin([*files, *later])
         for path, form in files.items():
+            being_written = path
             replace_file(path, predictions.encode(form))
+        being_written = record_file
         if record is not None:
             record.add(list(files))
     except OSError as error:
-        raise RunError(f"{path} cannot be written: {error.strerror}; {kept(partial)}") from None
+        raise RunError(f"{being_written} cannot be written: {error.strerror}; {kept(partial)}") from None
 
 
 def draw_rows(
