@@ -8,9 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from omegaconf import OmegaConf
-
-from tracknet.utils.config import config_folders, from_plain, sets_key
+from tracknet.utils.config import config_folders, from_plain, read_yaml, sets_key
 from tracknet.utils.errors import UserError
 from tracknet.utils.naming import did_you_mean
 
@@ -150,7 +148,7 @@ def read_experiment(name: str) -> tuple[Experiment, dict[str, Row]]:
             f"there is no experiment {name}{did_you_mean(name, known)}",
             remedy=f"choose from {', '.join(known)}, or give the path of a .yaml file",
         )
-    experiment = from_plain(Experiment, OmegaConf.to_container(OmegaConf.load(path)), where=str(path))
+    experiment = from_plain(Experiment, read_yaml(path), where=str(path))
     rows = {row: from_plain(Row, plain, where=f"{path}: {row}") for row, plain in experiment.rows.items()}
     problems = [problem for row in rows if (problem := _base_problem(row, rows))]
     if problems:

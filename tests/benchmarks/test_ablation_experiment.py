@@ -126,3 +126,26 @@ def test_a_split_that_is_none_is_told(tmp_path: Path) -> None:
     assert refused(tmp_path, {"split": "tets"}).problems == (
         "split: 'tets' is none of train, val, test (did you mean test?)",
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("rows: {a: {model: wasb}", "expected ',' or '}'"),
+        ("rows:\n  a: {model: wasb}\n  a: {model: wasb}", "line 3: found duplicate key a"),
+        ("rows: {a: detail_fine}", "needs keys and values, got 'detail_fine'"),
+        ("rows: {a: {model: wasb}, b: null}", "needs keys and values, got None"),
+        (
+            "rows: {a: {model: wasb, overrides: [{training.batch_size: 2}]}}",
+            "needs text, got {'training.batch_size': 2}",
+        ),
+        ("- a", "must hold keys and values"),
+    ],
+)
+def test_a_file_that_is_no_experiment(tmp_path: Path, text: str, told: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError) as caught:
+        read_experiment(str(path))
+    assert str(path) in str(caught.value)
+    assert told in str(caught.value)

@@ -100,9 +100,9 @@ def test_all_faults_come_at_once_each_with_its_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("optimizer: {lr: 1", "is no readable YAML: while parsing a flow mapping"),
+        ("optimizer: {lr: 1", "expected ',' or '}'"),
         ("- a\n- b\n", "must hold keys and values, it holds a list"),
-        ("epochs: 1\nepochs: 2\n", "is no readable YAML"),
+        ("epochs: 1\nepochs: 2\n", "is no readable YAML: line 2: found duplicate key epochs"),
     ],
 )
 def test_a_file_that_is_no_config(tmp_path: Path, text: str, message: str) -> None:

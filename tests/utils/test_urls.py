@@ -24,3 +24,17 @@ def test_urls_are_named_without_secrets_and_pipes_refused() -> None:
         open_filesystem("pipe:curl x")
     with pytest.raises(UserError, match="nosuch://h/a"):
         open_filesystem("nosuch://h/a")
+
+
+@pytest.mark.parametrize(
+    ("url", "install"),
+    [("https://h/train-000.tar", 'pip install "fsspec[http]'), ("sftp://h/a.tar", "pip install paramiko")],
+)
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch, url: str, install: str) -> None:
+    def missing(*args: object, **kwargs: object) -> None:
+        raise ImportError
+
+    monkeypatch.setattr("fsspec.core.url_to_fs", missing)
+    with pytest.raises(UserError, match="is not installed") as caught:
+        open_filesystem(url)
+    assert str(caught.value.remedy).startswith(install)

@@ -70,7 +70,7 @@ def load_config(
     origin: dict[str, str] = {}
     for group, name in zip(GROUPS, (data, model, training), strict=True):
         path = _find(group, name)
-        tree[group] = _read_yaml(path)
+        tree[group] = read_yaml(path)
         _mark_origin(tree[group], group, str(path), origin)
     return _compose(tree, origin, overrides, places)
 
@@ -80,7 +80,7 @@ def load_saved_config(path: Path, overrides: Sequence[str] = ()) -> Config:
 
     Where the run is older than a setting, it is what the run did then, whatever the default is now.
     """
-    tree = _read_yaml(path)
+    tree = read_yaml(path)
     for key, value in _DEFAULTS_OF_OLDER_RUNS.items():
         _set_default(tree, key, value)
     origin: dict[str, str] = {}
@@ -204,11 +204,18 @@ def _unlike(tree: Any, key: str, value: str, place: str) -> str:
     return f"{'.'.join(names[:depth])} ({place}): needs {needed}, got {got}"
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A file of keys and values, references in it left as they are written.
+
+    Raises:
+        UserError: it is none, with the line.
+    """
     try:
         loaded = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
     except Exception as error:  # PyYAML's and OmegaConf's own families, and undecodable bytes
-        raise UserError(f"{path} is no readable YAML: {first_line(error)}") from None
+        mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+        told = f"line {mark.line + 1}: {problem}" if mark and problem else first_line(error)
+        raise UserError(f"{path} is no readable YAML: {told}") from None
     if not isinstance(loaded, dict):
         raise UserError(f"{path} must hold keys and values, it holds a {type(loaded).__name__}")
     return typing.cast(dict[str, Any], loaded)

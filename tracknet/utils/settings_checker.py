@@ -22,7 +22,14 @@ class _Wrong(Exception):
     """A value that was found wrong is looked at."""
 
 
-_KIND_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+_KIND_NAMES = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "text",
+    dict: "keys and values",
+    list: "a list",
+}
 _FEW_KEYS = 16
 
 

@@ -7,10 +7,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tracknet.utils.errors import RunError, UserError
+from tracknet.utils.extras import install_command
 
 _PACKAGES = {
-    "http": "-e '.[remote]'",
-    "https": "-e '.[remote]'",
     "sftp": "paramiko",
     "ssh": "paramiko",
     "smb": "smbprotocol",
@@ -85,8 +84,10 @@ def open_filesystem(url: str, *, timeout_s: float | None = None) -> tuple[Any, s
         fs, path = fsspec.core.url_to_fs(url, **_timeouts(protocol, timeout_s))
     except ImportError:
         package = _PACKAGES.get(protocol) or known_implementations[protocol]["class"].partition(".")[0]
+        ours = protocol in ("http", "https")
         raise UserError(
-            f"{shown(url)}: the package for {protocol}:// is not installed", remedy=f"pip install {package}"
+            f"{shown(url)}: the package for {protocol}:// is not installed",
+            remedy=install_command("remote") if ours else f"pip install {package}",
         ) from None
     except ValueError as error:
         raise UserError(
