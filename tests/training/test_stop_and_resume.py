@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import threading
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,7 @@ from tracknet.training.checkpoint import load_checkpoint
 from tracknet.training.checkpoint_writer import CheckpointWriter
 from tracknet.training.learner import Learner
 from tracknet.training.pictures import OverlayCollector
+from tracknet.training.run_folder import RunFolder
 from tracknet.training.run_log import StepReport
 from tracknet.training.stop import StopRequest
 from tracknet.utils.errors import EXIT_INTERRUPTED, Interrupted, RunError, UserError, cli_main
@@ -249,6 +252,54 @@ def test_a_run_that_failed_before_its_first_checkpoint_begins_by_its_name(
     ]
     assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
     assert [r["loss"] for r in records(run, "train")] == [r["loss"] for r in records(whole, "train")]
+
+
+def test_a_run_whose_checkpoints_were_deleted_is_not_trained_again_over_its_records(
+    small_train_args: list[str],
+):
+    run = run_name(small_train_args, "lost", "training.max_steps=3", "training.log_every_steps=1")
+    shutil.rmtree(run / "checkpoints")
+    before = (run / "metrics.jsonl").read_bytes()
+    with pytest.raises(UserError, match="was trained to step 3 and has lost its checkpoints") as caught:
+        train.run(["--resume", str(run)])
+    assert f"move {run / 'metrics.jsonl'} away" in str(caught.value.remedy)
+    assert (run / "metrics.jsonl").read_bytes() == before
+    # As the remedy says.
+    (run / "metrics.jsonl").rename(run / "metrics-old.jsonl")
+    assert train.run(["--resume", str(run)]) == 0
+    assert [r["step"] for r in records(run, "train")] == [1, 2, 3]
+
+
+def test_a_run_that_was_killed_before_its_first_checkpoint_begins_anew(
+    small_train_args: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    class Killed(BaseException):
+        pass
+
+    def kill(*args: object, **options: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CheckpointWriter, "save", kill)
+        with pytest.raises(Killed):
+            run_name(small_train_args, "killed", "training.max_steps=3", "training.log_every_steps=1")
+    run = runs_of(small_train_args) / "killed"
+    # Validated too, and no checkpoint was ever written.
+    assert [r["step"] for r in records(run, "train")] == [1, 2, 3]
+    assert [r["step"] for r in records(run, "val")] == [3]
+    assert train.run(["--resume", str(run)]) == 0
+    assert [r["step"] for r in records(run, "train")] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(("trained", "lost"), [(8, False), (9, True)])
+def test_a_run_older_than_records_of_checkpoints_had_one_where_it_went_on_after_an_epoch(
+    tmp_path: Path, trained: int, lost: bool
+):
+    run = RunFolder(tmp_path)
+    for kind, step in (("train", 8), ("epoch", 8), ("val", 8), ("train", trained)):
+        run.log({"kind": kind, "step": step})
+    with pytest.raises(UserError, match="trained to step 9") if lost else nullcontext():
+        run.refuse_lost_checkpoints()
 
 
 def test_checkpoints_on_a_disk_that_is_gone_are_not_taken_for_none(

@@ -193,6 +193,7 @@ def _resume(path: Path, config: Config, asked: Sequence[str], ranks: Ranks, held
 
     def build() -> tuple[Setup, tuple[TrainingState, dict[str, Any]] | None]:
         if not has_checkpoint(run_folder.checkpoints):
+            run_folder.refuse_lost_checkpoints()
             return _prepare_new(config, ranks), None
         weights, state, tensors = load_checkpoint(run_folder.checkpoints)
         return prepare(config, weights=weights, ranks=ranks, say=ranks.say(_say)), (state, tensors)

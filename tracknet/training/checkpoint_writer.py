@@ -97,3 +97,4 @@ class CheckpointWriter:
                 self._run.checkpoints, self._model, state, tensors, is_best=is_best, keep=self._keep
             )
         self.saved_step = state.step
+        self._run.note_checkpoint(state.step)

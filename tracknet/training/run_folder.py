@@ -3,7 +3,7 @@
 runs/NAME/
   config.yaml      the whole configuration
   run.json         command, versions, commit, seed, device, data set's build id
-  metrics.jsonl    one line per logged step and per validation
+  metrics.jsonl    one line per logged step, per validation and per checkpoint
   tensorboard/     the same, and overlay pictures
   checkpoints/     see checkpoint.py
   .lock            while a training writes here
@@ -177,22 +177,50 @@ class RunFolder:
         with (self.path / "metrics.jsonl").open("a") as file:
             file.write(json.dumps(finite_or_none(record), allow_nan=False) + "\n")
 
+    def note_checkpoint(self, step: int) -> None:
+        """Writes down that a checkpoint of this step is there: should all be lost, `refuse_lost_checkpoints` knows."""
+        self.log({"kind": "checkpoint", "step": step})
+
+    def refuse_lost_checkpoints(self) -> None:
+        """Raises UserError where a run without a checkpoint once had one: to begin it anew would drop its records.
+
+        A run that ended before its first checkpoint is let pass: nothing of it can be gone on with.
+        """
+        records = [record for _, record in self._records()]
+        trained = max((record["step"] for record in records if record["kind"] == "train"), default=0)
+        # Runs that are older than records of checkpoints went on after an epoch's end only when one was written.
+        if any(
+            record["kind"] == "checkpoint" or (record["kind"] == "epoch" and record["step"] < trained)
+            for record in records
+        ):
+            last = max(record.get("step", 0) for record in records)
+            raise UserError(
+                f"{self.path} was trained to step {last} and has lost its checkpoints: there is nothing to go on from",
+                remedy=f"put them back into {self.checkpoints}; or start another run under another name; or, to train "
+                f"this one again from step 0, first move {self.path / 'metrics.jsonl'} away, for it would be rewritten",
+            )
+
     def _forget_after(self, step: int, validated_step: int) -> None:
         file = self.path / "metrics.jsonl"
         if not file.is_file():
             return
         kept = []
-        for line in file.read_text().splitlines():
-            try:
-                record = json.loads(line)
-            except json.JSONDecodeError:
-                continue  # cut by a kill
+        for line, record in self._records():
             of_step = record.get("step", 0)
             # The checkpoint of a stop within a validation knows nothing of what a later attempt at it found.
             repeated = of_step == step != validated_step and record["kind"] == "val"
             if of_step <= step and not repeated:
                 kept.append(line + "\n")
         replace_file(file, "".join(kept).encode())
+
+    def _records(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The lines of metrics.jsonl and what they say."""
+        file = self.path / "metrics.jsonl"
+        for line in file.read_text().splitlines() if file.is_file() else ():
+            try:
+                yield line, json.loads(line)
+            except json.JSONDecodeError:
+                continue  # cut by a kill
 
 
 def _places(config: Config) -> Iterator[tuple[str, str]]:
