@@ -137,6 +137,26 @@ def test_a_lost_shard_of_features_is_skipped_by_a_training(
         train.run(asked)
 
 
+def test_an_evaluation_names_a_command_that_computes_its_own_backbones_tokens(
+    small_train_args: list[str], small_shards: Path, tmp_path: Path
+) -> None:
+    """Of a random backbone the config that it was noted as says nothing without the seed."""
+    folder, seed = tmp_path / "features", "training.seed=4"
+    settings = [item for item in small_train_args if item.startswith("model.")]
+    built = [str(small_shards), "--model", "vit_tiny", "--out", str(folder), *settings, seed]
+    assert build_features.run(built) == 0
+    before = (folder / "val-000.tar").read_bytes()
+    run = trained(small_train_args, "four", f"data.features={folder}", NO_SKIP, seed, "training.max_steps=1")
+    (folder / "val-000.tar").unlink()
+    asked = [str(run), "--shards", str(small_shards), "--features", str(folder), "--no-report"]
+    asked += ["--workers", "0", "--resamples", "100", "--out", str(tmp_path / "evaluated")]
+    with pytest.raises(RunError) as refused:
+        evaluate.run(asked)
+    assert build_features.run(shlex.split(str(refused.value.remedy).split("`")[1])[3:]) == 0
+    assert (folder / "val-000.tar").read_bytes() == before
+    assert evaluate.run(asked) == 0
+
+
 @pytest.mark.parametrize("damage", ["lost", "index", "flipped"])
 def test_damaged_features_are_mended_by_the_command_that_is_named(
     small_train_args: list[str],
@@ -235,6 +255,10 @@ def test_a_backbone_is_named_by_the_nearest_config(tmp_path: Path) -> None:
     assert builder_options(load_config(model="dinov2_small", overrides=changed)) == options
     random = load_config(model="vit_tiny", overrides=["training.seed=4"])
     assert builder_options(random) == ["--model", "vit_tiny", "training.seed=4"]
+    assert builder_options(random, tmp_path, "vit_tiny") == ["--model", "vit_tiny", "training.seed=4"]
+    # Begun from another model it has that one's seed.
+    begun = load_config(model="vit_tiny", overrides=["training.init_from=other"])
+    assert builder_options(begun, tmp_path, "vit_tiny") == ["--model", str(tmp_path)]
 
 
 def test_a_backbone_that_is_trained_takes_no_features() -> None:

@@ -17,7 +17,7 @@ from tracknet.datasets.shard_names import read_manifest
 from tracknet.datasets.shard_streams import check_stored_size
 from tracknet.datasets.windows import make_windows
 from tracknet.models.model import TrackNet
-from tracknet.utils.config import load_saved_config
+from tracknet.models.model_folder import config_of_run
 from tracknet.utils.errors import UserError
 from tracknet.utils.geometry import Size
 from tracknet.utils.images import resize_frame
@@ -32,7 +32,6 @@ COUNT = 32
 _VIDEO_FRAMES = 6000
 """Of a video, as far as windows are spread: 10 s of decoding 720p. A match looks alike after three minutes."""
 _DEFAULT_SHARDS = Path("shards")
-_RUN_CONFIG = "config.yaml"
 
 
 @dataclass(frozen=True)
@@ -92,16 +91,10 @@ def training_shards(model: TrackNet, place: str | Path | None) -> Path | None:
 
 def _named_by_run(place: str | Path | None) -> list[Path]:
     """The folders of shards that the configuration of a model's run names."""
-    path = Path(place or "").expanduser().absolute()
-    # RUN/checkpoints/step_000100/model, at the deepest.
-    found = (folder / _RUN_CONFIG for folder in (path, *list(path.parents)[:3]))
-    file = next((file for file in found if file.is_file()), None) if place else None
-    if file is None:
+    config = config_of_run(Path(place)) if place else None
+    if config is None:
         return []
-    try:
-        data = load_saved_config(file).data
-    except (UserError, OSError):  # of a version that knew other keys
-        return []
+    data = config.data
     named = [
         data.shards,
         *(data.files or ()),

@@ -17,6 +17,7 @@ from tracknet.datasets.loader import StreamLoader
 from tracknet.datasets.shard_set import ShardSet
 from tracknet.datasets.shard_streams import check_stored_size, evaluation_stream
 from tracknet.models.model import TrackNet
+from tracknet.models.model_folder import config_of_run
 from tracknet.models.precision import Precision, resolve_device
 from tracknet.models.window_overlap import resolve_overlap
 from tracknet.training.device_memory import memory_of, out_of_memory_alike
@@ -33,7 +34,7 @@ from tracknet.utils.errors import RunError, UserError, first_line
 from tracknet.utils.heatmap import DECODERS
 from tracknet.utils.naming import listed
 from tracknet.utils.progress import Progress
-from tracknet.utils.settings import Config, LoaderConfig
+from tracknet.utils.settings import Config, LoaderConfig, TrainingConfig
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,8 @@ def run_model(
 
     def prepare() -> tuple[TrackNet, str, Precision, StreamLoader]:
         model = TrackNet.from_pretrained(folder)
+        # Outside of its run a model is all that says which random weights its backbone has.
+        alone = Config(model=model.config, training=TrainingConfig(init_from=str(folder)))
         how = resolve_overlap(overlap, model.num_maps)
         check_stored_size(shards, model.input_size)
         precision = Precision.resolve(amp, everyone.device(resolve_device(device)))
@@ -113,7 +116,7 @@ def run_model(
             batch_size=batch_size * everyone.topology.world_size,
             topology=everyone.topology,
             features=feature_opener(
-                features, model, partial(builder_options, Config(model=model.config), folder)
+                features, model, partial(builder_options, config_of_run(folder) or alone, folder)
             )(shards),
         )
         loader = StreamLoader(

@@ -67,10 +67,12 @@ def builder_options(config: Config, weights: Path | None = None, noted: str | No
         noted: the `--model` that tokens of this backbone were computed by, where that is known.
 
     Returns:
-        What they were computed by; else that folder; else the config in configs/model that is nearest, and what of the
-        backbone is otherwise.
+        What they were computed by, where the configuration says all of it; else that folder; else the config in
+        configs/model that is nearest, and what of the backbone is otherwise.
     """
-    if noted is not None:
+    # A random backbone of other weights than the configuration begins with has a seed that it does not say.
+    begun_elsewhere = config.training.init_from is not None and not config.model.backbone.pretrained
+    if noted is not None and (Path(noted).is_dir() or not begun_elsewhere):
         settings = [] if Path(noted).is_dir() else settings_to_be(config, noted, _of_the_backbone)
         if settings is not None:
             return ["--model", noted, *settings]
