@@ -131,8 +131,12 @@ def test_a_lost_shard_of_features_is_skipped_by_a_training(
     asked = [*small_train_args, *FROZEN, f"data.features={folder}", NO_SKIP, "--dry-run"]
     assert train.run([*asked, *skip]) == 0
     assert f"warning: 1 of 2 shards are not what was built: {folder}" in capsys.readouterr().out
-    with pytest.raises(RunError, match=r"more than data\.loader\.max_bad_frames=3 allows"):
+    with pytest.raises(RunError, match=r"more than data\.loader\.max_bad_frames=3 allows") as refused:
         train.run([*asked, skip[0], "data.loader.max_bad_frames=3"])
+    remedy = str(refused.value.remedy)
+    assert remedy.startswith("run `python -m pipelines.build_features ")
+    assert "the build command" not in remedy
+    assert "the build command" not in refused.value.problems[0]
     with pytest.raises(RunError, match="1 of 2 shards are not what was built"):
         train.run(asked)
 
@@ -157,7 +161,7 @@ def test_an_evaluation_names_a_command_that_computes_its_own_backbones_tokens(
     assert evaluate.run(asked) == 0
 
 
-@pytest.mark.parametrize("damage", ["lost", "index", "flipped"])
+@pytest.mark.parametrize("damage", ["lost", "index", "flipped", "manifest"])
 def test_damaged_features_are_mended_by_the_command_that_is_named(
     small_train_args: list[str],
     small_shards: Path,
@@ -170,19 +174,23 @@ def test_damaged_features_are_mended_by_the_command_that_is_named(
     built = [str(small_shards), "--model", "vit_tiny", "--out", str(folder), "--dtype", "int8", *settings]
     assert build_features.run(built) == 0
     before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
-    place = folder / ("index.parquet" if damage == "index" else "train-001.tar")
-    if damage == "flipped":
+    file = {"index": "index.parquet", "manifest": "manifest.json"}
+    place = folder / file.get(damage, "train-001.tar")
+    if damage == "manifest":
+        place.write_text("{")
+    elif damage == "flipped":
         place.write_bytes(
             bytes([*before[place.name][:600], before[place.name][600] ^ 1, *before[place.name][601:]])
         )
     else:
         place.unlink()
     asked = [*small_train_args, *FROZEN, f"data.features={folder}", NO_SKIP]
-    with pytest.raises(RunError) as refused:
+    with pytest.raises((RunError, UserError)) as refused:
         train.run([*asked, "--name", "failed"])
     remedy = str(refused.value.remedy)
-    assert remedy.startswith(f"delete {place} and run `" if damage == "flipped" else "run `")
-    if damage == "flipped":
+    start = {"flipped": f"delete {place} and run `", "manifest": "delete it and run `"}
+    assert remedy.startswith(start.get(damage, "run `"))
+    if damage in start:
         place.unlink()
     python, _, module, *options = shlex.split(remedy.split("`")[1])
     assert (python, module) == ("python", "pipelines.build_features")

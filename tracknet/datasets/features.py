@@ -13,10 +13,10 @@ import numpy.typing as npt
 from tracknet.datasets.feature_command import feature_command, noted_request
 from tracknet.datasets.feature_format import FeatureInfo, Tokens, decode_tokens, frames_digest
 from tracknet.datasets.index import open_shards
-from tracknet.datasets.manifest import NoBuild
+from tracknet.datasets.index_checks import OnLost
+from tracknet.datasets.manifest import THE_BUILD_COMMAND, NoBuild
 from tracknet.datasets.reader import Frame, ShardReader
 from tracknet.datasets.remote_path import RemotePath
-from tracknet.datasets.schema import THE_BUILD_COMMAND
 from tracknet.datasets.shard_names import read_manifest
 from tracknet.datasets.shard_set import ShardSet
 from tracknet.utils.backbone_identity import BackboneIdentity
@@ -87,7 +87,7 @@ def open_features(
     *,
     with_frames: bool,
     asked_by: AskedBy = lambda noted: ("--model", noted or "MODEL"),
-    on_lost: Callable[[str, int], None] | None = None,
+    on_lost: OnLost | None = None,
 ) -> FeatureSet:
     """The features of some shards.
 
@@ -112,8 +112,14 @@ def open_features(
     def build(out: object) -> str:
         return feature_command(frames.folder, out, asked_by(None))
 
+    # Of those behind a URL nothing is noted, and they are mended by whoever put them there.
+    noted = noted_request(folder)
+
+    def again(alike: tuple[str, str] | None) -> str:
+        return f"`{feature_command(frames.folder, folder, asked_by(noted.get('model')), alike)}`"
+
     try:
-        manifest = read_manifest(folder)
+        manifest = read_manifest(folder, again((noted["amp"], noted["dtype"]) if noted else None))
     except NoBuild as error:
         # Its own remedy would build frames there.
         address = "check the address, or " if isinstance(folder, RemotePath) else ""
@@ -128,20 +134,17 @@ def open_features(
             problems=problems,
             remedy=f"choose the model that they are of, or compute this one's: {build('ANOTHER_FOLDER')}",
         )
-    again = THE_BUILD_COMMAND
+    command = THE_BUILD_COMMAND
     if not isinstance(folder, RemotePath):
-        # Those behind a URL are mended by whoever put them there.
-        noted = noted_request(folder).get("model")
-        again = f"`{feature_command(frames.folder, folder, asked_by(noted), info)}`"
+        command = again((info.computed_in, info.dtype))
     if problems := _other_frames(info, frames):
         raise UserError(
             f"the features in {folder} are not of the frames in {frames.folder}",
             problems=shorten(problems),
-            remedy=f"name the features of these shards, or compute what is missing: run {again}",
+            remedy=f"name the features of these shards, or compute what is missing: run {command}",
         )
-    lose = on_lost and (lambda lost, count: on_lost(f"{lost}; {again} computes them again", count))
     shards = open_shards(
-        [folder / name for name in frames.shard_names], tokens=True, build_command=again, on_lost=lose
+        [folder / name for name in frames.shard_names], tokens=True, build_command=command, on_lost=on_lost
     )
     return FeatureSet(_aligned(shards, frames), info, with_frames)
 

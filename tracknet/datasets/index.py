@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from tracknet.datasets.index_checks import check_files, check_labels, check_names, check_places
+from tracknet.datasets.index_checks import OnLost, check_files, check_labels, check_names, check_places
 from tracknet.datasets.index_file import build_again, read_index
-from tracknet.datasets.manifest import Manifest, ShardEntry
+from tracknet.datasets.manifest import THE_BUILD_COMMAND, Manifest, ShardEntry
 from tracknet.datasets.remote_path import UPLOAD_AGAIN, RemotePath
-from tracknet.datasets.schema import INDEX_NAME, MANIFEST_NAME, THE_BUILD_COMMAND
+from tracknet.datasets.schema import INDEX_NAME, MANIFEST_NAME
 from tracknet.datasets.shard_names import read_manifest
 from tracknet.datasets.shard_set import ShardSet
 from tracknet.datasets.table import FrameTable
@@ -29,7 +29,7 @@ def open_shards(
     *,
     tokens: bool = False,
     build_command: str = THE_BUILD_COMMAND,
-    on_lost: Callable[[str, int], None] | None = None,
+    on_lost: OnLost | None = None,
 ) -> ShardSet:
     """The frames of some shards, all of one split of one build.
 
@@ -37,8 +37,8 @@ def open_shards(
         paths: shard files, as `expand_shards` gives them.
         tokens: the shards must hold features (`features.open_features`) instead of frames.
         build_command: what a person is told to run where the build is not whole.
-        on_lost: told which local shards are missing or have another size, and how many frames they hold, which are
-            then left to whoever skips bad ones; where not given they are refused.
+        on_lost: told which local shards are missing or have another size, how many frames they hold, which are then
+            left to whoever skips bad ones; where not given they are refused.
 
     Raises:
         UserError: no manifest, several builds or splits, a file that is no shard of its build.
@@ -101,7 +101,7 @@ def _open(
     *,
     tokens: bool = False,
     build_command: str = THE_BUILD_COMMAND,
-    on_lost: Callable[[str, int], None] | None = None,
+    on_lost: OnLost | None = None,
 ) -> ShardSet:
     if manifest.features and not tokens:
         raise UserError(

@@ -18,15 +18,15 @@ from tracknet.datasets.schema import INDEX_NAME
 from tracknet.utils.errors import RunError, shorten
 from tracknet.utils.tar_header import BLOCK_BYTES, shown
 
+OnLost = Callable[[str, int, str], None]
+"""Takes which shards are lost, in words, how many frames they hold, and what brings them back."""
 _DO_NOT_USE = "do not use this folder: its index was damaged, or made to mislead; build it again"
 
 
-def check_files(
-    folder: Path, entries: Sequence[ShardEntry], on_lost: Callable[[str, int], None] | None, remedy: str
-) -> None:
+def check_files(folder: Path, entries: Sequence[ShardEntry], on_lost: OnLost | None, remedy: str) -> None:
     """Every shard is there and has its size; the content is checked frame by frame when it is read.
 
-    What is wrong is told to `on_lost` where there is one, else raised with the `remedy`.
+    What is wrong is told to `on_lost` with the `remedy` where there is one, else raised with it.
     """
     problems, frames = [], 0
     for entry in entries:
@@ -43,6 +43,7 @@ def check_files(
         on_lost(
             f"{len(problems)} of {len(entries)} shards are not what was built: {'; '.join(shorten(problems))}",
             frames,
+            remedy,
         )
     elif problems:
         raise RunError(

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tracknet.datasets.manifest import THE_BUILD_COMMAND
 from tracknet.datasets.remote_path import RemotePath
-from tracknet.datasets.schema import INDEX_COLUMNS, INDEX_NAME, THE_BUILD_COMMAND
+from tracknet.datasets.schema import INDEX_COLUMNS, INDEX_NAME
 from tracknet.datasets.table import NO_STATUS
 from tracknet.utils.errors import RunError, first_line
 from tracknet.utils.parquet import read_parquet

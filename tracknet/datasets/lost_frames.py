@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from tracknet.datasets.index_file import build_again
 from tracknet.utils.errors import RunError
 from tracknet.utils.settings import LoaderConfig
 
@@ -16,25 +15,26 @@ class LostFrames:
 
     Attributes:
         most_bad: so many bad frames are let pass (`data.loader.max_bad_frames`).
-        lost: which shards, in words, and how many frames they hold: a pair for each folder that lost some.
+        lost: which shards, in words, how many frames they hold, and what brings them back, for each folder that lost
+            some.
     """
 
     most_bad: int
-    lost: list[tuple[str, int]] = field(default_factory=list)
+    lost: list[tuple[str, int, str]] = field(default_factory=list)
 
     @classmethod
     def of(cls, config: LoaderConfig) -> LostFrames | None:
         """For a loader that skips bad frames; `None` for one that does not."""
         return cls(config.max_bad_frames) if config.on_bad_frame == "skip" else None
 
-    def __call__(self, lost: str, frames: int) -> None:
-        """Some shards of a folder are lost, with so many frames."""
-        self.lost.append((lost, frames))
+    def __call__(self, lost: str, frames: int, remedy: str) -> None:
+        """Some shards of a folder are lost, with so many frames; the remedy brings them back."""
+        self.lost.append((lost, frames, remedy))
 
     @property
     def frames(self) -> int:
         """That all lost shards hold."""
-        return sum(frames for _, frames in self.lost)
+        return sum(frames for _, frames, _ in self.lost)
 
     def tell(self, say: Callable[[str], None]) -> None:
         """Says a line of each folder that lost some, which begins with "warning: ".
@@ -46,8 +46,9 @@ class LostFrames:
             raise RunError(
                 f"shards are lost with {self.frames:,} frames, more than data.loader.max_bad_frames={self.most_bad} "
                 "allows",
-                problems=[lost for lost, _ in self.lost],
-                remedy=f"{build_again()}; or do without them: set data.loader.max_bad_frames={self.frames}",
+                problems=[lost for lost, _, _ in self.lost],
+                remedy="; ".join(dict.fromkeys(remedy for _, _, remedy in self.lost))
+                + f"; or do without them: set data.loader.max_bad_frames={self.frames}",
             )
-        for lost, frames in self.lost:
-            say(f"warning: {lost}; their frames ({frames:,} at most) are skipped")
+        for lost, frames, remedy in self.lost:
+            say(f"warning: {lost}; their frames ({frames:,} at most) are skipped; to have them, {remedy}")

@@ -17,6 +17,9 @@ from tracknet.datasets.schema import FORMAT, FORMAT_VERSION, MANIFEST_NAME, NOTE
 from tracknet.utils.errors import UserError
 from tracknet.utils.geometry import Size
 
+THE_BUILD_COMMAND = "the build command"
+"""What makes a build whole, in messages that cannot name it."""
+
 
 @dataclass(frozen=True, slots=True)
 class ShardEntry:
@@ -94,8 +97,12 @@ class Manifest:
         return json.dumps(body, indent=2, sort_keys=True) + "\n"
 
     @classmethod
-    def read(cls, folder: Path) -> Manifest:
+    def read(cls, folder: Path, build_command: str = THE_BUILD_COMMAND) -> Manifest:
         """The manifest of a folder of shards.
+
+        Args:
+            folder: of the build.
+            build_command: what a person is told to run where it is damaged.
 
         Raises:
             NoBuild: there is none (never built, or the build was interrupted).
@@ -117,16 +124,14 @@ class Manifest:
             raise NoBuild(
                 f"{folder} has no {MANIFEST_NAME}: it holds no finished build", remedy=remedy
             ) from None
-        return cls.parse(content, str(path))
+        return cls.parse(
+            content,
+            str(path),
+            remedy=f"delete it and run {build_command} again; whole shards are reused",
+        )
 
     @classmethod
-    def parse(
-        cls,
-        content: bytes,
-        path: str,
-        *,
-        remedy: str = "delete it and run the build command again; whole shards are reused",
-    ) -> Manifest:
+    def parse(cls, content: bytes, path: str, *, remedy: str) -> Manifest:
         """The manifest in the bytes of its file. Raises UserError as `read` does.
 
         Args:

@@ -24,7 +24,6 @@ INDEX_NAME = "index.parquet"
 MANIFEST_NAME = "manifest.json"
 NOTES_NAME = ".build"
 OWNER_NAME = f"{NOTES_NAME}/config.json"
-THE_BUILD_COMMAND = "the build command"
 """The builder's notes, in a folder where a build was started."""
 SPLITS = ("train", "val", "test")
 

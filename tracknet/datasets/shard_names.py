@@ -9,7 +9,7 @@ from pathlib import Path
 
 import braceexpand
 
-from tracknet.datasets.manifest import Manifest
+from tracknet.datasets.manifest import THE_BUILD_COMMAND, Manifest
 from tracknet.datasets.remote_path import RemotePath
 from tracknet.datasets.schema import MANIFEST_NAME
 from tracknet.datasets.shard_cache import ShardCache
@@ -25,14 +25,20 @@ def input_place(spec: str | Path, cache: ShardCache | None = None) -> Path | Rem
     return RemotePath(spec, cache or ShardCache.of(CacheConfig()))
 
 
-def read_manifest(folder: Path | RemotePath) -> Manifest:
+def read_manifest(folder: Path | RemotePath, build_command: str = THE_BUILD_COMMAND) -> Manifest:
     """The manifest of a build, here or behind a URL.
+
+    Args:
+        folder: of the build.
+        build_command: what a person is told to run where it is here, and damaged.
 
     Raises:
         NoBuild: there is none. UserError: see `Manifest.read`.
         RunError: it does not come.
     """
-    return folder.read_manifest() if isinstance(folder, RemotePath) else Manifest.read(folder)
+    if isinstance(folder, RemotePath):
+        return folder.read_manifest()
+    return Manifest.read(folder, build_command)
 
 
 def expand_shards(

@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tracknet.datasets.manifest import Manifest, ShardEntry
+from tracknet.datasets.manifest import THE_BUILD_COMMAND, Manifest, ShardEntry
 from tracknet.datasets.remote_file import RemoteFile
 from tracknet.datasets.remote_path import RemotePath
-from tracknet.datasets.schema import THE_BUILD_COMMAND
 from tracknet.datasets.shard_cache import ShardCache
 from tracknet.datasets.table import FrameTable
 

@@ -169,14 +169,16 @@ def _build_command(contents: Contents) -> str:
     """What made a build, as far as it is known."""
     from tracknet.datasets.feature_command import feature_command, noted_request
     from tracknet.datasets.feature_format import FeatureInfo
-    from tracknet.datasets.schema import THE_BUILD_COMMAND
+    from tracknet.datasets.manifest import THE_BUILD_COMMAND
 
     if not contents.manifest.features:
         return THE_BUILD_COMMAND
     noted = noted_request(contents.folder)
     info = FeatureInfo.of(contents.manifest, str(contents.folder))
     options = ["--model", noted.get("model", "MODEL")]
-    command = feature_command(noted.get("shards", "SHARDS"), contents.folder, options, info)
+    command = feature_command(
+        noted.get("shards", "SHARDS"), contents.folder, options, (info.computed_in, info.dtype)
+    )
     return f"`{command}` (with the key=value settings that it had, if any)"
 
 

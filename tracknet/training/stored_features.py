@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from tracknet.datasets.features import AskedBy, FeatureSet, open_features
+from tracknet.datasets.index_checks import OnLost
 from tracknet.datasets.shard_cache import ShardCache
 from tracknet.datasets.shard_names import input_place
 from tracknet.datasets.shard_set import ShardSet
@@ -21,9 +21,7 @@ from tracknet.utils.settings import Config
 class FeatureOpener(Protocol):
     """Opens the features of a split."""
 
-    def __call__(
-        self, frames: ShardSet, on_lost: Callable[[str, int], None] | None = None
-    ) -> FeatureSet | None:
+    def __call__(self, frames: ShardSet, on_lost: OnLost | None = None) -> FeatureSet | None:
         """The tokens of some frames; shards of them may be lost where `on_lost` (of `open_shards`) is given."""
 
 
@@ -50,7 +48,7 @@ def feature_opener(
         return lambda frames, on_lost=None: None
     place, backbone = input_place(spec, cache), identity_of(model)
 
-    def opened(frames: ShardSet, on_lost: Callable[[str, int], None] | None = None) -> FeatureSet | None:
+    def opened(frames: ShardSet, on_lost: OnLost | None = None) -> FeatureSet | None:
         return open_features(
             place, frames, backbone, with_frames=model.sees_pixels, asked_by=asked_by, on_lost=on_lost
         )
