@@ -37,8 +37,9 @@ from benchmarks.report_file import write_report
 from benchmarks.rounds import Rounds, quietly
 from pipelines import build_shards, synthesize
 from pipelines.build import build
-from pipelines.pool import usable_cpus, worker_pool
+from pipelines.pool import worker_pool
 from pipelines.request import BuildRequest, Prepared, prepare
+from tracknet.utils.cpus import usable_cpus
 from tracknet.utils.images import Decode
 from tracknet.utils.memory import keep_freed_memory
 

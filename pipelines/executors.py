@@ -6,10 +6,11 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import Literal
 
-from pipelines.pool import usable_cpus, worker_pool
+from pipelines.pool import worker_pool
 from pipelines.request import BuildRequest
 from pipelines.shard_writer import ShardTask
 from pipelines.workers import Workers
+from tracknet.utils.cpus import usable_cpus
 from tracknet.utils.errors import UserError
 
 ExecutorKind = Literal["auto", "serial", "processes", "dask"]

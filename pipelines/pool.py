@@ -22,11 +22,6 @@ class StopWork(Exception):
     """Raised inside a worker that was told to stop."""
 
 
-def usable_cpus() -> int:
-    """How many CPUs this process may use; fewer than the machine has in a container or under `taskset`."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 @contextlib.contextmanager
 def worker_pool(count: int) -> Iterator[Workers]:
     """So many processes; leaving them by an exception stops the tasks in progress.

@@ -24,10 +24,10 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from pipelines.pool import usable_cpus
 from pipelines.rally.clips import Request, cannot_write, clip_folder, is_whole, write_clips
 from tracknet.datasets.label_csv import LABEL_NAME, parse_clip
 from tracknet.datasets.schema import Status, Visibility
+from tracknet.utils.cpus import usable_cpus
 from tracknet.utils.errors import UserError, cli_main
 from tracknet.utils.files import write_json
 from tracknet.utils.geometry import Size

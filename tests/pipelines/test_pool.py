@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
 import time
 from pathlib import Path
 
 import pytest
 
-from pipelines.pool import check_stop, usable_cpus, worker_pool
+from pipelines.pool import check_stop, worker_pool
 
 
 def _ignores(pid: int, number: signal.Signals) -> bool:
@@ -53,13 +52,3 @@ def _work_for_a_minute(started: Path) -> None:
 
 def test_outside_a_pool_nothing_stops() -> None:
     check_stop()
-
-
-@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no affinity")
-def test_cpus_that_are_not_ours_do_not_count() -> None:
-    allowed = os.sched_getaffinity(0)
-    try:
-        os.sched_setaffinity(0, {min(allowed)})
-        assert usable_cpus() == 1
-    finally:
-        os.sched_setaffinity(0, allowed)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -29,6 +28,7 @@ from tracknet.training.evaluation import evaluation_spec
 from tracknet.training.step_sizes import fitting_sizes
 from tracknet.training.stored_features import builder_options, feature_opener
 from tracknet.utils.config import to_plain
+from tracknet.utils.cpus import usable_cpus
 from tracknet.utils.errors import UserError
 from tracknet.utils.nearest_config import leaves
 from tracknet.utils.processor import read_processor
@@ -71,12 +71,12 @@ def prepare(
     torch.manual_seed(training.seed)
     if training.threads:
         # More than that only wait for each other. Not refused: a run may go on where there are fewer.
-        cores = os.cpu_count() or training.threads
-        if training.threads > cores:
+        cpus = usable_cpus()
+        if training.threads > cpus:
             say(
-                f"note: training.threads={training.threads} are more than this machine's cores: {cores} are used"
+                f"note: training.threads={training.threads} are more than the CPUs that this process may use: {cpus}"
             )
-        torch.set_num_threads(min(training.threads, cores))
+        torch.set_num_threads(min(training.threads, cpus))
     precision = Precision.resolve(training.amp, ranks.device(resolve_device(training.device)))
     sources = open_sources(config.data, say)
     shards = sources.train

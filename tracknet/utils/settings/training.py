@@ -143,7 +143,7 @@ class TrainingConfig:
     device: str = "auto"
     """`auto` is CUDA where there is one, else the CPU; or a torch device name."""
     threads: int | None = bounded(None, 1)
-    """CPU threads of the model, at most the machine's cores; null leaves the choice to torch."""
+    """CPU threads of the model, at most the CPUs that the process may use; null leaves the choice to torch."""
     log_dir: str = "runs"
     ckpt_dir: str | None = None
     """Where checkpoints go; null is `<log_dir>/<name>/checkpoints`."""
