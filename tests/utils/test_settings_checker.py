@@ -253,6 +253,28 @@ def test_augmentation_can_be_switched_off_without_setting_its_strengths_back(tmp
     assert (config.data.augment.enabled, config.data.augment.flip_prob) == (False, 0.9)
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "beside"),
+    [
+        ("training.loss.focal_beta", 2.0, "training.loss.name=quality_focal"),
+        ("training.loss.focal_alpha", 1.0, "training.loss.name=mse"),
+        ("training.scheduler.min_lr_ratio", 0.1, "training.scheduler.name=constant"),
+    ],
+)
+def test_a_run_that_is_older_than_the_refusal_of_settings_without_effect_goes_on(
+    tmp_path: Path, key: str, value: float, beside: str
+) -> None:
+    _, group, name = key.split(".")
+    saved = tmp_path / "config.yaml"
+    saved.write_text(f"training: {{{group}: {{name: {beside.rpartition('=')[2]}, {name}: {value}}}}}")
+    for overrides in ((), ("training.epochs=40",)):
+        config = load_saved_config(saved, overrides)
+        assert getattr(getattr(config.training, group), name) == value
+    # What is asked for now is refused as ever.
+    with pytest.raises(UserError, match=rf"{key} \(command line\): is of "):
+        load_saved_config(saved, [f"{key}=3" if value > 0.5 else f"{key}=0.3"])
+
+
 def test_hard_windows_of_a_whole_batch_are_had_with_any_size_that_takes_it():
     overrides = ["training.loss.hard_fraction=0.5", "training.batch_size=4", "training.micro_batch=4"]
     assert load_config(overrides=overrides).training.micro_batch == 4

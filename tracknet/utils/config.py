@@ -78,14 +78,15 @@ def load_config(
 def load_saved_config(path: Path, overrides: Sequence[str] = ()) -> Config:
     """The configuration that a run wrote down, with overrides. Raises as `load_config` does.
 
-    Where the run is older than a setting, it is what the run did then, whatever the default is now.
+    Where the run is older than a setting, it is what the run did then, whatever the default is now. What it wrote down
+    that has no effect is no fault.
     """
     tree = read_yaml(path)
     for key, value in _DEFAULTS_OF_OLDER_RUNS.items():
         _set_default(tree, key, value)
     origin: dict[str, str] = {}
     _mark_origin(tree, "", str(path), origin)
-    return _compose(tree, origin, overrides)
+    return _compose(tree, origin, overrides, of_a_run=str(path))
 
 
 def sets_key(overrides: Sequence[str], key: str) -> bool:
@@ -111,6 +112,7 @@ def from_plain(
     origin: Mapping[str, str] | None = None,
     problems: list[str] | None = None,
     where: str = "the configuration",
+    of_a_run: str | None = None,
 ) -> _T:
     """Plain dicts and lists to a settings dataclass, checked.
 
@@ -120,12 +122,13 @@ def from_plain(
         origin: dotted key -> where it was written, for messages.
         problems: faults already found, reported together with these.
         where: what to call the whole in the message.
+        of_a_run: of `SettingsChecker`.
 
     Raises:
         UserError: listing every unknown key, wrong type and impossible value.
     """
     found: list[str] = [] if problems is None else problems
-    checker = SettingsChecker(origin or {}, found, kind)
+    checker = SettingsChecker(origin or {}, found, kind, of_a_run)
     value = checker.build(kind, plain, "")
     if found:
         raise UserError(f"{where} has {counted(len(found), 'problem')}", problems=found)
@@ -167,7 +170,11 @@ def _find(group: str, name: str) -> Path:
 
 
 def _compose(
-    tree: dict[str, Any], origin: dict[str, str], overrides: Sequence[str], places: Sequence[str] = ()
+    tree: dict[str, Any],
+    origin: dict[str, str],
+    overrides: Sequence[str],
+    places: Sequence[str] = (),
+    of_a_run: str | None = None,
 ) -> Config:
     problems: list[str] = []
     merged: Any = OmegaConf.create(tree)
@@ -191,7 +198,7 @@ def _compose(
         plain = OmegaConf.to_container(merged, resolve=True)
     except OmegaConfBaseException as error:
         raise UserError(f"the configuration cannot be resolved: {first_line(error)}") from None
-    return from_plain(Config, plain, origin=origin, problems=problems)
+    return from_plain(Config, plain, origin=origin, problems=problems, of_a_run=of_a_run)
 
 
 def _unlike(tree: Any, key: str, value: str, place: str) -> str:

@@ -61,12 +61,17 @@ class SettingsChecker:
         origin: dotted key -> where it was written, for messages.
         problems: takes the faults.
         root: the dataclass that all keys are looked for in when one is unknown.
+        of_a_run: where a run's own settings are written, of which those without effect are no faults: the run may be
+            older than their refusal.
     """
 
-    def __init__(self, origin: Mapping[str, str], problems: list[str], root: Any) -> None:
+    def __init__(
+        self, origin: Mapping[str, str], problems: list[str], root: Any, of_a_run: str | None = None
+    ) -> None:
         self.origin = origin
         self.problems = problems
         self.root = root
+        self.of_a_run = of_a_run
 
     def build(self, kind: Any, plain: Any, key: str) -> Any:
         """The dataclass `kind` made of the plain values at a dotted key; None where they are no keys and values.
@@ -96,6 +101,11 @@ class SettingsChecker:
         with contextlib.suppress(_Wrong):
             for inner, message in getattr(built, "problems", lambda: ())():
                 self._fault(f"{key}.{inner}" if key else inner, message)
+        with contextlib.suppress(_Wrong):
+            for inner, message in getattr(built, "without_effect", lambda: ())():
+                full = f"{key}.{inner}" if key else inner
+                if self.of_a_run is None or self.origin.get(full) != self.of_a_run:
+                    self._fault(full, message)
         return built
 
     def _suggest(self, kind: Any, key: str, name: str) -> str:

@@ -56,9 +56,9 @@ class SchedulerConfig:
     warmup_epochs: float = bounded(5.0, 0.0)
     min_lr_ratio: float = bounded(0.01, 0.0, 1.0)
 
-    def problems(self) -> Iterator[tuple[str, str]]:
+    def without_effect(self) -> Iterator[tuple[str, str]]:
         """Yields (key, message) for a floor of the cosine where there is none."""
-        usual = 0.01
+        usual = SchedulerConfig.min_lr_ratio
         if self.name == "constant" and self.min_lr_ratio != usual:
             yield "min_lr_ratio", f"is of the cosine, and constant has none: leave it at {usual:g}"
 
@@ -80,15 +80,7 @@ class LossConfig:
     """Share of a batch's windows, those of the largest loss, that are learned from; 1 takes all."""
 
     def problems(self) -> Iterator[tuple[str, str]]:
-        """Yields (key, message) for weights of unknown classes or below 0, and for exponents that this loss does not
-        have.
-        """
-        if self.name in ("mse", "wbce"):
-            for name, usual in (("focal_alpha", 2.0), ("focal_beta", 4.0)):
-                if getattr(self, name) != usual:
-                    yield name, f"is of the focal losses, and {self.name} has none: leave it at {usual:g}"
-        elif self.name == "quality_focal" and self.focal_beta != 4.0:
-            yield "focal_beta", "is of focal, and quality_focal has none: leave it at 4"
+        """Yields (key, message) for weights of unknown classes or below 0."""
         for code, weight in self.visibility_weights.items():
             if code not in (0, 1, 2, 3):
                 yield "visibility_weights", f"there is no visibility {code}: use 0, 1, 2 or 3"
@@ -101,6 +93,16 @@ class LossConfig:
                 "visibility_weights",
                 "visibility 0 weighs nothing while absent is mask: set absent: negative",
             )
+
+    def without_effect(self) -> Iterator[tuple[str, str]]:
+        """Yields (key, message) for exponents that this loss does not have."""
+        alpha, beta = LossConfig.focal_alpha, LossConfig.focal_beta
+        if self.name in ("mse", "wbce"):
+            for name, usual in (("focal_alpha", alpha), ("focal_beta", beta)):
+                if getattr(self, name) != usual:
+                    yield name, f"is of the focal losses, and {self.name} has none: leave it at {usual:g}"
+        elif self.name == "quality_focal" and self.focal_beta != beta:
+            yield "focal_beta", f"is of focal, and quality_focal has none: leave it at {beta:g}"
 
 
 @dataclass(frozen=True)
