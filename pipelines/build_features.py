@@ -7,7 +7,6 @@ The one module of the pipelines that knows the networks and the readers of shard
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -194,12 +193,12 @@ def _result(request: FeatureRequest, report: FeatureReport) -> str:
 
 
 def _next(args: argparse.Namespace, request: FeatureRequest) -> str:
-    """What trains on the features: a command that works for frames of their size."""
+    """What trains on the features: a command that works for frames of their size; in words where none is known."""
     import shlex
     from pathlib import Path
 
+    from pipelines.wording import heatmap_setting
     from tracknet.utils.config import load_config
-    from tracknet.utils.geometry import Size
 
     size = request.frames.image_size
     out = str(request.out) if isinstance(request.out, Path) else shown(request.out)
@@ -208,23 +207,26 @@ def _next(args: argparse.Namespace, request: FeatureRequest) -> str:
         *("data.augment.enabled=false", "model.backbone.freeze=true"),
     ]
     if Path(args.model).is_dir():
-        options = _options_of_saved(args.model)
+        saved = _options_of_saved(args.model)
+        if saved is None:
+            return (
+                f"no file of configs/model can be made like the model in {args.model}: write its settings (its "
+                "config.json has them) into a .yaml file of your own, name that with --model, and train on "
+                f"{request.source} with {shlex.join([*asked, f'training.init_from={args.model}'])}"
+            )
+        options = saved
     else:
         config = load_config(data=args.data, model=args.model, overrides=args.overrides)
         data = [] if args.data == _DEFAULT_DATA else ["--data", args.data]
         options = [*data, "--model", args.model, *args.overrides]
-        grid, decoder = request.info.backbone.grid, config.model.decoder
-        cells = math.prod(decoder.upsample) * config.model.head.subpixel
-        reached = Size(grid.width * cells, grid.height * cells)
-        if reached != config.model.heatmap.size:
-            asked.append(f"model.heatmap.size=[{reached.width},{reached.height}]")
+        asked += heatmap_setting(config.model, size, request.info.backbone.grid)
     said = {item.partition("=")[0] for item in asked}
     options = [option for option in options if option.partition("=")[0] not in said]
     return shlex.join(["python", "-m", "tracknet.train", request.source, *options, *asked])
 
 
-def _options_of_saved(model: str) -> list[str]:
-    """What asks a training for a saved model, and for its weights."""
+def _options_of_saved(model: str) -> list[str] | None:
+    """What asks a training for a saved model, and for its weights; `None` where no file of configs/model does."""
     from pathlib import Path
 
     from tracknet.models.model_folder import resolve_model_folder
@@ -243,7 +245,8 @@ def _options_of_saved(model: str) -> list[str]:
             **leaves(to_plain(one.model), "model"),
         }
 
-    return [*nearest_model(config, of_the_model), f"training.init_from={model}"]
+    options = nearest_model(config, of_the_model)
+    return None if options is None else [*options, f"training.init_from={model}"]
 
 
 if __name__ == "__main__":

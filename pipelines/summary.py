@@ -10,7 +10,7 @@ from pathlib import Path
 from pipelines.build import BuildReport
 from pipelines.plan import Plan
 from pipelines.request import Prepared
-from pipelines.wording import listed_games, megabytes
+from pipelines.wording import heatmap_setting, listed_games, megabytes
 from tracknet.datasets.manifest import Manifest
 from tracknet.utils.config import load_config
 from tracknet.utils.geometry import Size
@@ -158,12 +158,8 @@ def _unit_of(size: Size) -> int | None:
 
 def _heatmap_option(name: str, unit: int, size: Size) -> str:
     """What makes a model's heatmap the size that it reaches from frames of this size."""
-    model = load_config(model=name).model
-    # A baseline's is that of its frames.
-    cells = math.prod(model.decoder.upsample) if model.architecture == "modular" else unit
-    cells *= model.head.subpixel
-    reached = Size(size.width // unit * cells, size.height // unit * cells)
-    return "" if reached == model.heatmap.size else f" model.heatmap.size=[{reached.width},{reached.height}]"
+    grid = Size(size.width // unit, size.height // unit)
+    return "".join(f" {setting}" for setting in heatmap_setting(load_config(model=name).model, size, grid))
 
 
 def shard_pattern(manifest: Manifest, out: str) -> str:

@@ -203,7 +203,11 @@ def test_what_comes_next_runs_as_it_is_written(
 
 
 def test_what_comes_next_begins_with_the_weights_of_a_saved_model(
-    small_shards: Path, small_train_args: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    small_shards: Path,
+    small_train_args: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     length = ["data.sequence.length=5", "model.fusion.kind=attention"]
     assert train.run([*small_train_args, *length, "--name", "a", "training.max_steps=1"]) == 0
@@ -212,6 +216,12 @@ def test_what_comes_next_begins_with_the_weights_of_a_saved_model(
     told = shlex.split(capsys.readouterr().out.rpartition("next: ")[2])[3:]
     assert f"training.init_from={run}" in told
     assert train.run([*told, "--dry-run"]) == 0
+    # Where no shipped config can be made like it, no command is shown that would not run.
+    monkeypatch.setattr("tracknet.utils.nearest_config.config_folders", list)
+    assert build_features.run([str(small_shards), "--model", str(run), "--out", str(out)]) == 0
+    told = capsys.readouterr().out.rpartition("next: ")[2].split()
+    assert "MODEL" not in told
+    assert {"config.json", ".yaml", f"data.features={out}", f"training.init_from={run}"} <= set(told)
 
 
 def test_changed_labels_touch_the_index_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -66,7 +66,7 @@ def builder_options(config: Config, weights: Path | None = None, noted: str | No
 
     Returns:
         What they were computed by, where the configuration says all of it; else that folder; else the config in
-        configs/model that is nearest, and what of the backbone is otherwise.
+        configs/model that is nearest, and what of the backbone is otherwise; where none is, the name is left open.
     """
     # A random backbone of other weights than the configuration begins with has a seed that it does not say.
     begun_elsewhere = config.training.init_from is not None and not config.model.backbone.pretrained
@@ -76,7 +76,7 @@ def builder_options(config: Config, weights: Path | None = None, noted: str | No
             return ["--model", noted, *settings]
     if weights is not None:
         return ["--model", str(weights)]
-    return nearest_model(config, _of_the_backbone)
+    return nearest_model(config, _of_the_backbone) or ["--model", "MODEL"]
 
 
 def _of_the_backbone(config: Config) -> dict[str, Any]:

@@ -23,17 +23,17 @@ def leaves(tree: Any, key: str) -> dict[str, Any]:
     }
 
 
-def nearest_model(config: Config, aspect: Aspect) -> list[str]:
+def nearest_model(config: Config, aspect: Aspect) -> list[str] | None:
     """`--model NAME key=value ...`: the config in configs/model that takes the fewest settings to be like this one.
 
-    Where none can be made so, the name is left open: `--model MODEL`.
+    `None` where none can be made so.
     """
     names = sorted({path.stem for folder in config_folders() for path in (folder / "model").glob("*.yaml")})
     found = {
         name: settings for name in names if (settings := settings_to_be(config, name, aspect)) is not None
     }
     if not found:
-        return ["--model", "MODEL"]
+        return None
     name = min(found, key=lambda name: len(found[name]))
     return ["--model", name, *found[name]]
 
