@@ -231,8 +231,8 @@ def _options_of_saved(model: str) -> list[str] | None:
 
     from tracknet.models.model_folder import resolve_model_folder
     from tracknet.models.persistence import read_config
-    from tracknet.utils.config import to_plain
-    from tracknet.utils.nearest_config import leaves, nearest_model
+    from tracknet.utils.config import leaves, to_plain
+    from tracknet.utils.nearest_config import nearest_model
     from tracknet.utils.settings import Config, DataConfig, SequenceConfig
 
     _, saved = read_config(resolve_model_folder(Path(model)))

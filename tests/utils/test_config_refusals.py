@@ -71,6 +71,11 @@ def test_overrides_of_a_file_are_named_with_it() -> None:
     ]
 
 
+def test_more_places_than_overrides_are_an_error_of_the_caller() -> None:
+    with pytest.raises(ValueError, match="2 places of 1 overrides"):
+        load_config(overrides=["training.epochs=2"], places=["some.yaml", "some.yaml"])
+
+
 def test_all_faults_come_at_once_each_with_its_file(tmp_path: Path) -> None:
     data, model, training = (tmp_path / f"{name}.yaml" for name in GROUPS)
     data.write_text("rezise: [1, 2]\nsequence: {length: 0}\n")

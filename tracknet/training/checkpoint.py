@@ -115,16 +115,11 @@ def has_checkpoint(folder: Path) -> bool:
 
 
 def load_checkpoint(folder: Path) -> tuple[Path, TrainingState, dict[str, Any]]:
-    """The newest whole checkpoint: its model's folder, state and tensors.
+    """The newest whole checkpoint of a folder that `has_checkpoint`: its model's folder, state and tensors.
 
     Raises:
-        UserError: there is none; `has_checkpoint` tells.
         RunError: its state cannot be read.
     """
-    if not has_checkpoint(folder):
-        raise UserError(
-            f"{folder} holds no checkpoint yet", remedy=f"begin the run: --resume {folder.parent}"
-        )
     newest = _by_step(folder)[-1]
     try:
         state = TrainingState(**json.loads((newest / "training_state" / "state.json").read_text()))

@@ -27,10 +27,9 @@ from tracknet.training.distributed import Ranks
 from tracknet.training.evaluation import evaluation_spec
 from tracknet.training.step_sizes import fitting_sizes
 from tracknet.training.stored_features import builder_options, feature_opener
-from tracknet.utils.config import to_plain
+from tracknet.utils.config import leaves, to_plain
 from tracknet.utils.cpus import usable_cpus
 from tracknet.utils.errors import UserError
-from tracknet.utils.nearest_config import leaves
 from tracknet.utils.processor import read_processor
 from tracknet.utils.settings import Config
 

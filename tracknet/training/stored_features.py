@@ -13,8 +13,8 @@ from tracknet.datasets.shard_names import input_place
 from tracknet.datasets.shard_set import ShardSet
 from tracknet.models.frame_encoder import identity_of
 from tracknet.models.model import TrackNet
-from tracknet.utils.config import to_plain
-from tracknet.utils.nearest_config import leaves, nearest_model, settings_to_be
+from tracknet.utils.config import leaves, to_plain
+from tracknet.utils.nearest_config import nearest_model, settings_to_be
 from tracknet.utils.settings import Config
 
 

@@ -65,7 +65,10 @@ def load_config(
 
     Raises:
         UserError: a file is missing or is no YAML, or keys or values are wrong; every fault is listed.
+        ValueError: there are more places than overrides.
     """
+    if len(places) > len(overrides):
+        raise ValueError(f"{len(places)} places of {len(overrides)} overrides")
     tree: dict[str, Any] = {}
     origin: dict[str, str] = {}
     for group, name in zip(GROUPS, (data, model, training), strict=True):
@@ -144,6 +147,15 @@ def to_plain(value: Any) -> Any:
     if isinstance(value, tuple | list):
         return [to_plain(item) for item in value]
     return value
+
+
+def leaves(tree: Any, key: str) -> dict[str, Any]:
+    """Nested plain values, such as those of `to_plain`, as dotted key -> value; `key` is the dotted key of them all."""
+    if not isinstance(tree, dict):
+        return {key: tree}
+    return {
+        name: leaf for inner, item in tree.items() for name, leaf in leaves(item, f"{key}.{inner}").items()
+    }
 
 
 def to_yaml(config: Any) -> str:

@@ -1,4 +1,6 @@
-"""How a command asks for the model of a configuration: the nearest file of configs/model, and what is otherwise."""
+"""Finds the options that ask a command for a given model: the most similar file in configs/model, and overrides for
+whatever differs from it.
+"""
 
 from __future__ import annotations
 
@@ -12,15 +14,6 @@ from tracknet.utils.settings import Config
 
 Aspect = Callable[[Config], dict[str, Any]]
 """What is compared of a configuration: dotted keys and plain values."""
-
-
-def leaves(tree: Any, key: str) -> dict[str, Any]:
-    """Nested plain values as dotted key -> value."""
-    if not isinstance(tree, dict):
-        return {key: tree}
-    return {
-        name: leaf for inner, item in tree.items() for name, leaf in leaves(item, f"{key}.{inner}").items()
-    }
 
 
 def nearest_model(config: Config, aspect: Aspect) -> list[str] | None:
