@@ -196,6 +196,20 @@ def test_a_validation_that_a_kill_made_vain_is_told_once(
     assert [r["step"] for r in records(run, "val")] == [10, 11]
 
 
+@pytest.mark.parametrize("content", [b"{", b"[1]", b"\xff", b'{"resumed": 1}'])
+def test_a_damaged_record_of_what_the_run_is_changes_nothing(small_train_args: list[str], content: bytes):
+    run = run_name(small_train_args, "damaged", "training.max_steps=2")
+    (run / "run.json").write_bytes(content)
+    before = (run / "config.yaml").read_bytes()
+    with pytest.raises(UserError, match=r"run\.json is damaged") as caught:
+        train.run(["--resume", str(run), "training.max_steps=3"])
+    assert (run / "config.yaml").read_bytes() == before
+    assert "move it away" in str(caught.value.remedy)
+    (run / "run.json").unlink()
+    assert train.run(["--resume", str(run), "training.max_steps=3"]) == 0
+    assert [part["step"] for part in json.loads((run / "run.json").read_text())["resumed"]] == [2]
+
+
 def test_settings_that_nothing_was_trained_with_leave_the_run_as_it_was(
     small_train_args: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):

@@ -190,6 +190,7 @@ def _resume(path: Path, config: Config, asked: Sequence[str], ranks: Ranks, held
     run_folder = RunFolder(path)
     # Before the checkpoint is chosen: another training may be about to write one.
     ranks.agreed(lambda: held.enter_context(run_folder.lock(ranks.say(_say))) if ranks.is_main else None)
+    history = ranks.agreed(run_folder.history)
 
     def build() -> tuple[Setup, tuple[TrainingState, dict[str, Any]] | None]:
         if not has_checkpoint(run_folder.checkpoints):
@@ -220,7 +221,11 @@ def _resume(path: Path, config: Config, asked: Sequence[str], ranks: Ranks, held
     def begun() -> None:
         nonlocal has_begun
         ranks.agreed(
-            lambda: run_folder.note_resumption(config, step, validated_step, facts) if ranks.is_main else None
+            lambda: (
+                run_folder.note_resumption(config, step, validated_step, history, facts)
+                if ranks.is_main
+                else None
+            )
         )
         has_begun = True
 

@@ -156,20 +156,37 @@ class RunFolder:
         shown_data = replace(data, shards=shards, files=files, sources=sources, features=features)
         replace_file(self.path / "config.yaml", to_yaml(replace(config, data=shown_data)).encode())
 
-    def note_resumption(self, config: Config, step: int, validated_step: int, facts: dict[str, Any]) -> None:
+    def history(self) -> dict[str, Any]:
+        """What run.json says; nothing where there is none. Raises UserError where it is damaged."""
+        file = self.path / "run.json"
+        try:
+            record = json.loads(file.read_bytes())
+        except FileNotFoundError:
+            return {}
+        except ValueError as error:  # no JSON, or no text
+            record = error
+        if not isinstance(record, dict) or not isinstance(record.get("resumed", []), list):
+            told = record if isinstance(record, ValueError) else "it does not say what the run is"
+            raise UserError(
+                f"{file} is damaged: {told}", remedy="move it away: the run goes on and begins another"
+            )
+        return record
+
+    def note_resumption(
+        self, config: Config, step: int, validated_step: int, history: dict[str, Any], facts: dict[str, Any]
+    ) -> None:
         """Writes down that and as what the run goes on, and drops metrics of what it does again.
 
         Args:
             config: that it goes on with.
             step: of the checkpoint that it goes on from; 0 where there is none.
             validated_step: of the last validation that the checkpoint knows of.
+            history: of the run so far, as `history` reads it.
             facts: of the machine and the data.
         """
         self.write_config(config)
-        file = self.path / "run.json"
-        record = json.loads(file.read_text())
-        record["resumed"] = [*record.get("resumed", []), {"step": step, **facts}]
-        write_json(file, record)
+        resumed = [*history.get("resumed", []), {"step": step, **facts}]
+        write_json(self.path / "run.json", {**history, "resumed": resumed})
         self._forget_after(step, validated_step)
 
     def log(self, record: dict[str, Any]) -> None:
