@@ -71,9 +71,9 @@ def run(argv: Sequence[str]) -> int:
     failed: list[str] = []
     untrained: dict[str, str] = {}
     for request in wanted:
-        file, asked = results / file_of(request.row, request.seed), asked_of(request)
+        file = results / file_of(request.row, request.seed)
         title = f"{request.row}, seed {request.seed}"
-        if is_there(file, asked):
+        if is_there(file, request):
             print(f"{title}: {file} is there", flush=True)
             continue
         try:
@@ -86,7 +86,7 @@ def run(argv: Sequence[str]) -> int:
             if isinstance(error, TrainingFailedError):
                 untrained.setdefault(request.name, title)
         else:
-            write_json(file, {"row": request.row, "seed": request.seed, "asked": asked, **record})
+            write_json(file, {"row": request.row, "seed": request.seed, "asked": asked_of(request), **record})
         write_table()
     file = results / "table.md"
     print(file.read_text(encoding="utf-8") if file.is_file() else "nothing was measured")

@@ -112,7 +112,7 @@ def counted(part: dict[str, Any]) -> dict[str, Any]:
 def _train(request: Request, run_folder: Path, shards: Path, log: Path) -> float:
     """Trains, goes on, or finds it done; the seconds that it has taken in all."""
     if run_folder.exists():
-        train = ["--resume", str(run_folder)]
+        train = ["--resume", str(run_folder), *request.resume_options()]
     else:
         places = [f"data.shards={shards}", f"training.log_dir={run_folder.parent}"]
         train = ["--name", request.name, *request.train_options(), *places]

@@ -64,25 +64,26 @@ class Request:
         Values that are the settings' own defaults are left out, so that a setting that did not exist yet when a
         row was measured does not ask for it again. When a default changes, remove the records of rows it changes.
         """
-        return self._digest([] if self.overlap is None else [self.overlap])
-
-    def _digest(self, more: list[str]) -> str:
-        asked = _apart(to_plain(self.config()), to_plain(Config()))
-        return hashlib.sha256(json.dumps([asked, self.split, *more], sort_keys=True).encode()).hexdigest()
+        merged = [] if self.overlap is None else [self.overlap]
+        return _digest(_asked(self.config()), self.split, *merged)
 
     @property
     def configuration(self) -> str:
         """The fingerprint of what the seeds of a row have in common: without what is in `NOT_COMPARED`."""
-        mine, defaults = (_without(to_plain(one), NOT_COMPARED) for one in (self.config(), Config()))
-        asked = _apart(mine, defaults)
-        return hashlib.sha256(
-            json.dumps([asked, self.split, self.overlap], sort_keys=True).encode()
-        ).hexdigest()
+        return _digest(_asked(self.config(), NOT_COMPARED), self.split, self.overlap)
 
     @property
     def name(self) -> str:
-        """Of its run: another training has another name, so that no run is taken for what it is not."""
-        return f"{self.trained_as or self.row}-s{self.seed}-{self._digest([])[:8]}"
+        """Of its run: another training has another name, so that no run is taken for what it is not.
+
+        What changes no result changes no name, nor does the folder that its backbone or its features lie in.
+        """
+        config = self.config()
+        backbone = config.model.backbone
+        named = replace(config.model, backbone=replace(backbone, name=short_name(backbone.name)))
+        asked = _asked(replace(config, model=named), NOT_COMPARED - {SEED_KEY, STEPS_KEY})
+        features = [] if config.data.features is None else [FEATURES]
+        return f"{self.trained_as or self.row}-s{self.seed}-{_digest(asked, self.split, *features)[:8]}"
 
     @property
     def evaluation(self) -> str:
@@ -113,6 +114,17 @@ class Request:
         """Of the train command on this machine."""
         return [*self.options(), *([f"{BACKBONE}={self.weights}"] if self.weights else [])]
 
+    def resume_options(self) -> list[str]:
+        """Of the train command that goes on with its run: what of this machine changes no result."""
+        training, data = self.config().training, self.config().data
+        here = {
+            "training.device": training.device,
+            "training.threads": training.threads,
+            "data.loader.workers": data.loader.workers,
+            FEATURES: data.features,
+        }
+        return [f"{key}={'null' if value is None else value}" for key, value in here.items()]
+
     def options(self) -> list[str]:
         """What is asked for, as options of the train command."""
         return ["--data", self.data, "--model", self.model, "--training", self.training, *self.overrides]
@@ -121,6 +133,21 @@ class Request:
         """With further overrides, which win, and stand at that place."""
         places = (*self.places, *[place] * len(overrides))
         return replace(self, overrides=(*self.overrides, *overrides), places=places)
+
+
+def short_name(backbone: str) -> str:
+    """What a backbone is called, wherever it lies: the last part of its name in the hub, or of its folder."""
+    return backbone.rstrip("/").rpartition("/")[2]
+
+
+def _asked(config: Config, left_out: Collection[str] = ()) -> dict[str, Any]:
+    """The values of a configuration that are not the settings' own defaults, but for those of some dotted keys."""
+    mine, defaults = (_without(to_plain(one), left_out) for one in (config, Config()))
+    return _apart(mine, defaults)
+
+
+def _digest(*parts: object) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def _apart(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:

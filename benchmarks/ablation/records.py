@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.ablation.experiment import STEPS_KEY
-from benchmarks.ablation.plan import BACKBONE, FEATURES, NOT_COMPARED, Request
+from benchmarks.ablation.plan import BACKBONE, FEATURES, NOT_COMPARED, Request, short_name
 from benchmarks.ablation.record_file import NoResultError, read_record
 from tracknet.utils.config import to_plain
 from tracknet.utils.errors import UserError
@@ -21,7 +21,7 @@ _MOST_DIGITS = 12
 
 
 def asked_of(request: Request) -> dict[str, Any]:
-    """What a record says it was asked for; with it a later call knows it again."""
+    """What a record says it was asked for; by it a later call knows what it is of."""
     asked = {
         "options": request.options(),
         "split": request.split,
@@ -48,11 +48,15 @@ def steps_of(record: Mapping[str, Any]) -> int:
     return int(steps)
 
 
-def is_there(file: Path, asked: dict[str, Any]) -> bool:
-    """Whether a file holds what is asked for; one that cannot be read does not, and is told of."""
+def is_there(file: Path, request: Request) -> bool:
+    """Whether a file holds what is asked for, however it was said; one that cannot be read does not, and is told of.
+
+    What changes no result is not asked for: threads, workers, the device, and the folder of a backbone or of features.
+    """
     try:
-        # The fingerprint is of the configuration too, and an older record does not say it, or one of more settings.
-        return bool({**read_record(file)["asked"], "configuration": asked["configuration"]} == asked)
+        record = read_record(file)
+        is_as_long = steps_of(record) == request.config().training.max_steps
+        return is_as_long and record["seed"] == request.seed and not changes_of(record, request)
     except NoResultError as error:
         if file.exists():
             print(f"{file} {error}: measured again", file=sys.stderr, flush=True)
@@ -81,17 +85,11 @@ class Measured:
     @classmethod
     def of(cls, file: Path, record: Mapping[str, Any], request: Request) -> Measured:
         """A record beside the request that the experiment makes of its row and seed."""
-        asked, windows = record["asked"], record.get("windows_a_step")
-        steps = steps_of(record)
-        own = as_recorded(record)
-        changes = set() if own is None else changed(own, request)
-        if own is None or own.fingerprint != asked["fingerprint"]:
-            # Seeds of one configuration stay together; of an older record it is not known, and that stands alone.
-            changes.add(f"{_OTHER_FILES} ({asked.get('configuration', asked['fingerprint'])[:8]})")
-        elif windows is None:
+        windows, own = record.get("windows_a_step"), as_recorded(record)
+        if windows is None and own is not None and _still_so(own, record["asked"]):
             windows = own.windows_a_step
-        as_filed = steps == request.config().training.max_steps
-        return cls(file, record, frozenset(changes), as_filed, windows)
+        as_filed = steps_of(record) == request.config().training.max_steps
+        return cls(file, record, frozenset(changes_of(record, request)), as_filed, windows)
 
     @property
     def row(self) -> str:
@@ -150,16 +148,51 @@ def as_recorded(record: Mapping[str, Any]) -> Request | None:
     return own
 
 
+def changes_of(record: Mapping[str, Any], request: Request) -> set[str]:
+    """What a record was asked for beside a request, as `Measured.changes`; its seed and its steps apart.
+
+    Raises:
+        NoResultError: its options are not those of a training.
+    """
+    asked, own = record["asked"], as_recorded(record)
+    if own is not None and _still_so(own, asked):
+        return changed(own, request)
+    if asked.get("configuration") == request.configuration:
+        # Its options are other words for it; features have no part in it.
+        stored = _last(asked["options"], FEATURES) not in ("", "null")
+        return _of_features(stored, request.config().data.features is not None)
+    # Seeds of one configuration stay together; of an older record it is not known, and that stands alone.
+    other_files = f"{_OTHER_FILES} ({asked.get('configuration', asked['fingerprint'])[:8]})"
+    return {other_files} | (set() if own is None else changed(own, request))
+
+
+def _still_so(own: Request, asked: Mapping[str, Any]) -> bool:
+    """Whether today's config files make of a record's options what it is of: an older one says no configuration, or
+    one of more settings, and the fingerprint is of what changes no result too.
+    """
+    return own.fingerprint == asked["fingerprint"] or own.configuration == asked.get("configuration")
+
+
 def changed(own: Request, wanted: Request) -> set[str]:
     """The values that are not those of another request, `key=value`, and whether features were stored beforehand."""
-    mine, others = (_flat(to_plain(request.config())) for request in (own, wanted))
-    for values, request in ((mine, own), (others, wanted)):
-        values |= {"split": request.split, "overlap": request.overlap}
+    mine, others = (_compared(request) for request in (own, wanted))
     keys = sorted(key for key in mine.keys() | others.keys() if mine.get(key) != others.get(key))
-    told = {f"{key}={_short(key, mine.get(key))}" for key in keys if key not in NOT_COMPARED}
-    if (mine.get(FEATURES) is None) != (others.get(FEATURES) is None):
-        told.add(STORED_FEATURES if mine.get(FEATURES) else f"no {STORED_FEATURES}")
-    return told
+    told = {f"{key}={str(mine.get(key)).replace(' ', '')}" for key in keys}
+    return told | _of_features(*(request.config().data.features is not None for request in (own, wanted)))
+
+
+def _compared(request: Request) -> dict[str, Any]:
+    """Dotted key -> value, of all that may change a result; of a backbone its name: where it lies is of one machine."""
+    values = _flat(to_plain(request.config()))
+    kept = {key: value for key, value in values.items() if key not in NOT_COMPARED}
+    name = short_name(request.config().model.backbone.name)
+    return {**kept, BACKBONE: name, "split": request.split, "overlap": request.overlap}
+
+
+def _of_features(mine: bool, others: bool) -> set[str]:
+    if mine == others:
+        return set()
+    return {STORED_FEATURES if mine else f"no {STORED_FEATURES}"}
 
 
 def _flat(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
@@ -168,8 +201,3 @@ def _flat(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
         inner = isinstance(value, Mapping) and value
         flat |= _flat(value, f"{above}{name}.") if inner else {f"{above}{name}": value}
     return flat
-
-
-def _short(key: str, value: Any) -> str:
-    """Of a folder of weights its name: where it lies is of one machine."""
-    return str(value).rstrip("/").rpartition("/")[2] if key == BACKBONE else str(value).replace(" ", "")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmarks.ablation.plan import Request
 from benchmarks.ablation.record_file import NoResultError, read_record
-from benchmarks.ablation.records import as_recorded, asked_of, changed, file_of, is_there, steps_of
+from benchmarks.ablation.records import as_recorded, changed, file_of, is_there, steps_of
 from tracknet.utils.errors import UserError
 
 
@@ -35,7 +35,7 @@ def refuse_replacing(
             there, own = steps_of(record), as_recorded(record)
         except NoResultError:
             continue
-        if is_there(file, asked_of(request)):
+        if is_there(file, request):
             continue
         asked = request.config().training.max_steps
         if there != asked and (steps is not None or there > (asked or 0)):

@@ -241,7 +241,7 @@ def test_a_training_in_two_parts_took_the_time_of_both(
 
 
 def test_a_damaged_result_is_measured_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file, wanted = tmp_path / "detail_small-s0.json", records.asked_of(asked())
+    file, wanted = tmp_path / "detail_small-s0.json", asked()
     for text in ('{"row":', "[]", '{"row": "detail_small"}', "\x00"):
         file.write_text(text)
         assert not records.is_there(file, wanted)

@@ -11,7 +11,6 @@ import pytest
 from benchmarks import ablation
 from benchmarks.ablation.experiment import read_experiment
 from benchmarks.ablation.plan import requests
-from benchmarks.ablation.records import is_there
 from benchmarks.ablation.results import Results
 from benchmarks.ablation.table import table
 from tests.benchmarks.conftest import Folder, line
@@ -124,7 +123,7 @@ def test_windows_of_an_older_record_are_worked_out_where_its_config_is_known(fol
     del record["windows_a_step"]
     file.write_text(json.dumps(record))
     assert "400 steps of 4 windows." in folder.table()
-    record["asked"]["fingerprint"] = "0" * 64
+    record["asked"] |= {"fingerprint": "0" * 64, "configuration": "1" * 64}
     file.write_text(json.dumps(record))
     text = folder.table()
     assert "400 steps of an unknown number of windows." in text
@@ -188,16 +187,6 @@ def test_a_configuration_is_what_seeds_and_lengths_of_a_training_share(folder: F
 
     assert of(0, 5) == of(1, 9) == of(0, 5, "data.loader.workers=1")
     assert of(0, 5) != of(0, 5, "training.loss.name=mse")
-
-
-def test_a_record_that_does_not_say_its_configuration_is_not_measured_again(folder: Folder) -> None:
-    file = folder.put("ours", 0, 0.4)
-    record = json.loads(file.read_text())
-    asked = dict(record["asked"])
-    del record["asked"]["configuration"]
-    file.write_text(json.dumps(record))
-    assert is_there(file, asked)
-    assert not is_there(file, {**asked, "fingerprint": "0" * 64})
 
 
 def test_another_setting_is_named(folder: Folder) -> None:
@@ -357,13 +346,6 @@ rows:
     cells = [row.split(" | ")[3] for row in text.splitlines() if row.startswith(f"| {title}")][:3]
     assert cells == ["+0.0 [+0.0, +0.0]"] * 3
     assert line(text, f"{title}, mean ± deviation of 2 seeds")
-    record = folder.put("ours", 0, 0.4, options=["data.features=here"])
-    # As one that was measured before it was none: the configuration was of the place too.
-    older = json.loads(record.read_text())
-    asked = dict(older["asked"])
-    older["asked"]["configuration"] = "0" * 64
-    record.write_text(json.dumps(older))
-    assert is_there(record, asked)
 
 
 def test_a_difference_from_a_row_of_other_steps_says_so(folder: Folder) -> None:
