@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.ablation.experiment import STEPS_KEY
+from benchmarks.ablation.experiment import SEED_KEY, STEPS_KEY
 from benchmarks.ablation.plan import BACKBONE, FEATURES, NOT_COMPARED, Request, short_name
 from benchmarks.ablation.record_file import NoResultError, read_record
 from tracknet.utils.config import to_plain
@@ -46,6 +46,12 @@ def steps_of(record: Mapping[str, Any]) -> int:
     if not steps.isdecimal() or len(steps) > _MOST_DIGITS:
         raise NoResultError(f"is damaged ({STEPS_KEY}={steps} among its options)")
     return int(steps)
+
+
+def command_line_keys(record: Mapping[str, Any]) -> list[str]:
+    """The dotted keys that the command line of a record set: `requests` puts the seed between the file's and these."""
+    keys: list[str] = [option.partition("=")[0] for option in record["asked"]["options"]]
+    return keys[keys.index(SEED_KEY) + 1 :] if SEED_KEY in keys else []
 
 
 def is_there(file: Path, request: Request) -> bool:

@@ -5,16 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.ablation.plan import Request
+from benchmarks.ablation.plan import FEATURES, Request
 from benchmarks.ablation.record_file import NoResultError, read_record
-from benchmarks.ablation.records import as_recorded, changed, file_of, is_there, steps_of
+from benchmarks.ablation.records import (
+    STORED_FEATURES,
+    as_recorded,
+    changed,
+    command_line_keys,
+    file_of,
+    is_there,
+    steps_of,
+)
 from tracknet.utils.errors import UserError
 
 
 def refuse_replacing(
     wanted: Sequence[Request], results: Path, *, steps: int | None, keys: Sequence[str]
 ) -> None:
-    """Refuses a command line that makes less of a row than its record is of, or another thing.
+    """Refuses a command line that makes less of a row than its record is of, or another thing; also one without a
+    setting that the record's own command line had.
 
     What has changed in the experiment's own file is measured anew, unless that takes fewer steps.
 
@@ -43,7 +52,7 @@ def refuse_replacing(
         if own is None:
             continue
         theirs, mine = (
-            ", ".join(sorted(item for item in some if _is_of(item.partition("=")[0], keys)))
+            ", ".join(sorted(item for item in some if _is_of(item, [*keys, *command_line_keys(record)])))
             for some in (changed(own, request), changed(request, own))
         )
         if theirs:
@@ -56,6 +65,7 @@ def refuse_replacing(
         )
 
 
-def _is_of(key: str, keys: Sequence[str]) -> bool:
-    """Whether a dotted key is one of several, or of a group among them."""
+def _is_of(item: str, keys: Sequence[str]) -> bool:
+    """Whether the dotted key of what has changed is one of several, or of a group among them."""
+    key = FEATURES if item.endswith(STORED_FEATURES) else item.partition("=")[0]
     return any(key == one or key.startswith(f"{one}.") for one in keys)

@@ -28,6 +28,12 @@ rows:
   wasb: {model: wasb}
   tracknet_v2: {model: tracknet_v2}
 """
+WITH_BACKBONE = """
+steps: 400
+overrides: ["data.resize=[252,140]", data.augment.enabled=false]
+rows:
+  ours: {model: dinov2_small, overrides: ["model.heatmap.size=[144,80]"]}
+"""
 
 
 class Folder:
@@ -91,3 +97,11 @@ def line(text: str, start: str) -> str:
     main = text.split("\n\n")[1]
     (found,) = (one for one in main.splitlines() if one.startswith(f"| {start} |"))
     return found
+
+
+def edited(folder: Folder, old: str, new: str) -> None:
+    """The experiment, with another text in its file."""
+    file = Path(folder.experiment.file)
+    assert old in file.read_text()
+    file.write_text(file.read_text().replace(old, new))
+    folder.experiment, folder.rows = read_experiment(str(file))

@@ -9,32 +9,17 @@ from typing import Any
 import pytest
 
 from benchmarks.ablation import measure, plan
-from benchmarks.ablation.experiment import read_experiment
 from benchmarks.ablation.plan import Request, requests
 from benchmarks.ablation.records import is_there
-from tests.benchmarks.conftest import Folder, line
+from tests.benchmarks.conftest import WITH_BACKBONE, Folder, edited, line
 
 MSE = "training.loss.name=mse"
-WITH_BACKBONE = """
-steps: 400
-overrides: ["data.resize=[252,140]", data.augment.enabled=false]
-rows:
-  ours: {model: dinov2_small, overrides: ["model.heatmap.size=[144,80]"]}
-"""
 
 
 def wanted(folder: Folder, *overrides: str, row: str = "ours", **more: Any) -> Request:
     given: dict[str, Any] = {"only": [row], "seeds": [0], "overrides": overrides, **more}
     (request,) = requests(folder.experiment, folder.rows, **given)
     return request
-
-
-def edited(folder: Folder, old: str, new: str) -> None:
-    """The experiment, with another text in its file."""
-    file = Path(folder.experiment.file)
-    assert old in file.read_text()
-    file.write_text(file.read_text().replace(old, new))
-    folder.experiment, folder.rows = read_experiment(str(file))
 
 
 def rewritten(file: Path, text: str) -> None:

@@ -8,13 +8,15 @@ import pytest
 
 from benchmarks.ablation import __main__ as command
 from benchmarks.ablation.plan import Request, requests
+from benchmarks.ablation.records import is_there
 from benchmarks.ablation.replaced import refuse_replacing
-from tests.benchmarks.conftest import Folder
+from tests.benchmarks.conftest import WITH_BACKBONE, Folder, edited
 from tracknet.utils.errors import UserError
 
 
 def wanted(folder: Folder, *overrides: str, steps: int | None = None) -> list[Request]:
-    return requests(folder.experiment, folder.rows, only=["ours", "wasb"], steps=steps, overrides=overrides)
+    rows = [row for row in ("ours", "wasb") if row in folder.rows]
+    return requests(folder.experiment, folder.rows, only=rows, steps=steps, overrides=overrides)
 
 
 def refused(folder: Folder, *overrides: str, steps: int | None = None) -> UserError:
@@ -52,12 +54,37 @@ def test_other_settings_are_refused(folder: Folder) -> None:
     assert "training.loss.name=focal" in refused(folder, "training.loss={name: mse}").problems[0]
 
 
-def test_what_changes_no_result_or_stands_in_the_file_is_measured_anew(folder: Folder) -> None:
+def test_what_the_command_line_of_a_record_set_is_not_lost_to_one_without(folder: Folder) -> None:
+    folder.put("ours", 0, 0.4, options=["training.loss={name: mse}"])
+    told = "ours-s0.json: training.loss.name=mse, where training.loss.name=quality_focal is asked for"
+    assert refused(folder).problems == (told,)
+    # Said again, with what changes no result beside it, it is there.
+    again = ["training.loss.name=mse", "training.threads=7"]
+    keys = ["training.loss.name", "training.threads"]
+    refuse_replacing(wanted(folder, *again), folder.results, steps=None, keys=keys)
+
+
+def test_stored_features_are_a_setting_too(tmp_path: Path) -> None:
+    folder = Folder(tmp_path, WITH_BACKBONE)
+    folder.put("ours", 0, 0.4, options=["data.features=here"])
+    told = "ours-s0.json: stored features, where no stored features is asked for"
+    assert refused(folder).problems == (told,)
+    folder.put("ours", 0, 0.4)
+    told = "ours-s0.json: no stored features, where stored features is asked for"
+    assert refused(folder, "data.features=here").problems == (told,)
+
+
+def test_what_has_changed_in_the_file_is_measured_anew(folder: Folder) -> None:
     folder.put("ours", 0, 0.4, options=["training.loss.name=mse"])
     (folder.results / "wasb-s0.json").write_text("{")
-    keys = ["training.device", "training.threads"]
-    given = [f"{key}={value}" for key, value in zip(keys, ("cpu", 2), strict=True)]
-    refuse_replacing(wanted(folder, *given), folder.results, steps=None, keys=keys)
+    edited(folder, "steps: 400", "steps: 500")
+    edited(folder, '["data.resize=[512,288]"]', '["data.resize=[512,288]", training.batch_size=2]')
+    request = wanted(folder, "training.loss.name=mse")[0]
+    assert not is_there(folder.results / "ours-s0.json", request)
+    refuse_replacing([request], folder.results, steps=None, keys=["training.loss.name"])
+    # A file that takes the setting over loses nothing either.
+    edited(folder, "batch_size=2", "batch_size=2, training.loss.name=mse")
+    refuse_replacing(wanted(folder), folder.results, steps=None, keys=[])
 
 
 def test_it_is_told_before_any_training(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
