@@ -192,13 +192,16 @@ def _spread(name: str, seeds: Sequence[Measured], difference_of_means: str) -> s
 
 
 def _difference(results: Results, reference: str | None, seeds: Sequence[Measured]) -> str:
-    """`+3.1 [+0.4, +6.0]`, of the same seeds and clips, of several seeds that of the means; empty where not known.
+    """`+3.1 [+0.4, +6.0]`, of the same seeds and clips, of several seeds that of the means; empty where not known, or
+    where the reference's seeds are of several numbers of steps.
 
     Where the two trained for other numbers of steps both are said: `+7.4 [+4.1, +13.1], 3000 steps against 1000`.
     """
     bases = [] if reference is None else [results.partner(reference, one) for one in seeds]
     partners = [base for base in bases if base is not None]
-    found = difference(partners, seeds) if partners and len(partners) == len(seeds) else None
+    # The partners of some seeds may be as long as these, and those of others as the experiment asks: no one row.
+    are_one = len(partners) == len(seeds) and len({base.steps for base in partners}) == 1
+    found = difference(partners, seeds) if are_one else None
     if found is None:
         return ""
     steps, of_base = seeds[0].steps, partners[0].steps

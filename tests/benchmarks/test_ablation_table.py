@@ -357,6 +357,20 @@ def test_a_difference_from_a_row_of_other_steps_says_so(folder: Folder) -> None:
     assert line(text, "long").split(" | ")[3] == "+0.0 [+0.0, +0.0], 6000 steps against 400"
 
 
+def test_a_difference_of_means_is_from_seeds_of_one_length(folder: Folder) -> None:
+    for seed in (0, 1):
+        folder.put("wasb", seed, 0.3, **CLIPS)
+        folder.put("long", seed, 0.4, **CLIPS)
+    mean = "long, mean ± deviation of 2 seeds"
+    assert line(folder.table(), mean).split(" | ")[3] == "+0.0 [+0.0, +0.0], 6000 steps against 400"
+    folder.put("wasb", 1, 0.3, steps=6000, **CLIPS)
+    text = folder.table()
+    cells = [one.split(" | ")[3] for one in text.splitlines() if one.startswith("| long |")][:2]
+    # Each seed has its own partner; their mean is of no row.
+    assert cells == ["+0.0 [+0.0, +0.0], 6000 steps against 400", "+0.0 [+0.0, +0.0]"]
+    assert line(text, mean).split(" | ")[3] == ""
+
+
 def test_one_is_no_plural(folder: Folder) -> None:
     folder.put("ours", 0, 0.4, steps=1, options=["training.batch_size=1"], frames=20, clips=1)
     assert "\n20 frames of 1 clip (val); 1 step of 1 window. " in folder.table()
