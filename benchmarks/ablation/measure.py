@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ from tracknet.datasets.manifest import Manifest
 from tracknet.models.model import TrackNet
 from tracknet.models.model_folder import resolve_model_folder
 from tracknet.models.precision import Precision, resolve_device
-from tracknet.training.run_folder import RunFolder
 from tracknet.utils.environment import describe_environment
 from tracknet.utils.errors import RunError, UserError
 from tracknet.utils.files import write_json
@@ -43,7 +41,6 @@ def measure(request: Request, shards: Path, work: Path) -> dict[str, Any]:
     config = request.config()
     run_folder = work / request.name
     log = work / f"{request.name}.log"
-    _set_aside_if_cut_off(run_folder)
     _check_build(run_folder, shards)
     try:
         took_s = _train(request, run_folder, shards, log)
@@ -111,7 +108,7 @@ def counted(part: dict[str, Any]) -> dict[str, Any]:
 
 def _train(request: Request, run_folder: Path, shards: Path, log: Path) -> float:
     """Trains, goes on, or finds it done; the seconds that it has taken in all."""
-    if run_folder.exists():
+    if _has_begun(run_folder):
         train = ["--resume", str(run_folder), *request.resume_options()]
     else:
         places = [f"data.shards={shards}", f"training.log_dir={run_folder.parent}"]
@@ -122,24 +119,14 @@ def _train(request: Request, run_folder: Path, shards: Path, log: Path) -> float
         call("tracknet.scripts.train", train, log)
     finally:
         took_s: float = before + time.monotonic() - started
-        if run_folder.is_dir():
+        if _has_begun(run_folder):
             write_json(clock, took_s)
     return took_s
 
 
-def _set_aside_if_cut_off(run_folder: Path) -> None:
-    """Renames a run without a checkpoint, in which nothing is worth keeping.
-
-    Raises:
-        UserError: it was not cut off: another process is training there.
-    """
-    last = run_folder / "checkpoints" / "last"
-    if not run_folder.exists() or last.exists():
-        return
-    with RunFolder(run_folder).lock(lambda note: print(note, file=sys.stderr, flush=True)):
-        # The process that held the lock a moment ago may have written one.
-        if not last.exists():
-            run_folder.rename(run_folder.with_name(f"{run_folder.name}.begun-{int(time.time())}"))
+def _has_begun(run_folder: Path) -> bool:
+    """Whether there is a run to go on with, with a checkpoint or without: not only the lock of one that was killed."""
+    return (run_folder / "run.json").is_file()
 
 
 def _check_build(run_folder: Path, shards: Path) -> None:
@@ -148,7 +135,7 @@ def _check_build(run_folder: Path, shards: Path) -> None:
     Raises:
         UserError: naming both builds.
     """
-    if not run_folder.exists():
+    if not _has_begun(run_folder):
         return
     try:
         facts = json.loads((run_folder / "run.json").read_text(encoding="utf-8"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -179,25 +180,44 @@ def calls_of(monkeypatch: pytest.MonkeyPatch, request: Request, work: Path) -> l
     return calls
 
 
-def test_a_run_that_another_process_trains_is_left_alone(
+def test_a_run_without_a_checkpoint_is_gone_on_with_where_it_lies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have been cut off, another process may train it, or the disk of its checkpoints may not be there."""
+    request = asked()
+    calls = calls_of(monkeypatch, request, tmp_path)
+    run = trained(request, tmp_path)
+    (run / "checkpoints" / "last").rmdir()
+    (run / "checkpoints").rmdir()
+    (run / "checkpoints").symlink_to(tmp_path / "no disk")
+    measure.measure(request, tmp_path / "shards", tmp_path)
+    assert calls[0][:3] == ["tracknet.scripts.train", "--resume", str(run)]
+    assert (run / "checkpoints").is_symlink()
+
+
+def test_a_folder_with_no_more_than_a_lock_is_begun_by_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     request = asked()
-    calls = calls_of(monkeypatch, request, tmp_path)
-    folder = tmp_path / request.name
-    begun = RunFolder(folder)
-    with begun.lock(print):
-        (folder / "metrics.jsonl").write_text("{}\n")
-        with pytest.raises(UserError, match="another training is writing there"):
+    config = request.config()
+    config = replace(config, training=replace(config.training, log_dir=str(tmp_path)))
+    built(tmp_path / "shards", GAMES)
+    run = tmp_path / request.name
+    run.mkdir()
+    (run / ".lock").touch()
+    calls: list[Sequence[str]] = []
+
+    def fail(module: str, arguments: Sequence[str], log: Path | None) -> None:
+        calls.append(arguments)
+        raise RunError("the disk is full")
+
+    monkeypatch.setattr(measure, "call", fail)
+    for _ in range(2):
+        with pytest.raises(RunError, match="the disk is full"):
             measure.measure(request, tmp_path / "shards", tmp_path)
-        assert (folder / "metrics.jsonl").is_file()
-        assert not calls
-    # Of a dead one nothing is worth keeping under the name.
-    measure.measure(request, tmp_path / "shards", tmp_path)
-    assert [call[0] for call in calls] == ["tracknet.scripts.train", "tracknet.scripts.evaluate"]
-    assert "--resume" not in calls[0]
-    (aside,) = tmp_path.glob(f"{request.name}.begun-*")
-    assert (aside / "metrics.jsonl").is_file()
+        # Nor is anything left there that the training would take for a run.
+        RunFolder.refuse_existing(config, request.name)
+    assert [call[:2] for call in calls] == [["--name", request.name]] * 2
 
 
 @pytest.mark.parametrize(
