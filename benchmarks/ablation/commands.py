@@ -66,7 +66,8 @@ class _HandedOn(StopSignals):
         super().__init__()
         self.came: signal.Signals | None = None
         self._name = name
-        self._hand_on: Callable[[int], None] = lambda number: None
+        self._hand_on: Callable[[int], None] | None = None
+        self._was_handed_on = False
         self._noted_s = 0.0
 
     def __enter__(self) -> Self:
@@ -79,8 +80,9 @@ class _HandedOn(StopSignals):
     def hand_to(self, hand_on: Callable[[int], None]) -> None:
         """Takes what sends a signal to the other process, one that came before it was there among them."""
         self._hand_on = hand_on
-        if self.came is not None:
-            hand_on(self.came)
+        # One that comes just here has been handed on by `note`.
+        if self.came is not None and not self._was_handed_on:
+            self._pass(self.came)
 
     def note(self, number: int, frame: FrameType | None) -> None:
         """Hands a signal on."""
@@ -90,10 +92,15 @@ class _HandedOn(StopSignals):
             return
         self._noted_s = time.monotonic()
         self.came = signal.SIGINT if number == signal.SIGINT else signal.SIGTERM
-        self._hand_on(self.came)
+        self._pass(self.came)
         if is_first:
             # A terminal that was closed takes no more words.
             with contextlib.suppress(OSError):
                 print(
                     f"waiting for {self._name} to stop (Ctrl-C again: at once)", file=sys.stderr, flush=True
                 )
+
+    def _pass(self, number: int) -> None:
+        if self._hand_on is not None:
+            self._was_handed_on = True
+            self._hand_on(number)

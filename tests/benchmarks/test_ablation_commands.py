@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.ablation import commands
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 # Stops as a training does: after the first signal it has something to write, after the second it ends at once.
 SLOW = """
@@ -131,6 +133,26 @@ def test_a_terminal_that_is_gone_costs_no_checkpoint(tmp_path: Path, ablations: 
     ablation.process.wait(timeout=30)
     assert (tmp_path / "checkpoint").read_text() == "SIGTERM"
     assert not _lives(child)
+
+
+def test_a_signal_between_the_start_and_the_hand_over_is_sent_once() -> None:
+    sent: list[int] = []
+
+    class Late(commands._HandedOn):
+        """Hears a signal as soon as it knows the other process."""
+
+        def __setattr__(self, name: str, value: object) -> None:
+            super().__setattr__(name, value)
+            if name == "_hand_on" and value is not None:
+                self.note(signal.SIGINT, None)
+
+    Late("slow").hand_to(sent.append)
+    assert sent == [signal.SIGINT]
+    # One from before there was a process is handed on once there is.
+    early = commands._HandedOn("slow")
+    early.note(signal.SIGTERM, None)
+    early.hand_to(sent.append)
+    assert sent == [signal.SIGINT, signal.SIGTERM]
 
 
 def test_a_second_signal_stops_it_at_once(tmp_path: Path, ablations: list[Ablation]) -> None:
