@@ -17,6 +17,8 @@ from tracknet.utils.naming import counted
 
 # Of what a row was asked for otherwise; a whole other model is more than a table can say.
 _CHANGES_SHOWN = 3
+# In shipped records for the path of a folder that held the row's own backbone.
+_OWN_BACKBONE = f"{BACKBONE}=FOLDER"
 
 
 @dataclass(frozen=True)
@@ -134,11 +136,9 @@ def frames_of_clips(frames: int, clips: int) -> str:
 
 def _alike(base: Measured, one: Measured) -> bool:
     def changes(of: Measured) -> frozenset[str]:
-        # The same weights from a folder that an override names, and what they make of the same frames, computed once.
+        # What the same weights make of the same frames, computed once.
         return frozenset(
-            item
-            for item in of.changes
-            if not item.endswith(STORED_FEATURES) and not item.startswith(f"{BACKBONE}=")
+            item for item in of.changes if not item.endswith(STORED_FEATURES) and item != _OWN_BACKBONE
         )
 
     return (

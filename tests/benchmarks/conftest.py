@@ -29,10 +29,14 @@ rows:
   tracknet_v2: {model: tracknet_v2}
 """
 WITH_BACKBONE = """
+about: Some games.
+training: cpu
 steps: 400
 overrides: ["data.resize=[252,140]", data.augment.enabled=false]
+reference: [wasb]
 rows:
   ours: {model: dinov2_small, overrides: ["model.heatmap.size=[144,80]"]}
+  wasb: {model: wasb}
 """
 
 

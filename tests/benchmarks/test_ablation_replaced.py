@@ -66,6 +66,7 @@ def test_what_the_command_line_of_a_record_set_is_not_lost_to_one_without(folder
 
 def test_stored_features_are_a_setting_too(tmp_path: Path) -> None:
     folder = Folder(tmp_path, WITH_BACKBONE)
+    del folder.rows["wasb"]
     folder.put("ours", 0, 0.4, options=["data.features=here"])
     told = "ours-s0.json: stored features, where no stored features is asked for"
     assert refused(folder).problems == (told,)

@@ -13,7 +13,7 @@ from benchmarks.ablation.experiment import read_experiment
 from benchmarks.ablation.plan import requests
 from benchmarks.ablation.results import Results
 from benchmarks.ablation.table import table
-from tests.benchmarks.conftest import Folder, line
+from tests.benchmarks.conftest import WITH_BACKBONE, Folder, line
 
 _OUTCOMES = {"tp": 3, "tn": 1, "fp1": 0, "fp2": 0, "fn": 1}
 # Of any row: what it counted in each of two clips.
@@ -321,19 +321,7 @@ def test_a_figure_that_is_not_defined_is_in_no_mean(folder: Folder) -> None:
 
 
 def test_where_features_are_stored_is_no_choice_of_the_row(tmp_path: Path) -> None:
-    folder = Folder(
-        tmp_path,
-        """
-about: Some games.
-training: cpu
-steps: 400
-overrides: ["data.resize=[252,140]", data.augment.enabled=false]
-reference: [wasb]
-rows:
-  ours: {model: dinov2_small, overrides: ["model.heatmap.size=[144,80]"]}
-  wasb: {model: wasb}
-""",
-    )
+    folder = Folder(tmp_path, WITH_BACKBONE)
     folder.put("wasb", 0, 0.3, **CLIPS)
     folder.put("wasb", 1, 0.3, **CLIPS)
     for seed, place in enumerate(("/some/where", "other/place")):
@@ -413,3 +401,16 @@ def test_only_what_was_measured_alike_is_compared(folder: Folder) -> None:
     folder.put("wasb", 0, 0.4, options=["training.batch_size=2"])
     assert partner("ours")
     assert not partner("long")
+
+
+@pytest.mark.parametrize(
+    ("name", "is_own"), [("dinov2-small", True), ("FOLDER", True), ("dinov2-base", False)]
+)
+def test_another_backbone_is_not_the_same_weights_from_a_folder(
+    tmp_path: Path, name: str, is_own: bool
+) -> None:
+    folder = Folder(tmp_path, WITH_BACKBONE)
+    folder.put("wasb", 0, 0.3)
+    folder.put("ours", 0, 0.4, options=[f"model.backbone.name=/data/{name}"])
+    results = folder.read()
+    assert (results.partner("wasb", results.rows["ours"][0]) is not None) == is_own
