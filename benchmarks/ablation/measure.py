@@ -11,6 +11,7 @@ import torch
 
 from benchmarks.ablation.commands import call
 from benchmarks.ablation.plan import Request
+from benchmarks.ablation.record_file import PROTOCOLS
 from benchmarks.models import window_gflops, window_seconds
 from tracknet.datasets.manifest import Manifest
 from tracknet.models.model import TrackNet
@@ -22,7 +23,6 @@ from tracknet.utils.files import write_json
 from tracknet.utils.outcome import OUTCOMES
 from tracknet.utils.settings import Config
 
-PROTOCOLS = ("wasb", "tracknetv2", "design")
 # Of an evaluation's, under its main protocol; with counts by clip rows are compared, wherever the predictions are.
 BREAKDOWNS = ("clip", "speed", "visibility")
 
@@ -85,7 +85,7 @@ def measure(request: Request, shards: Path, work: Path) -> dict[str, Any]:
         "protocols": protocols,
         "false_alarms": report["false_alarms"],
         "pck_5px_by_decoder": best_pck,
-        "breakdowns": {part: [counted(one) for one in report["breakdowns"][part]] for part in BREAKDOWNS},
+        "breakdowns": {part: [kept_counts(one) for one in report["breakdowns"][part]] for part in BREAKDOWNS},
         "frames": report["frames"],
         "clips": report["clips"],
         "caution": report["bootstrap"]["caution"],
@@ -101,7 +101,7 @@ def measure(request: Request, shards: Path, work: Path) -> dict[str, Any]:
     }
 
 
-def counted(part: dict[str, Any]) -> dict[str, Any]:
+def kept_counts(part: dict[str, Any]) -> dict[str, Any]:
     """What a record keeps of a part of an evaluation's breakdown."""
     return {key: part[key] for key in ("value", "frames", "balls", *OUTCOMES, "f1")}
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from tracknet.utils.outcome import OUTCOMES
 
-_PROTOCOLS = ("wasb", "tracknetv2", "design")
+# Of whose figures a record tells.
+PROTOCOLS = ("wasb", "tracknetv2", "design")
 _LARGEST = 1e15
 # What adding floats may put a share beyond 0 and 1.
 _ROUNDING = 1e-9
@@ -89,8 +90,8 @@ _WANTED: dict[str, Callable[[object], bool]] = {
     **dict.fromkeys(("seed", "false_alarms.empty_frames"), _count),
     **dict.fromkeys(("frames", "clips"), _some),
     **dict.fromkeys(("parameters", "gflops", "frames_per_s", "train_s"), _amount),
-    **{f"protocols.{name}.{key}": _share for name in _PROTOCOLS for key in ("f1", "ap")},
-    **{f"protocols.{name}.intervals.{key}": _interval for name in _PROTOCOLS for key in ("f1", "ap")},
+    **{f"protocols.{name}.{key}": _share for name in PROTOCOLS for key in ("f1", "ap")},
+    **{f"protocols.{name}.intervals.{key}": _interval for name in PROTOCOLS for key in ("f1", "ap")},
     "false_alarms.rate": _share,
     "false_alarms.interval": _interval,
     **dict.fromkeys(("asked.options", "optimistic_because"), _texts),

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from benchmarks.ablation.experiment import Experiment, Row, read_experiment
-from benchmarks.ablation.measure import PROTOCOLS
 from benchmarks.ablation.plan import requests
+from benchmarks.ablation.record_file import PROTOCOLS
 from benchmarks.ablation.records import asked_of
 from benchmarks.ablation.results import Results
 from benchmarks.ablation.table import table

@@ -15,6 +15,7 @@ from benchmarks.ablation import commands, measure, options, records
 from benchmarks.ablation import shards as shard_folders
 from benchmarks.ablation.experiment import read_experiment
 from benchmarks.ablation.plan import Request, requests, unused
+from benchmarks.ablation.record_file import PROTOCOLS
 from benchmarks.ablation.shards import Shards
 from benchmarks.ablation.sizes import check_models
 from tests.benchmarks.conftest import Folder
@@ -127,7 +128,7 @@ def test_what_is_reported_was_just_measured(tmp_path: Path, monkeypatch: pytest.
         return json.dumps(
             {
                 **{name: {} for name in names},
-                "protocols": dict.fromkeys(measure.PROTOCOLS, figures_of_all),
+                "protocols": dict.fromkeys(PROTOCOLS, figures_of_all),
                 "breakdowns": {key: [] for key in measure.BREAKDOWNS},
                 "bootstrap": {"caution": None},
                 "build_id": build_id,
@@ -170,7 +171,7 @@ def calls_of(monkeypatch: pytest.MonkeyPatch, request: Request, work: Path) -> l
         report = dict.fromkeys(
             ("false_alarms", "frames", "clips", "optimistic_because", "threshold", "build_id")
         )
-        protocols = {key: {**figures, "intervals": {"f1": None, "ap": None}} for key in measure.PROTOCOLS}
+        protocols = {key: {**figures, "intervals": {"f1": None, "ap": None}} for key in PROTOCOLS}
         report |= {"protocols": protocols, "decoders": {}, "bootstrap": {"caution": None}, "overlap": "none"}
         report |= {"breakdowns": {key: [] for key in measure.BREAKDOWNS}}
         (out / "metrics.json").write_text(json.dumps(report))

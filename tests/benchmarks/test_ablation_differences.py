@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks.ablation.differences import difference
-from benchmarks.ablation.measure import BREAKDOWNS
-from benchmarks.ablation.measure import counted as counted_of
+from benchmarks.ablation.measure import BREAKDOWNS, kept_counts
 from tests.benchmarks.conftest import Folder, line
 from tests.training.metrics.conftest import Frame, predictions_of
 from tracknet.training.metrics import Predictions, chosen_protocols, score
@@ -37,7 +36,7 @@ def guesses(share: float, seed: int) -> Predictions:
 def counted(predictions: Predictions) -> dict[str, Any]:
     """What a record keeps of an evaluation."""
     report = score(predictions, chosen_protocols(["wasb"]), threshold=0.5)
-    parts = {part: [counted_of(one) for one in report["breakdowns"][part]] for part in BREAKDOWNS}
+    parts = {part: [kept_counts(one) for one in report["breakdowns"][part]] for part in BREAKDOWNS}
     return {"breakdowns": json.loads(json.dumps(finite_or_none(parts)))}
 
 
