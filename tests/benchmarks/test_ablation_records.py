@@ -54,6 +54,7 @@ def test_what_this_machine_says_reaches_a_run_that_goes_on(folder: Folder) -> No
     expected = ["training.device=cpu", "training.threads=2", "data.loader.workers=1", "data.features=null"]
     assert request.resume_options() == expected
     (folder.work / request.name).mkdir(parents=True)
+    (folder.work / request.name / "run.json").touch()
     calls = []
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(measure, "call", lambda module, arguments, log: calls.append(arguments))
