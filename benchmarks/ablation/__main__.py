@@ -20,7 +20,8 @@ from pathlib import Path
 from benchmarks.ablation.experiment import read_experiment
 from benchmarks.ablation.measure import TrainingFailedError, measure
 from benchmarks.ablation.options import parse
-from benchmarks.ablation.plan import requests, unused
+from benchmarks.ablation.plan import Request, requests, unused
+from benchmarks.ablation.record_file import read_record
 from benchmarks.ablation.records import asked_of, file_of, is_there
 from benchmarks.ablation.replaced import refuse_replacing
 from benchmarks.ablation.results import Results
@@ -75,6 +76,7 @@ def run(argv: Sequence[str]) -> int:
         title = f"{request.row}, seed {request.seed}"
         if is_there(file, request):
             print(f"{title}: {file} is there", flush=True)
+            _tell_of_another_build(file, request, shards)
             continue
         try:
             if request.name in untrained:
@@ -93,6 +95,18 @@ def run(argv: Sequence[str]) -> int:
     if failed:
         print(f"failed: {', '.join(failed)}; the same command tries them again", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _tell_of_another_build(file: Path, request: Request, shards: Shards) -> None:
+    """A record stays where the data have changed: measuring it again takes hours, and is for the person to say."""
+    at_hand, build_id = shards.build_at_hand(request), read_record(file)["build_id"]
+    if at_hand is not None and at_hand[1] != build_id:
+        print(
+            f"note: {file} is of the build {build_id[:12]}, and {at_hand[0]} is {at_hand[1][:12]}: its figures are of "
+            "other frames or labels; remove it to measure the row again",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def _folders(args: argparse.Namespace, *, toy: bool) -> tuple[Path, Path]:

@@ -17,6 +17,7 @@ from tracknet.datasets.manifest import Manifest
 from tracknet.models.model import TrackNet
 from tracknet.models.model_folder import resolve_model_folder
 from tracknet.models.precision import Precision, resolve_device
+from tracknet.utils.cpus import usable_cpus
 from tracknet.utils.environment import describe_environment
 from tracknet.utils.errors import RunError, UserError
 from tracknet.utils.files import write_json
@@ -114,7 +115,7 @@ def _train(request: Request, run_folder: Path, shards: Path, log: Path) -> float
         places = [f"data.shards={shards}", f"training.log_dir={run_folder.parent}"]
         train = ["--name", request.name, *request.train_options(), *places]
     clock = run_folder / "seconds.json"
-    before, started = json.loads(clock.read_text()) if clock.is_file() else 0.0, time.monotonic()
+    before, started = _seconds(clock), time.monotonic()
     try:
         call("tracknet.scripts.train", train, log)
     finally:
@@ -122,6 +123,14 @@ def _train(request: Request, run_folder: Path, shards: Path, log: Path) -> float
         if _has_begun(run_folder):
             write_json(clock, took_s)
     return took_s
+
+
+def _seconds(clock: Path) -> float:
+    """That the training took until it was cut off; none where nobody wrote them down."""
+    try:
+        return float(json.loads(clock.read_bytes()))
+    except (OSError, ValueError, TypeError):
+        return 0.0
 
 
 def _has_begun(run_folder: Path) -> bool:
@@ -160,7 +169,7 @@ def cost(run_folder: Path, config: Config) -> dict[str, Any]:
     precision = Precision.resolve(config.training.amp, resolve_device(config.training.device))
     model.to(precision.device)
     if config.training.threads:
-        torch.set_num_threads(config.training.threads)
+        torch.set_num_threads(min(config.training.threads, usable_cpus()))
     return {
         "parameters": sum(p.numel() for p in model.parameters()),
         "gflops": window_gflops(model),

@@ -11,6 +11,7 @@ from benchmarks.ablation.sizes import size_of
 from pipelines.plan import split_games
 from tracknet.datasets.manifest import Manifest
 from tracknet.utils.errors import RunError, UserError
+from tracknet.utils.geometry import Size
 
 # Settings under data that a build of shards knows nothing of.
 _OF_READING = tuple(
@@ -52,7 +53,7 @@ class Shards:
                 f"the row {request.row} needs shards of {size}",
                 remedy="say where the raw data are with --root, or name shards of that size with --shards",
             )
-        out = self.work / f"shards-{size}"
+        out = self._built_at(size)
         baked = dict(
             item.split("=", 1)
             for item in request.overrides
@@ -70,6 +71,23 @@ class Shards:
         elif self._built[asked] is not None:
             raise UserError(f"its shards of {size} could not be built, as an earlier row was told")
         return out
+
+    def build_at_hand(self, request: Request) -> tuple[Path, str] | None:
+        """The shards of a row's size that are there already, and the id of their build."""
+        size = size_of(request.config())
+        for folder in (self.given, self._built_at(size)):
+            if folder is None:
+                continue
+            try:
+                manifest = Manifest.read(folder)
+            except UserError:  # none there, or a damaged one, of which those are told who train on it
+                continue
+            if manifest.image_size == size:
+                return folder, manifest.build_id
+        return None
+
+    def _built_at(self, size: Size) -> Path:
+        return self.work / f"shards-{size}"
 
 
 def _check_games(request: Request, folder: Path, manifest: Manifest) -> None:

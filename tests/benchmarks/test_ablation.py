@@ -17,7 +17,7 @@ from benchmarks.ablation.experiment import read_experiment
 from benchmarks.ablation.plan import Request, requests, unused
 from benchmarks.ablation.record_file import PROTOCOLS
 from benchmarks.ablation.shards import Shards
-from benchmarks.ablation.sizes import check_models
+from benchmarks.ablation.sizes import check_models, size_of
 from tests.benchmarks.conftest import Folder
 from tracknet.datasets.manifest import Manifest
 from tracknet.datasets.schema import MANIFEST_NAME
@@ -256,9 +256,12 @@ def test_a_training_in_two_parts_took_the_time_of_both(
 ) -> None:
     request = asked()
     calls_of(monkeypatch, request, tmp_path)
-    (trained(request, tmp_path) / "seconds.json").write_text("500.0")
+    clock = trained(request, tmp_path) / "seconds.json"
+    clock.write_text("500.0")
     measured = measure.measure(request, tmp_path / "shards", tmp_path)
     assert 500 < measured["train_s"] < 600
+    clock.write_text("")
+    assert measure.measure(request, tmp_path / "shards", tmp_path)["train_s"] < 100
 
 
 def test_a_damaged_result_is_measured_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -486,6 +489,36 @@ def test_the_table_is_of_what_is_there(
     assert table.read_text().startswith(
         "nothing has been measured yet\nNot in the table:\n- tracknet_v2-s0.json"
     )
+
+
+def test_a_record_of_other_shards_than_those_at_hand_stays_and_is_told(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = folder.put("ours", 0, 0.4)
+    before, request = file.read_bytes(), requests(folder.experiment, folder.rows, only=["ours"], seeds=[0])[0]
+    folder.work.mkdir()
+    shards = built(folder.work / "given", GAMES, size_of(request.config()))
+    monkeypatch.setattr(command, "check_models", lambda wanted: None)
+    args = [
+        folder.experiment.file,
+        "--work",
+        str(folder.work),
+        "--out",
+        str(folder.results),
+        "--rows",
+        "ours",
+    ]
+    args += ["--seeds", "0", "--shards"]
+    assert command.run([*args, str(shards)]) == 0
+    told = f"note: {file} is of the build 111111111111, and {shards} is 1111aaaa1111: its figures are of other frames"
+    assert told in capsys.readouterr().err
+    assert file.read_bytes() == before
+    same = json.loads((shards / MANIFEST_NAME).read_text()) | {"build_id": json.loads(before)["build_id"]}
+    (shards / MANIFEST_NAME).write_text(json.dumps(same))
+    assert command.run([*args, str(shards)]) == 0
+    # What is no build is told where it is needed.
+    assert command.run([*args, str(folder.work / "none")]) == 0
+    assert "note: " not in capsys.readouterr().err
 
 
 def test_weights_of_no_chosen_row_are_told() -> None:
