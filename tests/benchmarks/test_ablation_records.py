@@ -12,6 +12,7 @@ from benchmarks.ablation import measure, plan
 from benchmarks.ablation.plan import Request, requests
 from benchmarks.ablation.records import is_there
 from tests.benchmarks.conftest import WITH_BACKBONE, Folder, edited, line
+from tests.benchmarks.toy_builds import asked
 
 MSE = "training.loss.name=mse"
 
@@ -125,3 +126,15 @@ def test_a_record_that_does_not_say_its_configuration_is_not_measured_again(fold
     assert is_there(file, wanted(folder))
     without(file, "fingerprint", "0" * 64)
     assert not is_there(file, wanted(folder))
+
+
+def test_a_damaged_result_is_measured_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, request = tmp_path / "detail_small-s0.json", asked()
+    for text in ('{"row":', "[]", '{"row": "detail_small"}', "\x00"):
+        file.write_text(text)
+        assert not is_there(file, request)
+        assert f"{file} " in (told := capsys.readouterr().err)
+        assert told.endswith("measured again\n")
+    file.unlink()
+    assert not is_there(file, request)
+    assert not capsys.readouterr().err
