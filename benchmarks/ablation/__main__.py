@@ -20,10 +20,11 @@ from pathlib import Path
 from benchmarks.ablation.experiment import read_experiment
 from benchmarks.ablation.measure import TrainingFailedError, measure
 from benchmarks.ablation.options import parse
-from benchmarks.ablation.plan import Request, requests, unused
+from benchmarks.ablation.plan import requests, unused
 from benchmarks.ablation.record_file import read_record
 from benchmarks.ablation.records import asked_of, file_of, is_there
 from benchmarks.ablation.replaced import refuse_replacing
+from benchmarks.ablation.request import Request
 from benchmarks.ablation.results import Results
 from benchmarks.ablation.shards import Shards, rendered
 from benchmarks.ablation.sizes import check_models

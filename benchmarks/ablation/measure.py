@@ -10,8 +10,8 @@ from typing import Any
 import torch
 
 from benchmarks.ablation.commands import call
-from benchmarks.ablation.plan import Request
 from benchmarks.ablation.record_file import PROTOCOLS
+from benchmarks.ablation.request import Request
 from benchmarks.models import window_gflops, window_seconds
 from tracknet.datasets.manifest import Manifest
 from tracknet.models.model import TrackNet

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.ablation.experiment import SEED_KEY, STEPS_KEY
-from benchmarks.ablation.plan import BACKBONE, FEATURES, NOT_COMPARED, Request, short_name
 from benchmarks.ablation.record_file import NoResultError, read_record
+from benchmarks.ablation.request import BACKBONE, FEATURES, NOT_COMPARED, Request, short_name
 from tracknet.utils.config import to_plain
 from tracknet.utils.errors import UserError
 

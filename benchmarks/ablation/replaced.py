@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.ablation.plan import FEATURES, Request
 from benchmarks.ablation.record_file import NoResultError, read_record
 from benchmarks.ablation.records import (
     STORED_FEATURES,
@@ -16,6 +15,7 @@ from benchmarks.ablation.records import (
     is_there,
     steps_of,
 )
+from benchmarks.ablation.request import FEATURES, Request
 from tracknet.utils.errors import UserError
 
 

@@ -9,9 +9,10 @@ from functools import cached_property
 from pathlib import Path
 
 from benchmarks.ablation.experiment import Experiment, Row
-from benchmarks.ablation.plan import BACKBONE, requests
+from benchmarks.ablation.plan import requests
 from benchmarks.ablation.record_file import NoResultError, read_record
 from benchmarks.ablation.records import STORED_FEATURES, Measured, file_of
+from benchmarks.ablation.request import BACKBONE
 from tracknet.utils.errors import UserError
 from tracknet.utils.naming import counted
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.ablation.commands import call
-from benchmarks.ablation.plan import Request
+from benchmarks.ablation.request import Request
 from benchmarks.ablation.sizes import size_of
 from pipelines.plan import split_games
 from tracknet.datasets.manifest import Manifest

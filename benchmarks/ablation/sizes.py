@@ -11,7 +11,7 @@ from tracknet.utils.geometry import Size
 from tracknet.utils.settings import BackboneConfig, Config
 
 if TYPE_CHECKING:
-    from benchmarks.ablation.plan import Request
+    from benchmarks.ablation.request import Request
 
 
 def grid_of(config: Config) -> int:

@@ -10,7 +10,8 @@ import pytest
 
 from benchmarks.ablation import __main__ as command
 from benchmarks.ablation import commands, measure, options
-from benchmarks.ablation.plan import Request, requests
+from benchmarks.ablation.plan import requests
+from benchmarks.ablation.request import Request
 from benchmarks.ablation.shards import Shards
 from benchmarks.ablation.sizes import size_of
 from tests.benchmarks.conftest import Folder

@@ -12,8 +12,9 @@ import pytest
 
 from benchmarks.ablation import measure, records
 from benchmarks.ablation.experiment import read_experiment
-from benchmarks.ablation.plan import Request, requests
+from benchmarks.ablation.plan import requests
 from benchmarks.ablation.record_file import PROTOCOLS
+from benchmarks.ablation.request import Request
 from tests.benchmarks.toy_builds import BUILD_ID, GAMES, asked, built, trained
 from tracknet.training.evaluation_folder import place_for
 from tracknet.training.run_folder import RunFolder

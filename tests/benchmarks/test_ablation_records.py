@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from benchmarks.ablation import measure, plan
-from benchmarks.ablation.plan import Request, requests
+from benchmarks.ablation import measure
+from benchmarks.ablation.plan import requests
 from benchmarks.ablation.records import is_there
+from benchmarks.ablation.request import Request, _composed
 from tests.benchmarks.conftest import WITH_BACKBONE, Folder, edited, line
 from tests.benchmarks.toy_builds import asked
 
@@ -26,7 +27,7 @@ def wanted(folder: Folder, *overrides: str, row: str = "ours", **more: Any) -> R
 def rewritten(file: Path, text: str) -> None:
     """A config file, as a later process reads it."""
     file.write_text(text)
-    plan._composed.cache_clear()
+    _composed.cache_clear()
 
 
 def without(file: Path, key: str, value: object = None) -> None:

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from benchmarks.ablation import __main__ as command
-from benchmarks.ablation.plan import Request, requests
+from benchmarks.ablation.plan import requests
 from benchmarks.ablation.records import is_there
 from benchmarks.ablation.replaced import refuse_replacing
+from benchmarks.ablation.request import Request
 from tests.benchmarks.conftest import WITH_BACKBONE, Folder, edited
 from tracknet.utils.errors import UserError
 

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 from benchmarks.ablation.experiment import read_experiment
-from benchmarks.ablation.plan import Request, requests
+from benchmarks.ablation.plan import requests
+from benchmarks.ablation.request import Request
 from tracknet.datasets.manifest import Manifest
 from tracknet.datasets.schema import MANIFEST_NAME
 from tracknet.utils.geometry import Size

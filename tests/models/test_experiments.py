@@ -8,11 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.ablation import plan
 from benchmarks.ablation.experiment import read_experiment
 from benchmarks.ablation.plan import requests
+from benchmarks.ablation.request import _composed
 from tracknet.models.model import TrackNet
-from tracknet.utils.config import load_config
 from tracknet.utils.errors import UserError
 from tracknet.utils.settings import BackboneConfig
 
@@ -165,22 +164,6 @@ def test_bases_that_cannot_be_are_all_named(tmp_path: Path) -> None:
     )
 
 
-def test_a_backbones_folder_reaches_its_rows_alone() -> None:
-    experiment, rows = read_experiment("badminton")
-    wanted = requests(
-        experiment,
-        rows,
-        only=["dinov2_small", "detail_small"],
-        seeds=[0],
-        weights={"facebook/dinov2-small": "here/dinov2"},
-    )
-    assert len(wanted) == 2
-    for request in wanted:
-        base = load_config(model=request.model).model.backbone
-        expected = "here/dinov2" if base.name == "facebook/dinov2-small" else base.name
-        assert request.config().model.backbone.name == expected
-
-
 def test_wrong_rows_are_all_named(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(
@@ -201,7 +184,7 @@ def test_an_edited_config_is_another_request(tmp_path: Path) -> None:
     (tmp_path / "one.yaml").write_text(f"rows:\n  a: {{model: {model}}}\n")
     names = []
     for levels in (3, 3, 2):
-        plan._composed.cache_clear()
+        _composed.cache_clear()
         model.write_text(f"backbone: {{name: none}}\ndecoder: {{detail_levels: {levels}}}\n")
         (request,) = requests(*read_experiment(str(tmp_path / "one.yaml")))
         names.append(request.name)
