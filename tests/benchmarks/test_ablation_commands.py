@@ -34,10 +34,12 @@ for _ in range(int(sys.argv[1])):
     time.sleep(0.1)
 Path("checkpoint").write_text(" ".join(came))
 """
+# Under `nohup`, as tests may run too, a process would ignore a closed terminal.
 CALL = """
-import sys
+import signal, sys
 from benchmarks.ablation import commands
 from tracknet.utils.errors import cli_main
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 commands._ECHO_S = {echo_s}
 sys.exit(cli_main(lambda _: commands.call("slow", ["{tenths}"], None)))
 """
