@@ -251,7 +251,7 @@ def test_without_the_packages_it_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, missing, None)
     model = exportable()
-    with pytest.raises(UserError, match=r'pip install -e "\.\[export\]"'):
+    with pytest.raises(UserError, match=r'pip install "onnx[<>]'):
         export_file(model, tmp_path / "m.onnx", some_windows(model, 1))
     assert not list(tmp_path.iterdir())
 
