@@ -1,15 +1,55 @@
-"""`inspect --augment`: windows of a build as a training with these settings would see them."""
+"""What `inspect` shows of a build: frames as stored, or windows as a training with given settings would see them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tracknet.datasets.shard_set import ShardSet
+    from tracknet.reporting.sample_sheet import ShownFrame
     from tracknet.reporting.window_sheet import ShownWindow
 
-VISIBILITY_WORDS = {0: "0 absent", 1: "1 clear", 2: "2 hard to see", 3: "3 occluded"}
+_VISIBILITY_WORDS = {0: "0 absent", 1: "1 clear", 2: "2 hard to see", 3: "3 occluded"}
+
+
+def stored_frames(splits: Sequence[ShardSet], count: int) -> list[ShownFrame]:
+    """Evenly spread frames with their labels.
+
+    Args:
+        splits: of a build.
+        count: how many frames, of all splits together.
+    """
+    from tracknet.datasets.reader import ShardReader
+    from tracknet.datasets.schema import Status, Visibility
+    from tracknet.datasets.spread import spread_rows
+    from tracknet.datasets.table import NO_STATUS
+    from tracknet.reporting.sample_sheet import ShownFrame
+    from tracknet.utils.geometry import Size, scaling, transform_points
+
+    readers = [ShardReader(shards) for shards in splits]
+    frames = []
+    for which, row in spread_rows([shards.table for shards in splits], count):
+        shards, table = splits[which], splits[which].table
+        to_stored = scaling(Size(*table.source_size[row].tolist()), shards.manifest.image_size)
+        frame_xy = table.xy_px[row]
+        absent = table.visibility[row] == Visibility.ABSENT
+        game, clip = table.clips[table.clip_id[row]]
+        frames.append(
+            ShownFrame(
+                key=table.keys[row],
+                split=shards.split,
+                game=game,
+                clip=clip,
+                visibility=_VISIBILITY_WORDS[int(table.visibility[row])],
+                status="" if table.status[row] == NO_STATUS else Status(int(table.status[row])).name.lower(),
+                xy_px=None if absent else _pair(transform_points(to_stored, frame_xy)),
+                frame_xy_px=None if absent else _pair(frame_xy),
+                image=readers[which].read(row),
+                file=readers[which].read_bytes(row),
+            )
+        )
+    return frames
 
 
 def augmented_windows(shards: ShardSet, overrides: Sequence[str], count: int) -> list[ShownWindow]:
@@ -51,7 +91,7 @@ def augmented_windows(shards: ShardSet, overrides: Sequence[str], count: int) ->
         present = not np.isnan(x)
         shown.append(
             ShownWindow(
-                caption=f"{shards.table.keys[row]}  {VISIBILITY_WORDS[int(batch.visibility[slot, column])]}",
+                caption=f"{shards.table.keys[row]}  {_VISIBILITY_WORDS[int(batch.visibility[slot, column])]}",
                 frames=[np.ascontiguousarray(frame.permute(1, 2, 0).numpy()) for frame in batch.frames[slot]],
                 anchor=anchor,
                 xy_px=(x, y) if present else None,
@@ -59,3 +99,7 @@ def augmented_windows(shards: ShardSet, overrides: Sequence[str], count: int) ->
             )
         )
     return shown
+
+
+def _pair(xy: Any) -> tuple[float, float]:
+    return float(xy[0]), float(xy[1])
